@@ -1,0 +1,58 @@
+//! The words that every crate of the family uses, and that travel from a request to its last effect.
+//!
+//! ```
+//! use shared_core::{Actor, Context, Id, TenantId};
+//!
+//! struct Note;
+//!
+//! let context = Context::new(TenantId::new(), Actor::new("user:7"));
+//! let note: Id<Note> = Id::new();
+//! println!("{} writes {note:?}", context.actor());
+//! ```
+//!
+//! # The ideas
+//! - A tenant is a value, [`TenantId`]; acting in it takes a proof, [`InTenant`].
+//! - An [`Id<T>`](Id) knows what it identifies.
+//! - A [`Context`] says who acts, for whom, and in which conversation and trace.
+//! - A [`Failure`] is how work ends that did not succeed; a [`Problem`] is how an HTTP API says so.
+//! - A [`Secret`] is never shown; a [`Backoff`] has jitter; a [`Clock`] can be moved by a test.
+//!
+//! # Guarantees and limits
+//! There is no input or output here, no runtime, no thread and no global. No function panics on any input. The JSON
+//! forms of [`Context`], [`TenantId`], [`Id`] and [`TraceParent`] are contracts: they are stored beside jobs and events.
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `schema` | the configuration-schema trait [`Setting`](schema::Setting) and its derive |
+//! | `postgres` | [`TenantId`] and [`Id`] as parameters and columns |
+//! | `axum` | [`Problem`] as a response |
+//! | `trace` | the bridge to the running OpenTelemetry trace, [`trace`] |
+
+mod backoff;
+mod clock;
+mod context;
+mod failure;
+mod id;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod problem;
+#[cfg(feature = "schema")]
+pub mod schema;
+mod secret;
+mod tenant;
+#[cfg(feature = "trace")]
+pub mod trace;
+mod traceparent;
+
+pub use backoff::Backoff;
+pub use clock::Clock;
+pub use context::{Actor, Context, CorrelationId, InvalidCorrelationId, MAX_TEXT, Site};
+pub use failure::{Failure, NextStep};
+pub use id::Id;
+pub use problem::{FieldError, Problem};
+pub use secret::Secret;
+#[cfg(feature = "schema")]
+pub use shared_core_derive::Config;
+pub use tenant::{AssumedTenant, InTenant, TenantId};
+pub use traceparent::{InvalidTraceParent, TraceParent};

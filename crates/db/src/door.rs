@@ -1,0 +1,232 @@
+use crate::error::Error;
+use crate::params::Params;
+use crate::pool::{Connection, Pool};
+use crate::row::Row;
+use crate::run::{self, Rows};
+use crate::statement::{Statement, Text};
+
+/// A door without a tenant: single statements in one round trip each, and transactions.
+///
+/// A statement that takes `$tenant` has no business here and is refused.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pool: Pool,
+}
+
+impl Door {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The row that the statement returns.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless it is exactly one.
+    pub async fn one<P, R: Row>(
+        &self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<R, Error> {
+        self.single(statement.text(), &params).await?.0.one()
+    }
+
+    /// The row that the statement returns, if it returns one.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] if there are more.
+    pub async fn opt<P, R: Row>(
+        &self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<Option<R>, Error> {
+        self.single(statement.text(), &params).await?.0.opt()
+    }
+
+    /// All rows that the statement returns, in memory: bound it with `limit`.
+    pub async fn all<P, R: Row>(
+        &self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<Vec<R>, Error> {
+        self.single(statement.text(), &params).await?.0.all()
+    }
+
+    /// Runs the statement and returns how many rows it touched.
+    pub async fn execute<P>(
+        &self,
+        statement: &Statement<P, ()>,
+        params: impl Params<P>,
+    ) -> Result<u64, Error> {
+        Ok(self.single(statement.text(), &params).await?.1)
+    }
+
+    /// Opens a transaction. Dropping the guard rolls back.
+    pub async fn begin(&self) -> Result<Tx, Error> {
+        let mut tx = Tx::new(self.pool.get().await?);
+        tx.control("begin").await?;
+        Ok(tx)
+    }
+
+    /// Runs `work` in a transaction, and commits if it returns `Ok`.
+    ///
+    /// # Errors
+    /// Those of `work`, after a rollback; [`Error::OutcomeUnknown`] if the connection broke at commit.
+    pub async fn tx<T, E: From<Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tx = self.begin().await?;
+        match work(&mut tx).await {
+            Ok(done) => {
+                tx.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn single<D>(&self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
+        refuse_tenant(text)?;
+        let mut connection = self.pool.get().await?;
+        connection.asks();
+        let client = connection.client();
+        let done = match run::prepare(client, text).await {
+            // It commits itself, so without an answer nobody knows.
+            Ok(statement) => {
+                run::query(client, text, &statement, &params.refs()).await.map_err(Error::at_commit)
+            }
+            Err(error) => Err(error),
+        };
+        if done.as_ref().err().is_none_or(Error::is_answer) {
+            connection.settled();
+        }
+        done
+    }
+}
+
+/// A transaction without a tenant. [`commit`](Self::commit) consumes it; dropping it rolls back.
+pub struct Tx {
+    connection: Connection,
+    failed: Option<&'static str>,
+}
+
+impl Tx {
+    fn new(connection: Connection) -> Self {
+        Self { connection, failed: None }
+    }
+
+    /// The row that the statement returns.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless it is exactly one.
+    pub async fn one<P, R: Row>(
+        &mut self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<R, Error> {
+        self.send(statement.text(), &params).await?.0.one()
+    }
+
+    /// The row that the statement returns, if it returns one.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] if there are more.
+    pub async fn opt<P, R: Row>(
+        &mut self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<Option<R>, Error> {
+        self.send(statement.text(), &params).await?.0.opt()
+    }
+
+    /// All rows that the statement returns, in memory: bound it with `limit`.
+    pub async fn all<P, R: Row>(
+        &mut self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<Vec<R>, Error> {
+        self.send(statement.text(), &params).await?.0.all()
+    }
+
+    /// Runs the statement and returns how many rows it touched.
+    pub async fn execute<P>(
+        &mut self,
+        statement: &Statement<P, ()>,
+        params: impl Params<P>,
+    ) -> Result<u64, Error> {
+        Ok(self.send(statement.text(), &params).await?.1)
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// [`Error::TransactionFailed`] if a statement had failed: then nothing was committed.
+    /// [`Error::OutcomeUnknown`] if the connection broke before the answer.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        if let Some(statement) = self.failed {
+            self.rollback().await;
+            return Err(Error::TransactionFailed { statement });
+        }
+        self.connection.asks();
+        let committed =
+            run::control(self.connection.client(), "commit", "COMMIT").await.map_err(Error::at_commit);
+        if committed.as_ref().err().is_none_or(Error::is_answer) {
+            self.connection.settled();
+        }
+        committed
+    }
+
+    /// Undoes it, and gives the connection back. A connection that can't even do that, or on which a statement
+    /// still runs, is closed.
+    pub async fn rollback(mut self) {
+        if self.connection.is_waiting() {
+            return;
+        }
+        self.connection.asks();
+        if run::control(self.connection.client(), "rollback", "ROLLBACK").await.is_ok() {
+            self.connection.settled();
+        }
+    }
+
+    async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+        self.connection.asks();
+        let done = run::control(self.connection.client(), sql, sql).await;
+        self.connection.answered(&done);
+        done
+    }
+
+    async fn send<D>(&mut self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
+        refuse_tenant(text)?;
+        if let (Some(statement), true) = (self.failed, self.connection.is_waiting()) {
+            return Err(Error::TransactionFailed { statement });
+        }
+        // Set before and taken back after: a future dropped in between counts as failed.
+        let failed = self.failed.replace(text.name);
+        self.connection.asks();
+        let done = run::run(self.connection.client(), text, None, params.refs()).await;
+        self.connection.answered(&done);
+        if done.is_ok() {
+            self.failed = failed;
+        }
+        done
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").field("failed", &self.failed).finish_non_exhaustive()
+    }
+}
+
+fn refuse_tenant(text: &Text<'_>) -> Result<(), Error> {
+    match text.takes_tenant {
+        true => Err(Error::Config(format!(
+            "statement `{}` takes a tenant; run it through `Db::tenant`",
+            text.name
+        ))),
+        false => Ok(()),
+    }
+}

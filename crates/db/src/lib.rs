@@ -1,0 +1,94 @@
+//! Postgres that cannot leak a tenant or a cancelled query.
+//!
+//! ```no_run
+//! use shared_core::{AssumedTenant, Id, TenantId};
+//! use shared_db::{Config, Db, MigrationSet, Row, Step, bootstrap, statements};
+//!
+//! #[derive(Row)]
+//! struct Note {
+//!     id: Id<Note>,
+//!     body: String,
+//! }
+//!
+//! const MIGRATIONS: MigrationSet = MigrationSet::new("notes", &[Step::sql(1, "note", "
+//!     create table notes.note (
+//!         tenant_id uuid not null, id uuid not null, body text not null, primary key (tenant_id, id));
+//!     select shared_db.tenant_table('notes.note');")])
+//!     .requires(&["shared_db"]);
+//!
+//! statements! {
+//!     const INSERT: Statement<(Id<Note>, String), Note> = "
+//!         insert into notes.note (tenant_id, id, body) values ($tenant, $1, $2) returning id, body";
+//! }
+//!
+//! # async fn run() -> Result<(), shared_db::Error> {
+//! let config = Config::new("postgres://localhost/notes");
+//! bootstrap(&config, &[MIGRATIONS]).await?;
+//! let db = Db::connect(&config).await?;
+//! let tenant = AssumedTenant::new(TenantId::new(), "an example has no token");
+//!
+//! // One statement, one round trip:
+//! let note: Note = db.tenant(&tenant).one(&INSERT, (Id::new(), "first")).await?;
+//! // Several that belong together:
+//! db.tenant(&tenant).tx(async |tx| tx.one(&INSERT, (Id::new(), "second")).await).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # The ideas
+//! - [`Db`] runs nothing by itself; its doors do. [`Db::tenant`] takes a proof, so the tenant comes from there and from
+//!   nowhere else; [`Db::untenanted`] shows no tenant's row; [`Db::system`] sees the family's own tables alone.
+//! - A [`Statement`] is a constant that says what goes in and what comes out; `$tenant` is bound by the door.
+//! - A [`TenantTx`] commits by value and rolls back by drop. What it collects [`AtCommit`] goes out with the COMMIT.
+//! - A [`MigrationSet`] travels with its crate; [`bootstrap`] applies them all, under one lock.
+//! - A [`Collection`](vector::Collection) finds texts by meaning, per tenant, with deduplicated embeddings.
+//!
+//! # What is guaranteed
+//! - Row-level security is on and forced for every table made with `shared_db.tenant_table`, and the roles in use obey it:
+//!   [`Db::connect`] refuses otherwise. Without a tenant set, no row shows.
+//! - A future that is dropped, panics or times out at any await never hands on a connection with an open transaction, a
+//!   tenant or a running query: the query is cancelled and the connection closed.
+//! - It is the connection that is safe, not the effect: a dropped write may have been committed. When the connection breaks
+//!   at COMMIT, the error says that the outcome is unknown.
+//! - A transaction in which a statement failed is never committed, even if its error was swallowed.
+//!
+//! Not yet: TLS (a URL that asks for it is refused), read replicas, Redis, poolers such as PgBouncer in transaction mode.
+//!
+//! # Errors
+//! One [`Error`]; ask it [`is_retryable`](Error::is_retryable) or [`is_unique_violation`](Error::is_unique_violation). It
+//! shows no parameter, no row and no password, and neither the server's DETAIL nor its HINT.
+
+mod at_commit;
+mod bootstrap;
+mod config;
+mod db;
+mod door;
+mod error;
+mod migration;
+mod params;
+mod pool;
+mod reaper;
+mod row;
+mod run;
+mod safety;
+#[doc(hidden)]
+pub mod statement;
+mod tenant;
+mod tenant_tx;
+pub mod testing;
+pub mod vector;
+
+pub use at_commit::AtCommit;
+pub use bootstrap::{Applied, MIGRATIONS, bootstrap};
+pub use config::{Config, Roles};
+pub use db::{Db, Status};
+pub use door::{Door, Tx};
+pub use error::{Cause, Error};
+pub use migration::{MigrationSet, Step, fingerprint};
+pub use params::{BindsTo, Declared, Params};
+#[doc(hidden)]
+pub use postgres_types::FromSql;
+pub use row::{Column, Columns, Row};
+pub use shared_core_derive::Row;
+pub use statement::{Bound, Check, Statement};
+pub use tenant::Tenant;
+pub use tenant_tx::TenantTx;

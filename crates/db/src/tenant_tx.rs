@@ -1,0 +1,277 @@
+use std::pin::pin;
+
+use deadpool_postgres::ClientWrapper;
+use futures_util::future::{join, maybe_done, try_join_all};
+use futures_util::poll;
+use shared_core::{Context, InTenant, TenantId};
+use tracing::{Instrument, Span};
+
+use crate::at_commit::{AtCommit, Collected};
+use crate::db::Db;
+use crate::error::Error;
+use crate::params::Params;
+use crate::pool::Connection;
+use crate::row::Row;
+use crate::run::{self, Rows};
+use crate::statement::{Bound, Statement, Text};
+
+/// A transaction in one tenant. [`commit`](Self::commit) consumes it; dropping it rolls back.
+///
+/// ```compile_fail
+/// # use shared_db::{Error, TenantTx};
+/// async fn twice(tx: TenantTx) -> Result<(), Error> {
+///     tx.commit().await?;
+///     tx.commit().await
+/// }
+/// ```
+/// Once is right:
+/// ```
+/// # use shared_db::{Error, TenantTx};
+/// async fn once(tx: TenantTx) -> Result<(), Error> {
+///     tx.commit().await
+/// }
+/// ```
+pub struct TenantTx {
+    connection: Connection,
+    db: Db,
+    context: Context,
+    /// A statement that failed, or whose future was dropped.
+    failed: Option<&'static str>,
+    savepoints: u32,
+    collected: Collected,
+    after_commit: Vec<Box<dyn FnOnce() + Send>>,
+    span: Span,
+}
+
+/// What stands in `failed` while the work inside a savepoint runs.
+const UNFINISHED: &str = "savepoint";
+
+impl TenantTx {
+    pub(crate) async fn begin(db: Db, context: Context, lead_in: &str) -> Result<Self, Error> {
+        let span = tracing::info_span!("db.transaction", otel.kind = "client", db.system.name = "postgresql");
+        let connection = db.app().get().instrument(span.clone()).await?;
+        let mut tx = Self {
+            connection,
+            db,
+            context,
+            failed: None,
+            savepoints: 0,
+            collected: Collected::default(),
+            after_commit: Vec::new(),
+            span,
+        };
+        tx.control("begin", lead_in).await?;
+        Ok(tx)
+    }
+
+    /// The row that the statement returns.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] unless it is exactly one.
+    pub async fn one<P, R: Row>(
+        &mut self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<R, Error> {
+        self.send(statement.text(), &params).await?.0.one()
+    }
+
+    /// The row that the statement returns, if it returns one.
+    ///
+    /// # Errors
+    /// [`Error::RowCount`] if there are more.
+    pub async fn opt<P, R: Row>(
+        &mut self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<Option<R>, Error> {
+        self.send(statement.text(), &params).await?.0.opt()
+    }
+
+    /// All rows that the statement returns, in memory: bound it with `limit`.
+    pub async fn all<P, R: Row>(
+        &mut self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<Vec<R>, Error> {
+        self.send(statement.text(), &params).await?.0.all()
+    }
+
+    /// Runs the statement and returns how many rows it touched.
+    pub async fn execute<P>(
+        &mut self,
+        statement: &Statement<P, ()>,
+        params: impl Params<P>,
+    ) -> Result<u64, Error> {
+        Ok(self.send(statement.text(), &params).await?.1)
+    }
+
+    /// Runs `work` in a savepoint: if it fails, what it did is undone, and the transaction goes on.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn savepoint<T, E: From<Error>>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut TenantTx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (marks, hooks, depth) = (self.collected.marks(), self.after_commit.len(), self.savepoints + 1);
+        self.control("savepoint", &format!("SAVEPOINT s{depth}")).await?;
+        self.savepoints = depth;
+        // As with a statement: a savepoint whose future is dropped half-way counts as failed.
+        let failed = self.failed.replace(UNFINISHED);
+        let done = work(self).await;
+        self.savepoints = depth - 1;
+        match done {
+            Ok(done) if self.failed == Some(UNFINISHED) => {
+                self.failed = failed;
+                self.control("release", &format!("RELEASE s{depth}")).await?;
+                Ok(done)
+            }
+            done => {
+                let undone =
+                    self.control("rollback to", &format!("ROLLBACK TO s{depth}; RELEASE s{depth}")).await;
+                if let Err(error) = undone {
+                    return done.and(Err(error.into()));
+                }
+                let swallowed = std::mem::replace(&mut self.failed, failed).filter(|one| *one != UNFINISHED);
+                self.collected.rewind(&marks);
+                self.after_commit.truncate(hooks);
+                match (done, swallowed) {
+                    (Ok(_), Some(statement)) => Err(Error::TransactionFailed { statement }.into()),
+                    (done, _) => done,
+                }
+            }
+        }
+    }
+
+    /// What this transaction collects of a kind, to be sent with its COMMIT.
+    pub fn at_commit<C: AtCommit + Default>(&mut self) -> &mut C {
+        self.collected.of::<C>()
+    }
+
+    /// Runs `hook` if, and only if, the transaction was committed. It must be quick and must not panic.
+    pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
+        self.after_commit.push(Box::new(hook));
+    }
+
+    /// Makes it so: everything that was collected and COMMIT go out in one round trip.
+    ///
+    /// # Errors
+    /// [`Error::TransactionFailed`] if a statement had failed, [`Error::Statement`] if one that was collected fails: then
+    /// nothing was committed. [`Error::OutcomeUnknown`] if the connection broke before the answer. If this
+    /// future is dropped, the outcome is unknown as well.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        if let Some(statement) = self.failed {
+            self.rollback().await;
+            return Err(Error::TransactionFailed { statement });
+        }
+        let span = self.span.clone();
+        self.send_collected_and_commit().instrument(span).await?;
+        self.collected.committed(&self.db);
+        self.after_commit.drain(..).for_each(|hook| hook());
+        Ok(())
+    }
+
+    /// Undoes it, and gives the connection back. A connection that can't even do that, or on which a statement
+    /// still runs, is closed.
+    pub async fn rollback(mut self) {
+        if self.connection.is_waiting() {
+            return;
+        }
+        self.connection.asks();
+        if run::control(self.connection.client(), "rollback", "ROLLBACK").await.is_ok() {
+            self.connection.settled();
+        }
+    }
+
+    /// For the crate's own statements whose text is made at run time.
+    pub(crate) async fn rows<D>(&mut self, text: &Text<'_>, params: &impl Params<D>) -> Result<Rows, Error> {
+        Ok(self.send(text, params).await?.0)
+    }
+
+    async fn send_collected_and_commit(&mut self) -> Result<(), Error> {
+        let bound = self.collected.statements(&self.context);
+        self.connection.asks();
+        let (done, committed) = with_commit(self.connection.client(), &bound, self.context.tenant()).await;
+        let Some(committed) = committed else { return done };
+        self.connection.ended(&done, &committed);
+        run::outcome(done, committed)
+    }
+
+    async fn control(&mut self, name: &'static str, sql: &str) -> Result<(), Error> {
+        self.refuse_behind_abandoned()?;
+        self.connection.asks();
+        let failed = self.failed.replace(name);
+        let done = run::control(self.connection.client(), name, sql).await;
+        self.connection.answered(&done);
+        done?;
+        self.failed = failed;
+        Ok(())
+    }
+
+    /// Whatever is sent behind a statement that nobody awaits any more would wait for its end.
+    fn refuse_behind_abandoned(&self) -> Result<(), Error> {
+        match self.failed {
+            Some(statement) if self.connection.is_waiting() => Err(Error::TransactionFailed { statement }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn send<D>(&mut self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
+        self.refuse_behind_abandoned()?;
+        let span = tracing::debug_span!(parent: &self.span, "db.statement", otel.name = text.name);
+        // Set before and taken back after: a future dropped in between counts as failed.
+        let failed = self.failed.replace(text.name);
+        self.connection.asks();
+        let tenant = self.context.tenant();
+        let done =
+            run::run(self.connection.client(), text, Some(&tenant), params.refs()).instrument(span).await;
+        self.connection.answered(&done);
+        if done.is_ok() {
+            self.failed = failed;
+        }
+        done
+    }
+}
+
+/// What came of the statements, and of the COMMIT behind them: one round trip. Without the second there was no COMMIT.
+async fn with_commit(
+    client: &ClientWrapper,
+    bound: &[Bound],
+    tenant: TenantId,
+) -> (Result<(), Error>, Option<Result<(), Error>>) {
+    let mut prepared = Vec::with_capacity(bound.len());
+    for one in bound {
+        match run::prepare(client, &one.text).await {
+            Ok(statement) => prepared.push(statement),
+            Err(error) => return (Err(error), None),
+        }
+    }
+    let sent = bound.iter().zip(&prepared).map(async |(one, statement)| {
+        run::query(client, &one.text, statement, &run::arguments(&one.text, Some(&tenant), one.refs())).await
+    });
+    let mut sent = pin!(maybe_done(try_join_all(sent)));
+    // The first poll sends them, in their order. A value that can't be sent, such as a date that the server does not
+    // know, shows here, where no COMMIT is on its way yet.
+    let _ = poll!(sent.as_mut());
+    let committed = match sent.as_mut().output_mut() {
+        Some(Err(_)) => None,
+        _ => Some(join(sent.as_mut(), run::control(client, "commit", "COMMIT")).await.1),
+    };
+    (sent.take_output().map_or(Ok(()), |done| done.map(drop)), committed)
+}
+
+impl InTenant for TenantTx {
+    fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl std::fmt::Debug for TenantTx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantTx")
+            .field("tenant", &self.context.tenant())
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! Futures that are dropped at any await leave nothing behind.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use shared_core::{AssumedTenant, Id};
+use shared_db::{Db, Error, TenantTx, statements};
+
+use crate::support::{Done, INSERT, admin, at_work, connected_with, eventually, tenant};
+use crate::trips::Collecting;
+
+statements! {
+    const ECHO: Statement<(i64, f64), i64> = "select $1::bigint from pg_sleep($2)";
+    const WHO: Statement<(i64,), (i64, i32, String)> = "
+        select $1::bigint, pg_backend_pid(), coalesce(current_setting('app.tenant_id', true), '')";
+}
+
+/// How many futures are dropped; `SHARED_DB_CANCELLATIONS` says so for a long run.
+fn cancellations() -> u64 {
+    std::env::var("SHARED_DB_CANCELLATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+}
+
+/// Polls `work` so many times, then drops it.
+async fn cut_after<T>(polls: u64, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut left = polls;
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Numbers that look random, the same in every run.
+fn scattered(seed: u64) -> u64 {
+    let mixed = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 31)
+}
+
+/// One of the ways to use a database; every answer is checked.
+async fn use_it(db: &Db, tenant: &AssumedTenant, nonce: u64) -> Result<(), Error> {
+    let (asked, pause) = (nonce as i64, [0.0, 0.0005, 0.005, 30.0][(scattered(nonce) >> 8) as usize % 4]);
+    let answer = match nonce % 5 {
+        0 => db.tenant(tenant).one(&ECHO, (asked, pause)).await?,
+        1 => db.untenanted().one(&ECHO, (asked, pause)).await?,
+        2 => db.system().tx(async |tx| tx.one(&ECHO, (asked, pause)).await).await?,
+        3 => {
+            let work = async |tx: &mut TenantTx| -> Done<i64> {
+                tx.at_commit::<Collecting>().0.push("collected".to_owned());
+                tx.savepoint(async |tx| tx.one(&ECHO, (asked, pause)).await).await
+            };
+            db.tenant(tenant).tx(work).await?
+        }
+        _ => {
+            let mut tx = db.tenant(tenant).begin().await?;
+            tx.one(&INSERT, (Id::new(), "left open")).await?;
+            tx.one(&ECHO, (asked, pause)).await?
+        }
+    };
+    assert_eq!(answer, asked, "the answer to another question");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn dropped_futures_leave_no_query_no_transaction_and_no_tenant() {
+    const CONNECTIONS: u32 = 4;
+    let (database, db) = connected_with(CONNECTIONS).await;
+    let admin = admin(&database.config).await;
+    let tenants: Vec<_> = (0..20).map(|_| tenant()).collect();
+
+    let tasks = (0..cancellations()).map(|nonce| {
+        let (db, tenant) = (db.clone(), tenants[nonce as usize % tenants.len()].clone());
+        tokio::spawn(async move {
+            // A long statement is given up by the clock, everything else at some poll.
+            let used = tokio::time::timeout(Duration::from_millis(30), use_it(&db, &tenant, nonce));
+            match cut_after(scattered(nonce) % 12, used).await {
+                None | Some(Err(_)) => false,
+                Some(Ok(done)) => done.map(|()| true).unwrap(),
+            }
+        })
+    });
+    let done: Vec<bool> = stream::iter(tasks).buffer_unordered(12).map(Result::unwrap).collect().await;
+    let finished = done.iter().filter(|finished| **finished).count();
+    assert!(
+        finished > 0 && finished < done.len(),
+        "{finished} of {} finished: that tests nothing",
+        done.len()
+    );
+
+    eventually(Duration::from_secs(1), async || at_work(&admin).await.is_empty()).await;
+    every_connection_is_clean(&db, CONNECTIONS).await;
+    assert_eq!(db.close(Duration::from_secs(5)).await, 0);
+}
+
+/// Takes all connections at once, and asks each who it is.
+async fn every_connection_is_clean(db: &Db, connections: u32) {
+    let mut held = Vec::new();
+    for nonce in 0..i64::from(connections) {
+        let mut tx = db.untenanted().begin().await.unwrap();
+        let (answer, backend, tenant) = tx.one(&WHO, (nonce,)).await.unwrap();
+        assert_eq!((answer, tenant.as_str()), (nonce, ""));
+        held.push((backend, tx));
+    }
+    held.sort_by_key(|(backend, _)| *backend);
+    held.dedup_by_key(|(backend, _)| *backend);
+    assert_eq!(held.len(), connections as usize);
+}
+
+#[tokio::test]
+async fn a_storm_of_dropped_statements_is_over_within_a_second() {
+    let (database, db) = connected_with(30).await;
+    let admin = admin(&database.config).await;
+    let asked = (0..30).map(|nonce| {
+        let db = db.clone();
+        tokio::spawn(async move { db.untenanted().one(&ECHO, (nonce, 60.0)).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    eventually(Duration::from_secs(20), async || at_work(&admin).await.len() == 30).await;
+    asked.iter().for_each(|task| task.abort());
+    eventually(Duration::from_secs(1), async || at_work(&admin).await.is_empty()).await;
+    assert_eq!(db.close(Duration::from_secs(5)).await, 0);
+}

@@ -1,0 +1,102 @@
+//! A migrated database for each test.
+
+use std::time::Duration;
+
+use shared_core::{AssumedTenant, Id, TenantId};
+use shared_db::{Config, Db, Error, MIGRATIONS, MigrationSet, Row, Step, bootstrap, fingerprint, statements};
+use shared_devkit::{Postgres, TestDatabase};
+
+use tokio_postgres::{Client, NoTls};
+
+/// The tables that the tests work on.
+pub(crate) const NOTES: MigrationSet = MigrationSet::new(
+    "notes",
+    &[Step::sql(
+        1,
+        "note",
+        "create table notes.note (
+             tenant_id uuid not null, id uuid not null, body text not null,
+             primary key (tenant_id, id), constraint body_is_not_empty check (body <> ''));
+         select shared_db.tenant_table('notes.note');
+         create table notes.country (code text primary key, name text not null);
+         grant select, insert, update, delete on notes.country to {app};",
+    )],
+)
+.requires(&["shared_db"]);
+
+/// A note as it is stored.
+#[derive(Debug, PartialEq, Eq, Row)]
+pub(crate) struct Note {
+    pub id: Id<Note>,
+    pub body: String,
+}
+
+statements! {
+    pub(crate) const INSERT: Statement<(Id<Note>, String), Note> = "
+        insert into notes.note (tenant_id, id, body) values ($tenant, $1, $2) returning id, body";
+    pub(crate) const BODIES: Statement<(), String> = "select body from notes.note order by id";
+    pub(crate) const COUNT: Statement<(), i64> = "select count(*) from notes.note";
+}
+
+/// A database of this test's own, and the settings that reach it.
+pub(crate) struct Database {
+    pub config: Config,
+    _database: TestDatabase,
+    _server: Postgres,
+}
+
+/// A migrated database.
+pub(crate) async fn database() -> Database {
+    let server = Postgres::shared().await.unwrap();
+    let migrate = async |url: String| bootstrap(&Config::new(url), &[NOTES]).await.map(drop);
+    let database = server.database(&fingerprint(&[MIGRATIONS, NOTES]), migrate).await.unwrap();
+    Database { config: Config::new(database.url()), _database: database, _server: server }
+}
+
+/// A migrated database with a pool.
+pub(crate) async fn connected() -> (Database, Db) {
+    let database = database().await;
+    let db = Db::connect(&database.config).await.unwrap();
+    (database, db)
+}
+
+/// The same with as many connections of a role as said, and little patience.
+pub(crate) async fn connected_with(pool_size: u32) -> (Database, Db) {
+    let mut database = database().await;
+    database.config.pool_size = pool_size;
+    database.config.pool_timeout = Duration::from_secs(20);
+    let db = Db::connect(&database.config).await.unwrap();
+    (database, db)
+}
+
+/// A superuser's session, past all doors.
+pub(crate) async fn admin(config: &Config) -> Client {
+    let (client, connection) = tokio_postgres::connect(config.url.expose(), NoTls).await.unwrap();
+    // It ends with the client.
+    tokio::spawn(connection);
+    client
+}
+
+/// Waits until `reached` says so; fails after ten seconds, or the time that was given.
+pub(crate) async fn eventually(within: Duration, mut reached: impl AsyncFnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !reached().await {
+        assert!(start.elapsed() < within, "it has not come to pass within {within:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What the app role's connections to this database do: their states, without those at rest.
+pub(crate) async fn at_work(admin: &Client) -> Vec<String> {
+    const BUSY: &str = "select state || ': ' || query from pg_stat_activity
+        where datname = current_database() and application_name in ('shared_app', 'shared_system') and state <> 'idle'";
+    admin.query(BUSY, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// A tenant that nobody else has.
+pub(crate) fn tenant() -> AssumedTenant {
+    AssumedTenant::new(TenantId::new(), "a test has no token")
+}
+
+/// For `tx`, whose error type has to be named somewhere.
+pub(crate) type Done<T = ()> = Result<T, Error>;

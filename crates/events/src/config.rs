@@ -1,0 +1,77 @@
+use std::time::Duration;
+
+use shared_core::{Backoff, Config as Schema};
+use validator::Validate;
+
+/// How a program reads the log.
+#[derive(Clone, Debug, Schema, Validate)]
+pub struct Config {
+    /// The program's place in the log. Instances of one program share a subscription and take turns; programs with different
+    /// consumers need different ones, each of which reads the whole log. A new one begins at the log's start.
+    #[config(default = "main")]
+    #[validate(length(min = 1, max = 63))]
+    pub subscription: String,
+    /// How often an idle relay looks for events that other processes committed; those of its own process wake it at once. A
+    /// look takes one read and no transaction id: once a second is not measurable on a server, and soon enough for a reader.
+    #[config(default = "1s", min = "10ms", max = "1m")]
+    pub poll: Duration,
+    /// How long another relay waits before it takes the place of one that is gone. It is renewed at a third of this, so 10 s
+    /// survive two renewals that are late.
+    #[config(default = "10s", min = "300ms", max = "5m")]
+    pub lease: Duration,
+    /// Events in memory at once. 500 amortise a read to microseconds an event; at the largest payloads they are 128 MiB.
+    #[config(default = "500")]
+    #[validate(range(min = 1, max = 5000))]
+    pub page: u32,
+    /// Keys delivered at the same time, each with a connection of the app role. 8 leave two of the pool's ten to requests.
+    #[config(default = "8")]
+    #[validate(range(min = 1, max = 100))]
+    pub concurrency: u32,
+    /// Attempts at an event before it is parked. Five, with the waits between them, outlast a deadlock or a short restart of a
+    /// neighbour, and hold back the page that the event is in for two seconds at most.
+    #[config(default = "5")]
+    #[validate(range(min = 1, max = 100))]
+    pub attempts: u32,
+    /// How long an attempt may take before it counts as failed. A consumer only writes rows; 30 s are an age for that.
+    #[config(default = "30s", min = "10ms", max = "10m")]
+    pub attempt_timeout: Duration,
+    /// The longest wait before the first retry; it doubles with each further one, and the wait is drawn from zero to it.
+    #[config(default = "100ms", min = "1ms", max = "10s")]
+    pub retry_first: Duration,
+    /// The longest wait before any retry, also where the consumer asks for a longer one: other keys of the page wait too.
+    #[config(default = "5s", min = "1ms", max = "1m")]
+    pub retry_longest: Duration,
+}
+
+impl Config {
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.retry_first, self.retry_longest)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            subscription: "main".to_owned(),
+            poll: Duration::from_secs(1),
+            lease: Duration::from_secs(10),
+            page: 500,
+            concurrency: 8,
+            attempts: 5,
+            attempt_timeout: Duration::from_secs(30),
+            retry_first: Duration::from_millis(100),
+            retry_longest: Duration::from_secs(5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let read: Config = shared_core::schema::from_pairs([]).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{:?}", Config::default()));
+    }
+}

@@ -1,0 +1,50 @@
+//! What is counted, through the OpenTelemetry API: without a meter provider it costs nothing and goes nowhere.
+
+use std::sync::LazyLock;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram};
+
+/// Made at the first event, when a program has long installed its provider.
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+pub(crate) struct Metrics {
+    pub(crate) published: Counter<u64>,
+    pub(crate) delivered: Counter<u64>,
+    pub(crate) effects: Counter<u64>,
+    pub(crate) duplicates: Counter<u64>,
+    pub(crate) retries: Counter<u64>,
+    pub(crate) parked: Counter<u64>,
+    pub(crate) fenced: Counter<u64>,
+    pub(crate) lag: Histogram<f64>,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let meter = opentelemetry::global::meter("shared_events");
+        let counter =
+            |name: &'static str, what: &'static str| meter.u64_counter(name).with_description(what).build();
+        Self {
+            published: counter("events.published", "events committed with their transaction"),
+            delivered: counter("events.delivered", "events that a subscription has passed"),
+            effects: counter("events.effects", "effects of consumers that were committed"),
+            duplicates: counter("events.duplicates", "deliveries whose effect was there already"),
+            retries: counter("events.retries", "attempts after a failed one"),
+            parked: counter(
+                "events.parked",
+                "events put aside for a consumer, followers of a failed one included",
+            ),
+            fenced: counter("events.fenced", "times a relay found that another had taken its lease"),
+            lag: meter
+                .f64_histogram("events.lag")
+                .with_unit("s")
+                .with_description("age of an event when the relay reads it, by the server's clock")
+                .build(),
+        }
+    }
+}
+
+/// The attribute that says which consumer it was.
+pub(crate) fn consumer(name: &'static str) -> [KeyValue; 1] {
+    [KeyValue::new("messaging.consumer.group.name", name)]
+}

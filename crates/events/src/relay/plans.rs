@@ -1,0 +1,62 @@
+//! What a look and a page cost on a large log: by the size of the batch, and not by that of the log.
+
+use shared_db::{Config, bootstrap};
+use shared_devkit::{Postgres, TestDatabase};
+
+use super::{batch, tick};
+use crate::MIGRATIONS;
+use crate::backlog::BACKLOG;
+
+/// 200,000 events of 50,000 transactions, and two ticks: 10 transactions lie between them, of which two were open at the first.
+const LARGE: &str = "
+    insert into shared_events.log (xid, id, tenant_id, name, version, key, payload, context)
+    select (1000000 + g / 4)::text::xid8, gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'k', '{}', '{}' from generate_series(0, 199999) g;
+    insert into shared_events.tick (tick, snap) overriding system value
+    values (1001, '1040000:1040010:1040002,1040005'), (1002, '1040020:1040020:'), (1003, '1050000:1050000:');
+    insert into shared_events.subscription (name, tick) values ('main', 1003);
+    analyze shared_events.log, shared_events.tick, shared_events.subscription";
+
+#[tokio::test]
+async fn it_costs_by_the_batch_and_not_by_the_log() {
+    let server = Postgres::shared().await.unwrap();
+    let database = server.empty_database().await.unwrap();
+    bootstrap(&Config::new(database.url()), &[MIGRATIONS]).await.unwrap();
+    let session = Session::on(&database).await;
+    for (what, sql, arguments, most) in [
+        ("an idle look", tick::LOOK.sql(), "(1003)", 20),
+        ("a look", tick::LOOK.sql(), "(1001)", 20),
+        ("a batch of 48", batch::FIRST.sql(), "(1001, 1002, 500)", 48 * 5),
+        ("a page of 500", batch::NEXT.sql(), "(0, 1003, 100000, 500)", 40),
+        ("a backlog of none", BACKLOG.sql(), "", 20),
+    ] {
+        let pages = session.pages(sql, arguments).await;
+        assert!(pages <= most, "{what} reads {pages} pages of the server");
+    }
+}
+
+/// A session of the relay's role, with the plans that it gets after a while.
+struct Session(tokio_postgres::Client);
+
+impl Session {
+    async fn on(database: &TestDatabase) -> Self {
+        let (client, connection) =
+            tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(LARGE).await.unwrap();
+        client
+            .batch_execute("set role shared_system; set plan_cache_mode = force_generic_plan")
+            .await
+            .unwrap();
+        Self(client)
+    }
+
+    /// The pages of the server that a statement touches.
+    async fn pages(&self, sql: &str, arguments: &str) -> u64 {
+        self.0.batch_execute(&format!("prepare measured as {sql}")).await.unwrap();
+        let explain = format!("explain (analyze, buffers, format json) execute measured {arguments}");
+        let plan: serde_json::Value = self.0.query_one(&explain, &[]).await.unwrap().get(0);
+        self.0.batch_execute("deallocate measured").await.unwrap();
+        let blocks = |name: &str| plan[0]["Plan"][name].as_u64().unwrap();
+        blocks("Shared Hit Blocks") + blocks("Shared Read Blocks")
+    }
+}

@@ -1,0 +1,47 @@
+//! The log can't be changed, and shows each tenant its own.
+
+use shared_db::statements;
+
+use crate::support::{World, a_tenant};
+
+statements! {
+    const COUNT: Statement<(), i64> = "select count(*) from shared_events.log";
+    const UPDATE: Statement<(), ()> = "update shared_events.log set key = 'x'";
+    const DELETE: Statement<(), ()> = "delete from shared_events.log";
+    const TRUNCATE: Statement<(), ()> = "truncate shared_events.log";
+    const FORGE: Statement<(), ()> = "
+        insert into shared_events.log (id, tenant_id, name, version, key, payload, context, xid)
+        values (gen_random_uuid(), $tenant, 'a.b', 1, 'k', '{}', '{}', '3')";
+    const FOREIGN: Statement<(), ()> = "
+        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
+        select gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'k', '{}', '{}' where $tenant::uuid is not null";
+    const UNMARK: Statement<(), ()> = "delete from shared_events.inbox";
+}
+
+#[tokio::test]
+async fn nobody_changes_the_log() {
+    let world = World::new().await;
+    world.raise("a").await;
+    for statement in [&UPDATE, &DELETE, &TRUNCATE] {
+        let app = world.db.tenant(&world.tenant).execute(statement, ()).await.unwrap_err();
+        let system = world.db.system().execute(statement, ()).await.unwrap_err();
+        assert!(app.is_permission_denied() && system.is_permission_denied(), "{}", statement.name());
+        // Not even who may do everything.
+        let superuser = world.superuser().await.batch_execute(statement.sql()).await.unwrap_err();
+        assert_eq!(superuser.as_db_error().unwrap().message(), "the log of events is append-only");
+    }
+    assert_eq!(world.db.system().one(&COUNT, ()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_events_and_writes_no_other_s() {
+    let world = World::new().await;
+    world.raise("a").await;
+    assert_eq!(world.db.tenant(&world.tenant).one(&COUNT, ()).await.unwrap(), 1);
+    assert_eq!(world.db.tenant(&a_tenant()).one(&COUNT, ()).await.unwrap(), 0);
+    assert_eq!(world.db.untenanted().one(&COUNT, ()).await.unwrap(), 0);
+    for statement in [&FORGE, &FOREIGN, &UNMARK] {
+        let refused = world.db.tenant(&world.tenant).execute(statement, ()).await.unwrap_err();
+        assert!(refused.is_permission_denied(), "{}: {refused}", statement.name());
+    }
+}

@@ -1,0 +1,205 @@
+//! Failures: retries, parking, redrive.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use shared_core::{Context, Failure, InTenant as _};
+use shared_db::{TenantTx, statements};
+use shared_events::{Config, Error, Events, FromDelivery, Received, Relay, backlog, parked};
+
+use crate::support::{Raised, World, quick, see, until};
+
+/// What goes wrong, by the counter's value, and how often.
+#[derive(Clone, Default)]
+struct Faults(Arc<Mutex<HashMap<i64, (Fault, u32)>>>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    Fail,
+    Dead,
+    Panic,
+    Hang,
+}
+
+impl Faults {
+    fn at(n: i64, fault: Fault, times: u32) -> Self {
+        let faults = Self::default();
+        faults.0.lock().unwrap().insert(n, (fault, times));
+        faults
+    }
+
+    fn next(&self, n: i64) -> Option<Fault> {
+        let mut faults = self.0.lock().unwrap();
+        let (fault, times) = faults.get_mut(&n).filter(|(_, times)| *times > 0)?;
+        *times -= 1;
+        Some(*fault)
+    }
+
+    fn heal(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+impl FromDelivery<Faults> for Faults {
+    fn from_delivery(_: &Context, state: &Faults) -> Self {
+        state.clone()
+    }
+}
+
+/// Fails for the key `bad`, after it has written.
+async fn faulty(tx: &mut TenantTx, raised: Received<Raised>, faults: Faults) -> Result<(), Failure> {
+    let fault = if raised.key == "bad" { faults.next(raised.n) } else { None };
+    see(tx, raised).await?;
+    match fault {
+        None => Ok(()),
+        Some(Fault::Fail) => Err(Failure::new("the disk said no")),
+        Some(Fault::Dead) => Err(Failure::dead("it will never work")),
+        Some(Fault::Panic) => panic!("a consumer's bug, as ordered by the test"),
+        Some(Fault::Hang) => std::future::pending().await,
+    }
+}
+
+async fn start(world: &World, faults: &Faults, config: Config) -> Relay {
+    let events = Events::new().handle("faulty", faulty);
+    Relay::start(world.db.clone(), faults.clone(), events, config).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_consumer_that_fails_is_tried_again() {
+    for fault in [Fault::Fail, Fault::Panic, Fault::Hang] {
+        let world = World::new().await;
+        let limit = Duration::from_millis(if fault == Fault::Hang { 50 } else { 10_000 });
+        let relay =
+            start(&world, &Faults::at(2, fault, 3), Config { attempt_timeout: limit, ..quick() }).await;
+        for _ in 0..4 {
+            world.raise("bad").await;
+        }
+        world.settled().await;
+        assert_eq!(world.seen("see", "bad").await, [1, 2, 3, 4]);
+        assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+        assert!(relay.is_running());
+        relay.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_failing_is_parked_with_its_key_alone_and_redriven_in_order() {
+    let world = World::new().await;
+    let faults = Faults::at(2, Fault::Fail, u32::MAX);
+    let relay = start(&world, &faults, quick()).await;
+    for _ in 0..5 {
+        world.raise("bad").await;
+        world.raise("good").await;
+    }
+    world.settled().await;
+    assert_eq!(world.seen("see", "bad").await, [1]);
+    assert_eq!(world.seen("see", "good").await, [1, 2, 3, 4, 5]);
+
+    let aside = parked(&world.db, 10).await.unwrap();
+    let reasons: Vec<_> = aside.iter().map(|one| (one.reason.as_deref(), one.attempts)).collect();
+    assert_eq!(reasons, [(Some("the disk said no"), 5), (None, 0), (None, 0), (None, 0)]);
+    assert!(aside.iter().all(|one| one.tenant == world.tenant.context().tenant()));
+    assert!(
+        aside
+            .iter()
+            .all(|one| (&*one.consumer, &*one.event, &*one.key) == ("faulty", "counter.raised", "bad"))
+    );
+
+    // As long as it fails, nothing behind it runs.
+    let redriven = relay.redrive("faulty").await.unwrap();
+    assert_eq!((redriven.delivered, redriven.keys_parked), (0, 1));
+    assert_eq!(parked(&world.db, 1).await.unwrap()[0].attempts, 6);
+    world.raise("bad").await;
+    world.settled().await;
+    assert_eq!(backlog(&world.db).await.unwrap().parked, 5);
+
+    faults.heal();
+    let redriven = relay.redrive("faulty").await.unwrap();
+    assert_eq!((redriven.delivered, redriven.keys_parked), (5, 0));
+    world.raise("bad").await;
+    world.settled().await;
+    assert_eq!(world.seen("see", "bad").await, [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_redrive_beside_arriving_events_and_another_redrive_keeps_the_order() {
+    let world = World::new().await;
+    let faults = Faults::at(1, Fault::Dead, 1);
+    let relay = start(&world, &faults, quick()).await;
+    for _ in 0..10 {
+        world.raise("bad").await;
+    }
+    world.settled().await;
+    let arriving = async {
+        for _ in 0..40 {
+            world.raise("bad").await;
+        }
+    };
+    let (one, other, ()) = tokio::join!(relay.redrive("faulty"), relay.redrive("faulty"), arriving);
+    assert!(one.unwrap().delivered + other.unwrap().delivered >= 10);
+    world.settled().await;
+    relay.redrive("faulty").await.unwrap();
+    assert_eq!(world.seen("see", "bad").await, Vec::from_iter(1..=50));
+    assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_attempt_can_mend_is_parked_at_once() {
+    let world = World::new().await;
+    let relay = start(&world, &Faults::at(1, Fault::Dead, 1), quick()).await;
+    world.raise("bad").await;
+    world.settled().await;
+    let aside = parked(&world.db, 10).await.unwrap();
+    assert_eq!((aside[0].reason.as_deref(), aside[0].attempts), (Some("it will never work"), 1));
+    relay.stop().await;
+}
+
+statements! {
+    const APPEND: Statement<(i32, String, String), ()> = "
+        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
+        values (gen_random_uuid(), $tenant, 'counter.raised', $1::int4, 'key ' || $1::int4, $2::text::json,
+                json_build_object('tenant', $3::text, 'actor', 'test', 'correlation', 'test'))";
+}
+
+#[tokio::test]
+async fn what_can_t_be_read_is_parked_and_shows_nothing_of_its_payload() {
+    let world = World::new().await;
+    let relay = start(&world, &Faults::default(), quick()).await;
+    let tenant = world.tenant.context().tenant().to_string();
+    let foreign = shared_core::TenantId::new().to_string();
+    let fits = r#"{"key": "secret", "n": 1}"#;
+    for (version, payload, tenant) in
+        [(2, fits, &tenant), (1, r#"{"key": "secret", "n": "secret"}"#, &tenant), (1, fits, &foreign)]
+    {
+        world.db.tenant(&world.tenant).execute(&APPEND, (version, payload, tenant.as_str())).await.unwrap();
+        // Not in one batch, or the third would only wait behind the second.
+        until(async || backlog(&world.db).await.unwrap().waiting == 0).await;
+        world
+            .superuser()
+            .await
+            .batch_execute("update shared_events.parked set key = pos::text")
+            .await
+            .unwrap();
+    }
+    let reasons: Vec<String> =
+        parked(&world.db, 10).await.unwrap().into_iter().filter_map(|one| one.reason).collect();
+    assert_eq!(reasons.len(), 3);
+    assert_eq!(reasons[0], "version 2 is not known here, 1 is");
+    assert!(reasons[1].starts_with("its payload does not fit the event's fields"));
+    assert_eq!(reasons[2], "its context can't be read, or names another tenant");
+    assert!(!reasons.concat().contains("secret"));
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn only_this_program_s_consumers_can_be_redriven() {
+    let world = World::new().await;
+    let relay = start(&world, &Faults::default(), quick()).await;
+    let refused = relay.redrive("somebody").await.unwrap_err();
+    assert!(matches!(refused, Error::UnknownConsumer { .. }));
+    relay.stop().await;
+}

@@ -1,0 +1,52 @@
+//! A job as text and back.
+
+use std::fmt::Write;
+
+use validator::{ValidationErrors, ValidationErrorsKind};
+
+use crate::{Error, Job};
+
+/// The largest payload, as JSON, in bytes: 64 KiB. A worker holds some hundred jobs in memory; what is larger belongs into a
+/// table or an object store, and its id into the job.
+pub const MAX_PAYLOAD: usize = 64 * 1024;
+
+/// The job as it is stored.
+pub(crate) fn write<J: Job>(job: &J) -> Result<String, Error> {
+    job.validate().map_err(|errors| Error::Invalid { job: J::NAME, rules: broken_rules(&errors) })?;
+    let text = serde_json::to_string(job).map_err(|source| Error::Unwritable { job: J::NAME, source })?;
+    if text.len() > MAX_PAYLOAD {
+        return Err(Error::PayloadTooLarge { job: J::NAME, size: text.len(), limit: MAX_PAYLOAD });
+    }
+    Ok(text)
+}
+
+/// The job that was stored, or why it can't be read. The text may quote the payload: it is for the dead letter alone.
+pub(crate) fn read<J: Job>(text: &str) -> Result<J, String> {
+    let job: J = serde_json::from_str(text).map_err(|error| format!("the payload can't be read: {error}"))?;
+    job.validate().map_err(|errors| broken_rules(&errors))?;
+    Ok(job)
+}
+
+/// Fields and rules, without values.
+pub(crate) fn broken_rules(errors: &ValidationErrors) -> String {
+    let mut words = Vec::new();
+    collect(errors, "", &mut words);
+    words.sort();
+    words.join(", ")
+}
+
+fn collect(errors: &ValidationErrors, path: &str, words: &mut Vec<String>) {
+    for (field, kind) in errors.errors() {
+        let mut here = path.to_owned();
+        let _ = write!(here, "{}{field}", if path.is_empty() { "" } else { "." });
+        match kind {
+            ValidationErrorsKind::Field(errors) => {
+                words.extend(errors.iter().map(|error| format!("`{here}` breaks the rule `{}`", error.code)));
+            }
+            ValidationErrorsKind::Struct(errors) => collect(errors, &here, words),
+            ValidationErrorsKind::List(errors) => {
+                errors.iter().for_each(|(at, errors)| collect(errors, &format!("{here}[{at}]"), words));
+            }
+        }
+    }
+}

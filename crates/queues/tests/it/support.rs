@@ -1,0 +1,236 @@
+//! A migrated database for each test, some jobs, and a state through which tests see and steer their handlers.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared_core::{AssumedTenant, Failure, InTenant, TenantId};
+use shared_db::{Db, MigrationSet, Step, bootstrap, statements};
+use shared_devkit::{Postgres, TestDatabase};
+use shared_queues::{
+    Backlog, Config, Enqueue, Error, FromJob, Job, JobContext, JobId, Jobs, MIGRATIONS, Queues, Worker,
+};
+use tokio::sync::Semaphore;
+use validator::Validate;
+
+/// Where handlers write what they did; a job that runs twice leaves two rows.
+pub(crate) const LEDGER: MigrationSet = MigrationSet::new(
+    "ledger",
+    &[Step::sql(
+        1,
+        "entry",
+        "create table ledger.entry (tenant_id uuid not null, job_id uuid not null, n bigint not null);
+         select shared_db.tenant_table('ledger.entry');",
+    )],
+)
+.requires(&["shared_db"]);
+
+statements! {
+    pub(crate) const WRITE: Statement<(JobId, i64), ()> = "
+        insert into ledger.entry (tenant_id, job_id, n) values ($tenant, $1, $2)";
+    pub(crate) const ENTRIES: Statement<(), i64> = "select n from ledger.entry order by n";
+}
+
+/// A job that does what its state says.
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:note", retry = "exponential from 5ms to 20ms", max_attempts = 3, timeout = "20s")]
+pub(crate) struct Note {
+    #[validate(range(min = 0))]
+    pub n: i64,
+}
+
+/// A database, a tenant, and what its queues look like.
+pub(crate) struct Bench {
+    pub db: Db,
+    pub url: String,
+    pub tenant: AssumedTenant,
+    pub queues: Queues,
+    _database: TestDatabase,
+    _server: Postgres,
+}
+
+pub(crate) async fn bench() -> Bench {
+    let server = Postgres::shared().await.unwrap();
+    let migrate =
+        async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS, LEDGER]).await.map(drop);
+    let database = server.database("shared-queues ledger 1", migrate).await.unwrap();
+    let db = connect(database.url()).await;
+    Bench {
+        queues: Queues::new(&db),
+        tenant: tenant(),
+        url: database.url().to_owned(),
+        db,
+        _database: database,
+        _server: server,
+    }
+}
+
+pub(crate) async fn connect(url: &str) -> Db {
+    Db::connect(&shared_db::Config::new(url)).await.unwrap()
+}
+
+pub(crate) fn tenant() -> AssumedTenant {
+    AssumedTenant::new(TenantId::new(), "a test has no token")
+}
+
+impl Bench {
+    /// Enqueues and commits.
+    pub(crate) async fn enqueue<J: Job>(&self, job: J) -> JobId {
+        self.db.tenant(&self.tenant).tx(async |tx| tx.enqueue(job).await).await.unwrap()
+    }
+
+    pub(crate) async fn enqueue_notes(&self, numbers: impl IntoIterator<Item = i64>) {
+        let door = self.db.tenant(&self.tenant);
+        let enqueue = door.tx(async |tx| -> Result<(), Error> {
+            for n in numbers {
+                tx.enqueue(Note { n }).await?;
+            }
+            Ok(())
+        });
+        enqueue.await.unwrap();
+    }
+
+    pub(crate) async fn backlog(&self) -> Backlog {
+        self.queues.backlog().await.unwrap()
+    }
+
+    /// Waits until nothing is left to do.
+    pub(crate) async fn settle(&self) {
+        until("the queues are settled", async || self.backlog().await.is_settled()).await;
+    }
+
+    pub(crate) async fn ledger(&self) -> Vec<i64> {
+        self.db.tenant(&self.tenant).all(&ENTRIES, ()).await.unwrap()
+    }
+
+    pub(crate) async fn worker(&self, probe: &The<Probe>, config: Config) -> Worker {
+        Worker::start(&self.db, probe.clone(), Jobs::new().handle(note), config).await.unwrap()
+    }
+}
+
+/// Quick polls and beats, so that tests are short.
+pub(crate) fn config() -> Config {
+    Config {
+        poll: Duration::from_millis(20),
+        beat: Duration::from_millis(100),
+        lease: Duration::from_millis(600),
+        ..Config::default()
+    }
+}
+
+/// A shared state that handlers ask for.
+pub(crate) struct The<T>(pub Arc<T>);
+
+impl<T> Clone for The<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> std::ops::Deref for The<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Sync> FromJob<The<T>> for The<T> {
+    fn from_job(_: &JobContext, state: &The<T>) -> Self {
+        state.clone()
+    }
+}
+
+/// What a [`Note`] does when it runs, and what it saw.
+pub(crate) struct Probe {
+    pub runs: Mutex<Vec<Run>>,
+    /// Each run takes one; closed: everybody may pass.
+    pub gate: Semaphore,
+    pub act: Act,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Writes into the ledger, in a transaction of its own.
+    Write,
+    /// Writes and completes in one transaction.
+    WriteAndComplete,
+    Fail,
+    FailOnce,
+    PanicOnce,
+    Die,
+    Hang,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub n: i64,
+    pub attempt: u32,
+    pub job: JobId,
+    pub tenant: TenantId,
+    pub key: String,
+}
+
+/// Runs without being asked to wait.
+pub(crate) fn probe(act: Act) -> The<Probe> {
+    let probe = gated(act);
+    probe.open();
+    probe
+}
+
+/// Each run waits at the gate.
+pub(crate) fn gated(act: Act) -> The<Probe> {
+    The(Arc::new(Probe { runs: Mutex::default(), gate: Semaphore::new(0), act }))
+}
+
+impl Probe {
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        self.runs.lock().unwrap().clone()
+    }
+
+    pub(crate) fn open(&self) {
+        self.gate.close();
+    }
+
+    pub(crate) async fn started(&self, jobs: usize) {
+        until("the jobs have started", async || self.runs().len() >= jobs).await;
+    }
+}
+
+pub(crate) async fn note(job: Note, cx: JobContext, probe: The<Probe>) -> Result<(), Failure> {
+    let run = Run {
+        n: job.n,
+        attempt: cx.attempt(),
+        job: cx.job_id(),
+        tenant: cx.context().tenant(),
+        key: cx.idempotency_key(),
+    };
+    probe.runs.lock().unwrap().push(run);
+    if let Ok(permit) = probe.gate.acquire().await {
+        permit.forget();
+    }
+    let first = cx.attempt() == 1;
+    match probe.act {
+        Act::Write => drop(cx.tenant().execute(&WRITE, (cx.job_id(), job.n)).await?),
+        Act::WriteAndComplete => {
+            let write = async |tx: &mut shared_db::TenantTx| tx.execute(&WRITE, (cx.job_id(), job.n)).await;
+            cx.tx(write).await?;
+        }
+        Act::FailOnce if first => return Err(Failure::new("not today")),
+        Act::Fail => return Err(Failure::new("never")),
+        Act::PanicOnce if first => panic!("a handler lost its nerve"),
+        Act::Die => return Err(Failure::dead("hopeless")),
+        Act::Hang => std::future::pending().await,
+        Act::FailOnce | Act::PanicOnce => {}
+    }
+    Ok(())
+}
+
+/// Waits for a condition of the outside world.
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let patience = std::time::Instant::now() + Duration::from_secs(30);
+    while !condition().await {
+        assert!(std::time::Instant::now() < patience, "in vain: until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

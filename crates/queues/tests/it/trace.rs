@@ -1,0 +1,54 @@
+//! The first attempt continues the trace that enqueued the job; later ones are linked to it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
+use tracing::Instrument;
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::support::{Act, Note, bench, config, probe};
+
+#[derive(Clone, Debug, Default)]
+struct Recorder(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanProcessor for Recorder {
+    fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
+    fn on_end(&self, span: SpanData) {
+        self.0.lock().unwrap().push(span);
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn attempts_belong_to_the_trace_that_enqueued_them() {
+    let recorder = Recorder::default();
+    let provider = SdkTracerProvider::builder().with_span_processor(recorder.clone()).build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    // Of this thread, on which the whole test runs.
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+
+    let bench = bench().await;
+    bench.enqueue(Note { n: 1 }).instrument(tracing::info_span!("request")).await;
+    let worker = bench.worker(&probe(Act::FailOnce), config()).await;
+    bench.settle().await;
+    worker.stop(Duration::from_secs(5)).await;
+
+    let spans = recorder.0.lock().unwrap().clone();
+    let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+    let (request, send, process) =
+        (named("request")[0], named("send test:note")[0], named("process test:note"));
+    assert_eq!(send.parent_span_id, request.span_context.span_id());
+    assert_eq!(process.len(), 2);
+    assert_eq!(process[0].parent_span_id, send.span_context.span_id());
+    assert_eq!(process[0].span_context.trace_id(), request.span_context.trace_id());
+    assert_ne!(process[1].span_context.trace_id(), request.span_context.trace_id());
+    assert_eq!(process[1].links.links[0].span_context.span_id(), send.span_context.span_id());
+}

@@ -1,0 +1,54 @@
+//! What must not be seen is not, and what the process has installed does not matter.
+
+use jsonwebtoken::crypto::{CryptoProvider, KeyUtils};
+use shared_core::TenantId;
+use shared_core::schema::from_pairs;
+use shared_security::{Config, Grant, Principal};
+
+use crate::log::Log;
+use crate::support::*;
+
+#[test]
+fn keys_and_tokens_are_not_shown() {
+    let config: Config = from_pairs([("SIGNING_KEY", OURS), ("KEYS", OURS_PUBLIC)]).unwrap();
+    let issuer = config.issuer().unwrap();
+    let token = issuer.issue(&Grant::new(TenantId::new(), "user:7").with_permissions(ReadNotes)).unwrap();
+    let verified = config.verifier().unwrap().verify(token.expose()).unwrap();
+    let principal = Principal::new(verified.clone(), &MATRIX, None);
+    let shown = format!(
+        "{config:?} {issuer:?} {token:?} {verified:?} {principal:?} {:?} {:?}",
+        config.signing_key,
+        principal.may::<ReadNotes>(),
+    );
+    for part in token.expose().split('.').chain([&OURS[22..]]) {
+        assert!(!shown.contains(part), "{shown}");
+    }
+    assert!(shown.contains("May(notes:read, user:7"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_logged_with_its_reason_and_without_itself() {
+    let log = Log::default();
+    let _logging = log.install();
+
+    let token = signed_by(THEIRS, header(), claims());
+    assert_eq!(crate::http::get("/notes", &[&format!("Bearer {token}")]).await.status, 401);
+
+    let log = log.text();
+    assert!(log.contains("the token's signature is wrong"), "{log}");
+    assert!(token.split('.').all(|part| !log.contains(part)), "{log}");
+}
+
+/// `jsonwebtoken` panics at the first use of its process-wide provider when both of its backends are switched on,
+/// by whatever crate of the program. Here that provider always panics, and every test of this binary goes on.
+#[test]
+fn the_provider_of_the_process_is_never_asked() {
+    static PANICS: CryptoProvider = CryptoProvider {
+        signer_factory: |_, _| panic!("asked for a signer"),
+        verifier_factory: |_, _| panic!("asked for a verifier"),
+        key_utils: KeyUtils::new_unimplemented(),
+    };
+    PANICS.install_default().expect("nothing in this binary installs or uses another one");
+    let token = issuer().issue(&Grant::new(TenantId::new(), "user:7")).unwrap();
+    assert!(verifier().verify(token.expose()).is_ok());
+}

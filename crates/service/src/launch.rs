@@ -1,0 +1,120 @@
+//! From settings to a running service.
+
+use std::sync::Arc;
+
+use shared_core::Failure;
+use shared_core::schema::Setting;
+use shared_db::{Db, bootstrap};
+use shared_events::Relay;
+use shared_queues::Worker;
+use shared_telemetry::{Checks, Health, Metrics};
+use tokio_util::sync::CancellationToken;
+
+use crate::running::{Parts as RunningParts, Running};
+use crate::server::Server;
+use crate::settings::Parts;
+use crate::start::Start;
+use crate::{Config, Service, admin, http};
+
+/// What differs between a program and a test.
+pub(crate) struct Launch {
+    metrics: Metrics,
+    /// Free ports instead of those of the settings, and no time to settle.
+    in_test: bool,
+}
+
+impl Launch {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { metrics, in_test: false }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_test(metrics: Metrics) -> Self {
+        Self { metrics, in_test: true }
+    }
+}
+
+pub(crate) async fn launch<C, S>(
+    service: Service<C, S>,
+    settings: C,
+    how: Launch,
+) -> Result<Running<S>, Failure>
+where
+    C: Setting + Send + Sync,
+    S: Clone + Send + Sync + 'static,
+{
+    let parts = Parts::of(&settings);
+    let config = own_settings(&parts, &how)?;
+    let db_config = parts.db.clone().ok_or_else(|| missing("shared_db::Config"))?;
+    if config.migrate {
+        migrate(&db_config, &service).await?;
+    }
+    let db = Db::connect(&db_config).await?;
+    // From here on something runs; if a later step fails, dropping it ends it.
+    let state = (service.open)(Start { settings: Arc::new(settings), db: db.clone() }).await?;
+    let checks = checks(service.checks, &db);
+    let health = Health::start(checks, &parts.telemetry);
+    let relay = match service.events {
+        Some(events) => {
+            let config = parts.events.ok_or_else(|| missing("shared_events::Config"))?;
+            Some(Relay::start(db.clone(), state.clone(), events, config).await?)
+        }
+        None => None,
+    };
+    let worker = match service.jobs {
+        Some(jobs) => {
+            let config = parts.queues.ok_or_else(|| missing("shared_queues::Config"))?;
+            Some(Worker::start(&db, state.clone(), jobs, config).await?)
+        }
+        None => None,
+    };
+    let verifier = match (service.matrix, &parts.security) {
+        (Some(matrix), Some(security)) => Some((security.verifier()?, matrix)),
+        (Some(_), None) => return Err(missing("shared_security::Config")),
+        (None, _) => None,
+    };
+    let router = http::layered(service.routes.with_state(state.clone()), &config, &how.metrics, verifier);
+    let stop_api = CancellationToken::new();
+    let api = Server::listen(config.listen, router, &config, stop_api.clone()).await?;
+    let admin_routes = admin::routes(health.health(), how.metrics.clone());
+    let admin = Server::listen(config.admin, admin_routes, &config, CancellationToken::new()).await?;
+    tracing::info!(listen = %api.address(), admin = %admin.address(), "{} is up", service.name);
+    Ok(Running::new(RunningParts { config, state, db, health, relay, worker, api, admin }))
+}
+
+fn own_settings(parts: &Parts, how: &Launch) -> Result<Config, Failure> {
+    let mut config = parts.service.clone().ok_or_else(|| missing("shared_service::Config"))?;
+    if how.in_test {
+        config.listen.set_port(0);
+        config.admin.set_port(0);
+        config.settle_time = std::time::Duration::ZERO;
+    }
+    Ok(config)
+}
+
+async fn migrate<C, S>(config: &shared_db::Config, service: &Service<C, S>) -> Result<(), Failure> {
+    let applied = bootstrap(config, &migrations(service)).await?;
+    if !applied.steps.is_empty() {
+        tracing::info!(steps = applied.steps.join(", "), "migrated");
+    }
+    Ok(())
+}
+
+/// The service's own sets and those of the crates that it works with. Handlers may publish and enqueue without the
+/// service being a relay or a worker, so both are always there.
+pub(crate) fn migrations<C, S>(service: &Service<C, S>) -> Vec<shared_db::MigrationSet> {
+    let family = [shared_db::MIGRATIONS, shared_events::MIGRATIONS, shared_queues::MIGRATIONS];
+    family.into_iter().chain(service.migrations.iter().copied()).collect()
+}
+
+fn checks(checks: Checks, db: &Db) -> Checks {
+    let db = db.clone();
+    checks.required("database", move || {
+        let db = db.clone();
+        async move { db.ping().await.map_err(|error| error.to_string()) }
+    })
+}
+
+fn missing(part: &str) -> Failure {
+    Failure::dead(format!("the settings have no field of type {part}; add one"))
+}

@@ -1,0 +1,102 @@
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use shared_db::Db;
+use shared_events::Relay;
+use shared_queues::Worker;
+use shared_telemetry::HealthTask;
+
+use crate::Config;
+use crate::server::Server;
+
+/// A service that runs. [`stop`](Self::stop) ends it well; dropping it cuts everything off.
+pub struct Running<S> {
+    parts: Parts<S>,
+}
+
+pub(crate) struct Parts<S> {
+    pub(crate) config: Config,
+    pub(crate) state: S,
+    pub(crate) db: Db,
+    pub(crate) health: HealthTask,
+    pub(crate) relay: Option<Relay>,
+    pub(crate) worker: Option<Worker>,
+    pub(crate) api: Server,
+    pub(crate) admin: Server,
+}
+
+/// What a stop cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// Connections on which a request was still under way at the deadline.
+    pub connections: usize,
+    /// Jobs that were still running at the deadline; others will run them again.
+    pub jobs: u64,
+    /// Database connections that were still out at the deadline.
+    pub db_connections: usize,
+}
+
+impl Stopped {
+    /// Nothing was cut off.
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl<S> Running<S> {
+    pub(crate) fn new(parts: Parts<S>) -> Self {
+        Self { parts }
+    }
+
+    /// Where the public API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.parts.api.address()
+    }
+
+    /// Where probes and metrics listen.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.parts.admin.address()
+    }
+
+    /// The state of the handlers.
+    pub fn state(&self) -> &S {
+        &self.parts.state
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Db {
+        &self.parts.db
+    }
+
+    /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, then close the database. Every step
+    /// has its share of the settings' deadlines; what is left then is cut off, and reported.
+    pub async fn stop(self) -> Stopped {
+        let Parts { config, db, health, relay, worker, mut api, mut admin, .. } = self.parts;
+        health.health().set_draining();
+        tokio::time::sleep(config.settle_time).await;
+        let deadline = Instant::now() + config.drain_timeout;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let connections = api.stop(left()).await;
+        // Requests may have enqueued and published up to here; what is not done now is done by others, or later.
+        let jobs = match worker {
+            Some(worker) => worker.stop(left()).await.aborted,
+            None => 0,
+        };
+        if let Some(relay) = relay {
+            relay.stop().await;
+        }
+        health.stop().await;
+        let db_connections = db.close(left().max(Duration::from_millis(100))).await;
+        admin.stop(Duration::from_millis(100)).await;
+        let stopped = Stopped { connections, jobs, db_connections };
+        tracing::info!(connections, jobs, db_connections, "stopped; the numbers are what was cut off");
+        stopped
+    }
+}
+
+impl<S> std::fmt::Debug for Running<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("address", &self.address()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+use std::fmt;
+use std::future::Future;
+
+use axum::Router;
+use futures_util::future::BoxFuture;
+use shared_config::Loader;
+use shared_core::Failure;
+use shared_core::schema::Setting;
+use shared_db::MigrationSet;
+use shared_events::Events;
+use shared_queues::Jobs;
+use shared_security::Matrix;
+use shared_telemetry::{Checks, ServiceInfo, Telemetry};
+
+use crate::launch::{Launch, launch};
+use crate::settings::Parts;
+use crate::start::{Provided, Start};
+use crate::{Exit, Running, signals};
+
+type Open<C, S> = Box<dyn FnOnce(Start<C>) -> BoxFuture<'static, Result<S, Failure>> + Send>;
+
+/// A service: what it opens, answers, works on and listens to. `C` are its settings, `S` is its state.
+///
+/// ```no_run
+/// use shared_service::prelude::*;
+///
+/// #[derive(Config)]
+/// #[config(prefix = "HELLO")]
+/// struct Settings {
+///     service: shared_service::Config,
+///     db: shared_service::db::Config,
+///     telemetry: shared_service::telemetry::Config,
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> Exit {
+///     Service::<Settings>::new("hello").routes(Router::new().route("/", get(async || "hello"))).run().await
+/// }
+/// ```
+pub struct Service<C, S = Provided<C>> {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) open: Open<C, S>,
+    pub(crate) migrations: Vec<MigrationSet>,
+    pub(crate) matrix: Option<&'static Matrix>,
+    pub(crate) jobs: Option<Jobs<S>>,
+    pub(crate) events: Option<Events<S>>,
+    pub(crate) routes: Router<S>,
+    pub(crate) checks: Checks,
+}
+
+impl<C: Setting + Send + Sync> Service<C> {
+    /// A service without a state of its own; its handlers may ask for `State<Db>` and `State<Arc<Settings>>`.
+    pub fn new(name: &'static str) -> Self {
+        Service::open(name, async |start| Ok(Provided::of(start)))
+    }
+}
+
+impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
+    /// A service whose state is opened at its start, after the database is migrated and before anything listens.
+    pub fn open<F, Fut>(name: &'static str, open: F) -> Self
+    where
+        F: FnOnce(Start<C>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<S, Failure>> + Send + 'static,
+    {
+        Self {
+            name,
+            version: "0.0.0",
+            open: Box::new(|start| Box::pin(open(start))),
+            migrations: Vec::new(),
+            matrix: None,
+            jobs: None,
+            events: None,
+            routes: Router::new(),
+            checks: Checks::new(),
+        }
+    }
+
+    /// The version on every span, metric and log line, usually `env!("CARGO_PKG_VERSION")`.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// A set of migrations, applied at the start. May be called for several.
+    pub fn migrations(mut self, set: MigrationSet) -> Self {
+        self.migrations.push(set);
+        self
+    }
+
+    /// The permissions that tokens may carry here; bearer tokens are verified from now on.
+    pub fn permissions(mut self, matrix: &'static Matrix) -> Self {
+        self.matrix = Some(matrix);
+        self
+    }
+
+    /// The handlers of jobs. With them, the service is a worker.
+    pub fn jobs(mut self, add: impl FnOnce(Jobs<S>) -> Jobs<S>) -> Self {
+        self.jobs = Some(add(self.jobs.unwrap_or_default()));
+        self
+    }
+
+    /// The consumers of events. With them, the service relays.
+    pub fn consumers(mut self, add: impl FnOnce(Events<S>) -> Events<S>) -> Self {
+        self.events = Some(add(self.events.unwrap_or_default()));
+        self
+    }
+
+    /// The public API. May be called for several routers.
+    pub fn routes(mut self, routes: Router<S>) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// What must answer for the service to be ready, beside the database.
+    pub fn checks(mut self, add: impl FnOnce(Checks) -> Checks) -> Self {
+        self.checks = add(self.checks);
+        self
+    }
+
+    /// The whole life: loads the settings from the environment, reports what is wrong with them, starts telemetry,
+    /// migrates, opens the state, listens, and on SIGTERM or Ctrl-C drains and flushes.
+    ///
+    /// It never panics; a service that can't start says why on standard error. Dropping the future cuts everything off.
+    pub async fn run(self) -> Exit {
+        let name = self.name;
+        let loaded = match Loader::from_process(name).load::<C>() {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                say(format_args!("{report}"));
+                return Exit::CONFIGURATION;
+            }
+        };
+        // Before anything slow: a signal that comes while the database is migrated is not lost.
+        let signal = match signals::Stop::listen() {
+            Ok(signal) => signal,
+            Err(error) => return failed(name, &Failure::from(error).while_("listening for signals")),
+        };
+        let parts = Parts::of(&loaded.settings);
+        let info = ServiceInfo::new(name, self.version);
+        let telemetry = match Telemetry::builder(info).init(&parts.telemetry) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return failed(name, &Failure::from(error).while_("starting telemetry")),
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!(%warning, "a variable that no setting has");
+        }
+        let flush = parts.telemetry.flush_timeout;
+        let exit = self.live(loaded.settings, &telemetry, signal).await;
+        let report = telemetry.shutdown(flush).await;
+        if report.is_complete() { exit } else { Exit::FAILED }
+    }
+
+    /// Starts the service with these settings and leaves the rest to you: for programs that run one inside themselves.
+    ///
+    /// # Errors
+    /// What kept it from starting; everything that was started is stopped again.
+    pub async fn launch(self, settings: C, telemetry: &Telemetry) -> Result<Running<S>, Failure> {
+        launch(self, settings, Launch::new(telemetry.metrics())).await
+    }
+
+    async fn live(self, settings: C, telemetry: &Telemetry, mut signal: signals::Stop) -> Exit {
+        let name = self.name;
+        let running = tokio::select! {
+            running = self.launch(settings, telemetry) => running,
+            // Nothing was accepted yet, so nothing is lost.
+            () = signal.received() => return Exit::STOPPED,
+        };
+        let running = match running {
+            Ok(running) => running,
+            Err(failure) => {
+                tracing::error!(%failure, "the service can't start");
+                return failed(name, &failure);
+            }
+        };
+        signal.received().await;
+        let stopped = running.stop().await;
+        if stopped.is_clean() { Exit::STOPPED } else { Exit::FAILED }
+    }
+}
+
+fn failed(name: &str, failure: &Failure) -> Exit {
+    say(format_args!("{name} cannot start: {failure}"));
+    Exit::FAILED
+}
+
+/// For people at a terminal, before there is a log or beside it.
+#[allow(clippy::print_stderr, reason = "a program that can't start has nowhere else to say it")]
+fn say(text: fmt::Arguments<'_>) {
+    eprintln!("{text}");
+}
+
+impl<C, S> fmt::Debug for Service<C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,32 @@
+use std::time::{Duration, Instant};
+
+use shared_queues::Queues;
+
+use super::{SETTLE_PATIENCE, TestService};
+
+/// How often to look: small against what tests wait for, large against what a look costs.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+impl<S: Clone + Send + Sync + 'static> TestService<S> {
+    /// Waits until everything that was published is consumed and every job is done, whatever follows from them
+    /// included.
+    ///
+    /// # Panics
+    /// If a job went to the dead letters or an event was parked, or if it takes longer than 30 s: with what is stuck.
+    pub async fn settle(&self) {
+        let (start, queues) = (Instant::now(), Queues::new(self.db()));
+        loop {
+            let events = shared_events::backlog(self.db()).await.unwrap_or_else(|error| panic!("{error}"));
+            let jobs = queues.backlog().await.unwrap_or_else(|error| panic!("{error}"));
+            assert!(events.parked == 0 && jobs.dead == 0, "something failed for good: {events:?}, {jobs:?}");
+            if events.waiting == 0 && jobs.is_settled() {
+                return;
+            }
+            assert!(
+                start.elapsed() < SETTLE_PATIENCE,
+                "not settled after {SETTLE_PATIENCE:?}: {events:?}, {jobs:?}"
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What HTTP users expect: the right status, and a problem+json body (RFC 9457).
+
+use notes::{ReadNotes, WriteNotes};
+use serde_json::{Value, json};
+use shared_service::testing::TestService;
+
+/// Sends raw bytes with a raw authorisation, as curl would.
+async fn post(url: String, authorization: Option<String>, body: Vec<u8>) -> (u16, String, Value) {
+    let mut request = reqwest::Client::new().post(url).header("content-type", "application/json").body(body);
+    if let Some(authorization) = authorization {
+        request = request.header("authorization", authorization);
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    (status, kind, response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem() {
+    let app = TestService::start(notes::service()).await;
+    let writer = app.tenant_with(WriteNotes);
+    let reader = app.tenant_with(ReadNotes);
+    let bearer = |token: &str| Some(format!("Bearer {token}"));
+    let note = || br#"{"body":"a note"}"#.to_vec();
+    let mut broken = writer.token().to_owned();
+    broken.truncate(broken.len() - 4);
+
+    for (what, authorization, body, expected) in [
+        ("no token", None, note(), 401),
+        ("a broken token", bearer(&broken), note(), 401),
+        ("garbage", bearer("not-a-token"), note(), 401),
+        ("without the permission", bearer(reader.token()), note(), 403),
+        ("no JSON", bearer(writer.token()), b"{".to_vec(), 400),
+        ("another shape", bearer(writer.token()), br#"{"text":1}"#.to_vec(), 422),
+        ("an empty note", bearer(writer.token()), br#"{"body":""}"#.to_vec(), 422),
+        ("20 MB", bearer(writer.token()), vec![b' '; 20 << 20], 413),
+    ] {
+        let (status, kind, problem) = post(format!("{}/notes", app.url()), authorization, body).await;
+        assert_eq!((status, kind.as_str()), (expected, "application/problem+json"), "{what}: {problem}");
+        assert_eq!(problem["status"], expected, "{what}");
+        assert!(problem["title"].is_string(), "{what}");
+    }
+    app.get("/nowhere", &writer).await.status(404);
+    app.get("/notes", &writer).await.status(405);
+    app.post("/notes", &writer, json!({ "body": "good" })).await.created();
+    app.settle().await;
+}
+
+#[tokio::test]
+async fn probes_answer_on_a_port_of_their_own() {
+    let app = TestService::start(notes::service()).await;
+    for probe in ["live", "ready", "health"] {
+        let response = reqwest::get(format!("{}/{probe}", app.admin_url())).await.unwrap();
+        assert_eq!(response.status(), 200, "{probe}");
+    }
+    let metrics = reqwest::get(format!("{}/metrics", app.admin_url())).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("# TYPE"), "{metrics}");
+    let public = reqwest::get(format!("{}/metrics", app.url())).await.unwrap();
+    assert_eq!(public.status(), 404);
+}

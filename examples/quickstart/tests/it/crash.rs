@@ -1,0 +1,92 @@
+//! Killed at any moment and started again, a run goes on: no document is lost, no chunk doubled, every effect happens once.
+
+use std::time::{Duration, Instant};
+
+use quickstart::tenant_id;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use shared_devkit::Postgres;
+
+use crate::corpus::Corpus;
+use crate::invariants::{check, connect};
+use crate::program::Program;
+
+const KILLS: usize = 20;
+const SEED: u64 = 20_251_121;
+
+/// A fresh start takes most of a second; a whole run on this corpus not two. So the kills fall everywhere: into the migrations,
+/// the uploads, the jobs, the deliveries, the searches.
+const LONGEST: u64 = 1_500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_by_twenty_kills() {
+    let server = Postgres::shared().await.expect("a server");
+    let database = server.empty_database().await.expect("a database");
+    let mut corpus = Corpus::new(SEED, 4, 12);
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let arguments = ["--once", "--all", "--embedder", "hash"];
+    let began = Instant::now();
+
+    let (mut kills, mut unharmed) = (0, 0);
+    while kills < KILLS {
+        let mut program = Program::start(database.url(), corpus.path(), &arguments);
+        // Every fourth is killed while it starts, perhaps; the others while they work.
+        if kills % 4 != 0 {
+            program.serving().await;
+        }
+        let moment = Duration::from_millis(rng.random_range(0..LONGEST));
+        match program.kill_after(moment).await {
+            true => kills += 1,
+            false => unharmed += 1,
+        }
+        corpus.change();
+    }
+    Program::start(database.url(), corpus.path(), &arguments).ends().await;
+
+    let counted = check(&connect(database.url()).await, &corpus).await;
+    assert!(counted.parts <= 200);
+    println!("{kills} kills, {unharmed} runs that ended before theirs, {:?}: {counted:?}", began.elapsed());
+
+    let mut program = Program::start(database.url(), corpus.path(), &["--all", "--embedder", "hash"]);
+    let url = program.serving().await;
+    the_api_agrees(&url, &corpus).await;
+    program.terminate().await;
+    check(&connect(database.url()).await, &corpus).await;
+}
+
+/// What the page of the developer's own machine sees.
+async fn the_api_agrees(url: &str, corpus: &Corpus) {
+    let json = async |path: &str, token: &str| -> Value {
+        let request = reqwest::Client::new().get(format!("{url}{path}")).bearer_auth(token);
+        request.send().await.expect(path).error_for_status().expect(path).json().await.expect(path)
+    };
+    for name in ["tenant-0", "tenant-1", "tenant-2", "tenant-3"] {
+        let token = json(&format!("/development/tenants/{}/token", tenant_id(name)), "").await;
+        let token = token["token"].as_str().expect("a token").to_owned();
+        let documents = corpus.texts.keys().filter(|(tenant, _)| tenant == name).count();
+        let status = json("/status", &token).await;
+        assert_eq!(status["documents"], documents, "{status}");
+        assert_eq!(status["digest"]["documents"], documents, "{status}");
+        assert_eq!(status["uploads"], status["digest"]["uploads"], "{status}");
+        let found = json("/search?text=lease&k=50", &token).await;
+        assert!(found["items"].as_array().is_some_and(|items| !items.is_empty()), "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_goes_on_after_a_kill() {
+    let server = Postgres::shared().await.expect("a server");
+    let database = server.empty_database().await.expect("a database");
+    let mut corpus = Corpus::new(SEED, 2, 8);
+    let arguments = ["--once", "--all", "--embedder", "minilm"];
+
+    let mut program = Program::start(database.url(), corpus.path(), &arguments);
+    program.serving().await;
+    let killed = program.kill_after(Duration::from_millis(400)).await;
+    assert!(killed, "a hundred searches alone take longer");
+    corpus.change();
+    Program::start(database.url(), corpus.path(), &arguments).ends().await;
+
+    println!("{:?}", check(&connect(database.url()).await, &corpus).await);
+}

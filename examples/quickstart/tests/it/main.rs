@@ -1,0 +1,8 @@
+//! The quickstart as its users meet it: the program, its HTTP API, and what is left when it is killed.
+
+mod arguments;
+mod corpus;
+mod crash;
+mod http;
+mod invariants;
+mod program;

@@ -1,0 +1,68 @@
+//! The project's own commands. `cargo xtask check` is what CI runs, part by part; each part is a command of its own.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
+
+mod check;
+mod command;
+mod deny;
+mod features;
+mod lint;
+mod tests;
+mod workspace;
+
+use std::process::ExitCode;
+
+use command::{Result, cargo, run};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  check [--strict]   everything CI asks: each part below, with its minutes and the number of tests
+  format             rustfmt, nothing rewritten
+  lint               the rules of the architecture that no compiler knows
+  deny [--strict]    licences, duplicate versions, sources and advisories of the dependencies;
+                     --strict fails when the advisories cannot be fetched
+  clippy             all targets, all features, warnings denied
+  test               the test command of README.md, then the tests of the bench harness
+  docs               rustdoc, broken links denied
+  features           each feature of each crate alone
+  bench NAME [ARGS]  the benchmark bench/NAME, in release mode
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[&str]) -> Result {
+    match arguments {
+        ["check"] => check::check(false),
+        ["check", "--strict"] => check::check(true),
+        ["format"] => check::format(),
+        ["lint"] => lint::lint(),
+        ["deny"] => deny::deny(false),
+        ["deny", "--strict"] => deny::deny(true),
+        ["clippy"] => check::clippy(),
+        ["test"] => tests::test().1,
+        ["docs"] => check::docs(),
+        ["features"] => features::features(),
+        ["bench", name, rest @ ..] => bench(name, rest),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("no such command: `{}`\n\n{USAGE}", arguments.join(" ")).into()),
+    }
+}
+
+fn bench(name: &str, arguments: &[&str]) -> Result {
+    let package = format!("bench-{name}");
+    run(cargo(&["run", "--release", "--manifest-path", "bench/Cargo.toml", "-p", &package, "--"])
+        .args(arguments))
+}
