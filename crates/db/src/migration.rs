@@ -133,8 +133,8 @@ mod tests {
         let names: Vec<&str> = ordered(&[B, A, B]).unwrap().iter().map(MigrationSet::schema).collect();
         assert_eq!(names, ["a", "b"]);
         assert!(ordered(&[B]).unwrap_err().contains("b requires a"));
-        let other = MigrationSet::new("a", &[Step::sql(1, "x", "select 1")]);
-        assert!(ordered(&[A, other]).unwrap_err().contains("two different sets"));
+        const OTHER: MigrationSet = MigrationSet::new("a", &[Step::sql(1, "x", "select 1")]);
+        assert!(ordered(&[A, OTHER]).unwrap_err().contains("two different sets"));
     }
 
     #[test]

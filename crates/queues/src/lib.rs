@@ -1,4 +1,79 @@
 //! Jobs that commit with your data, survive kill -9, and keep to their fence.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use serde::{Deserialize, Serialize};
+//! use shared_core::{AssumedTenant, Failure, TenantId};
+//! use shared_db::{Db, bootstrap};
+//! use shared_queues::{Config, Enqueue, Job, JobContext, Jobs, MIGRATIONS, Worker};
+//! use validator::Validate;
+//!
+//! /// The job as data: all that a producer needs.
+//! #[derive(Serialize, Deserialize, Validate, Job)]
+//! #[job(name = "mail:welcome", timeout = "30s")]
+//! struct Welcome {
+//!     #[validate(email)]
+//!     to: String,
+//! }
+//!
+//! /// What is done about it. It runs in the tenant whose transaction enqueued it.
+//! async fn welcome(job: Welcome, cx: JobContext) -> Result<(), Failure> {
+//!     tracing::info!(key = cx.idempotency_key(), "sending");
+//!     Ok(())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let config = shared_db::Config::new("postgres://localhost/shop");
+//!     bootstrap(&config, &[MIGRATIONS]).await?;
+//!     let db = Db::connect(&config).await?;
+//!     let worker = Worker::start(&db, (), Jobs::new().handle(welcome), Config::default()).await?;
+//!
+//!     let tenant = AssumedTenant::new(TenantId::new(), "an example has no token");
+//!     db.tenant(&tenant).tx(async |tx| tx.enqueue(Welcome { to: "a@b.example".into() }).await).await?;
+//!
+//!     worker.stop(Duration::from_secs(25)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The ideas
+//! - A [`Job`] is data with a name; [`tx.enqueue`](Enqueue) writes it with the COMMIT of a tenant's transaction.
+//! - A [handler](Handler) is an async function; [`Jobs`] lists them; a [`Worker`] runs them.
+//! - A [`JobContext`] proves the tenant. [`JobContext::tx`] commits an effect together with the job's completion.
+//! - [`Queues`] shows the [`Backlog`], and brings [`DeadLetter`]s back.
+//!
+//! # What is guaranteed
+//! - A job exists if, and only if, the transaction that enqueued it committed.
+//! - It is attempted **at least once**: a worker that dies in the middle leaves it to another. What a handler does through
+//!   [`JobContext::tx`] takes effect **exactly once**; for the world outside there is
+//!   [`idempotency_key`](JobContext::idempotency_key).
+//! - A worker that was silent for longer than its lease has lost its jobs: whatever it says of them is refused and counted.
+//!   It breaks them off itself before that, by its own clock.
+//! - A killed worker's jobs are ready again after a lease and a beat at most, 20 s by default. Long jobs need no
+//!   renewal of their own.
+//! - A failed attempt, a panic and a time-out are followed by other attempts with back-off, then by a dead letter. A payload
+//!   that can't be read is one at once. Neither stops a worker.
+//! - [`Worker::stop`] leaves no task behind, and costs no job an attempt.
+//!
+//! Not guaranteed: an order between jobs (about that of their commits), or that all tenants get an equal share. A job
+//! that blocks its thread without an await can't be timed out.
+//!
+//! # Failures and crashes
+//! Failed attempts are counted against [`Options::max_attempts`]. The death of a worker is no failure of its jobs; but
+//! three of them while they hold the same job ([`Config::crash_budget`]) make it a dead letter, since it may be the cause.
+//!
+//! # Errors
+//! One [`Error`]. Handlers fail with [`shared_core::Failure`]. No payload is in an error or a log line; the text of a
+//! handler's own error is in both, and in the dead letter.
+//!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `axum` | `State<T>` of axum as an argument of a handler, for any part of the service's state |
+//!
+//! Metrics, spans, tables and how they work together: `docs/queues.md`.
 
 mod config;
 mod context;
@@ -31,3 +106,8 @@ pub use postgres::statements;
 pub use queues::{Backlog, Queues};
 pub use shared_core_derive::Job;
 pub use worker::{StopReport, Worker};
+
+/// What a program imports for its verbs to work.
+pub mod prelude {
+    pub use crate::Enqueue as _;
+}

@@ -4,6 +4,8 @@ mod board;
 mod claim;
 mod enqueue;
 mod lease;
+#[cfg(test)]
+mod model;
 mod settle;
 
 use shared_db::{Db, MigrationSet, Step};

@@ -8,10 +8,9 @@ use shared_db::{Db, bootstrap};
 use shared_events::Relay;
 use shared_queues::Worker;
 use shared_telemetry::{Checks, Health, Metrics};
-use tokio_util::sync::CancellationToken;
 
 use crate::running::{Parts as RunningParts, Running};
-use crate::server::Server;
+use crate::server::{Server, bind};
 use crate::settings::Parts;
 use crate::start::Start;
 use crate::{Config, Service, admin, http};
@@ -50,9 +49,11 @@ where
         migrate(&db_config, &service).await?;
     }
     let db = Db::connect(&db_config).await?;
-    // From here on something runs; if a later step fails, dropping it ends it.
     let state = (service.open)(Start { settings: Arc::new(settings), db: db.clone() }).await?;
+    // Before any job is claimed: a second instance on the same port should not get that far.
+    let (listener, admin_listener) = (bind(config.listen).await?, bind(config.admin).await?);
     let checks = checks(service.checks, &db);
+    // From here on something runs; if a later step fails, dropping it ends it.
     let health = Health::start(checks, &parts.telemetry);
     let relay = match service.events {
         Some(events) => {
@@ -74,10 +75,8 @@ where
         (None, _) => None,
     };
     let router = http::layered(service.routes.with_state(state.clone()), &config, &how.metrics, verifier);
-    let stop_api = CancellationToken::new();
-    let api = Server::listen(config.listen, router, &config, stop_api.clone()).await?;
-    let admin_routes = admin::routes(health.health(), how.metrics.clone());
-    let admin = Server::listen(config.admin, admin_routes, &config, CancellationToken::new()).await?;
+    let api = Server::serve(listener, router, &config)?;
+    let admin = Server::serve(admin_listener, admin::routes(health.health(), how.metrics.clone()), &config)?;
     tracing::info!(listen = %api.address(), admin = %admin.address(), "{} is up", service.name);
     Ok(Running::new(RunningParts { config, state, db, health, relay, worker, api, admin }))
 }

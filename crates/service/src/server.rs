@@ -31,21 +31,23 @@ pub(crate) struct Server {
     most: usize,
 }
 
+/// Takes the address; callers wait until it is served.
+///
+/// # Errors
+/// If it is taken, or not of this machine.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::from(error).while_(format_args!("listening on {address}; is another program there?")))
+}
+
 impl Server {
-    /// Listens from here on.
+    /// Serves from here on.
     ///
     /// # Errors
-    /// If the address is taken or not of this machine.
-    pub(crate) async fn listen(
-        address: SocketAddr,
-        router: Router,
-        config: &Config,
-        stop: CancellationToken,
-    ) -> Result<Self, Failure> {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            Failure::from(error).while_(format_args!("listening on {address}; is another program there?"))
-        })?;
-        let address = listener.local_addr()?;
+    /// If the listener has no address any more.
+    pub(crate) fn serve(listener: TcpListener, router: Router, config: &Config) -> Result<Self, Failure> {
+        let (address, stop) = (listener.local_addr()?, CancellationToken::new());
         let most = config.max_connections as usize;
         let open = Arc::new(Semaphore::new(most));
         let task = tokio::spawn(accept(listener, router, open.clone(), stop.clone()));

@@ -14,11 +14,12 @@ use validator::{Validate, ValidationError};
 #[derive(Clone, Debug, PartialEq, Settings, Validate)]
 #[validate(schema(function = "batch_fits_queue"))]
 pub struct Config {
-    /// Which log lines are written: a level, or levels by target, such as `info,shared_db=debug`.
+    /// Which log lines are written: a level, or levels by target, such as `info,shared_db=debug`. The exporters' own
+    /// chatter is left out by default.
     ///
     /// It decides about log lines alone: spans of level `info` and above always exist, so that the ids on a line and
     /// the sampling of traces do not depend on how much is logged.
-    #[config(default = "info")]
+    #[config(default = "info,opentelemetry=warn")]
     pub log_filter: LogFilter,
     /// How a log line looks.
     #[config(default = "json")]
@@ -99,7 +100,7 @@ pub struct LogFilter(pub(crate) Targets);
 
 impl Default for LogFilter {
     fn default() -> Self {
-        Self(Targets::new().with_default(LevelFilter::INFO))
+        Self(Targets::new().with_default(LevelFilter::INFO).with_target("opentelemetry", LevelFilter::WARN))
     }
 }
 

@@ -41,9 +41,9 @@ pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
     findings
 }
 
-/// Any library may be tested with devkit's servers.
+/// Any library may be tested with devkit's servers, and with its own features.
 fn is_exception(name: &str, other: &str, dependency: &Dependency) -> bool {
-    dependency.dev && other == "devkit" || dependency.optional && MAY_CHOOSE.contains(&(name, other))
+    dependency.dev && (other == "devkit" || other == name) || dependency.optional && MAY_CHOOSE.contains(&(name, other))
 }
 
 fn finding(name: &str, message: String) -> Finding {

@@ -175,7 +175,8 @@ impl Sql {
             // Returns the contents that the items had before and no longer have.
             replace_items: format!(
                 "with given as materialized (
-                    select * from unnest($2::uuid[], $3::int[], $4::bytea[], $5::text[]) as given (id, part, hash, text)),
+                    select given.id, given.part, given.hash, given.text
+                      from unnest($2::uuid[], $3::int[], $4::bytea[], $5::text[]) as given (id, part, hash, text)),
                  before as materialized (
                     select i.id, i.part, i.hash from {name}_item i
                      where i.tenant_id = $1 and i.id = any ($6::uuid[]) for update),

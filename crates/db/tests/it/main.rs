@@ -1,5 +1,7 @@
 //! What shared-db promises, against a real server.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 mod bootstrap;
 mod cancel;
 mod errors;
@@ -13,3 +15,4 @@ mod smoke;
 mod statements;
 mod support;
 mod trips;
+mod vector;

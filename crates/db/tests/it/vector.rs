@@ -56,7 +56,12 @@ async fn found(texts: &TenantCollection<Text>, text: &str) -> Vec<String> {
 async fn a_text_is_found_by_its_own_tenant_only() {
     let fixture = fixture().await;
     let (a, b) = (tenant(), tenant());
-    fixture.texts.tenant(&a).upsert([(Id::new(), "rotate the signing keys"), (Id::new(), "drink tea")]).await.unwrap();
+    fixture
+        .texts
+        .tenant(&a)
+        .upsert([(Id::new(), "rotate the signing keys"), (Id::new(), "drink tea")])
+        .await
+        .unwrap();
     assert_eq!(found(&fixture.texts.tenant(&a), "key rotation").await[0], "rotate the signing keys");
     assert!(found(&fixture.texts.tenant(&b), "rotate the signing keys").await.is_empty());
 }
@@ -71,9 +76,14 @@ async fn every_content_is_embedded_and_stored_once() {
     assert_eq!((done.texts, done.embedded, done.reused()), (4, 2, 2));
 
     let before = fixture.db.tenant(&a).one(&VERSIONS, ()).await.unwrap();
-    let again = texts.upsert([(first, "one"), (first, "two"), (first, "one"), (second, "two")]).await.unwrap();
+    let again =
+        texts.upsert([(first, "one"), (first, "two"), (first, "one"), (second, "two")]).await.unwrap();
     assert_eq!((again.texts, again.embedded), (4, 0));
-    assert_eq!(fixture.db.tenant(&a).one(&VERSIONS, ()).await.unwrap(), before, "no row of an embedding was written");
+    assert_eq!(
+        fixture.db.tenant(&a).one(&VERSIONS, ()).await.unwrap(),
+        before,
+        "no row of an embedding was written"
+    );
 }
 
 #[tokio::test]
@@ -179,6 +189,7 @@ impl shared_db::vector::Embedder for Other {
 async fn a_search_keeps_its_deadline() {
     let fixture = fixture().await;
     let a: AssumedTenant = tenant();
-    let late = fixture.texts.tenant(&a).search("anything").deadline(std::time::Duration::ZERO).await.unwrap_err();
+    let late =
+        fixture.texts.tenant(&a).search("anything").deadline(std::time::Duration::ZERO).await.unwrap_err();
     assert!(late.is_timeout(), "{late}");
 }

@@ -28,7 +28,7 @@ statements! {
         select log.pos, log.id, log.tenant_id, log.name, log.version, log.key, log.payload::text as payload,
                log.context::text as context, log.at, extract(epoch from clock_timestamp() - log.at)::float8 as age
           from page join shared_events.log on log.pos = page.pos
-         order by log.xid, log.pos";
+         order by log.pos";
 
     // The rest of a large batch, along the positions: the sort over the whole batch is not repeated for each page.
     pub(super) const NEXT: Statement<(i64, i64, i64, i64), Stored> = "

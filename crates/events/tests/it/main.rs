@@ -1,5 +1,7 @@
 //! The events crate against a real Postgres.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 mod consume;
 #[cfg(feature = "axum")]
 mod extract;

@@ -141,7 +141,7 @@ async fn a_redrive_beside_arriving_events_and_another_redrive_keeps_the_order() 
     let (one, other, ()) = tokio::join!(relay.redrive("faulty"), relay.redrive("faulty"), arriving);
     assert!(one.unwrap().delivered + other.unwrap().delivered >= 10);
     world.settled().await;
-    relay.redrive("faulty").await.unwrap();
+    // Nothing was parked behind a key that the redrive had emptied.
     assert_eq!(world.seen("see", "bad").await, Vec::from_iter(1..=50));
     assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
     relay.stop().await;

@@ -7,12 +7,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use shared_core::AssumedTenant;
 use shared_db::Db;
-use shared_events::{Error, Relay};
+use shared_events::{Config, Error, Relay};
 
 use crate::support::{COUNTERS, World, a_tenant, connect, quick, raise, seeing};
 
 const WRITERS: u64 = 8;
-const TRANSACTIONS: usize = 120;
+const TRANSACTIONS: usize = 200;
 const KEYS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,7 +50,8 @@ async fn every_event_has_its_effect_once_and_in_order() {
 
 async fn kill_again_and_again(db: &Db, mut random: StdRng) {
     loop {
-        let relay = Relay::start(db.clone(), (), seeing(), quick()).await.unwrap();
+        let config = Config { lease: Duration::from_millis(300), ..quick() };
+        let relay = Relay::start(db.clone(), (), seeing(), config).await.unwrap();
         tokio::time::sleep(Duration::from_millis(random.random_range(0..800))).await;
         drop(relay);
     }

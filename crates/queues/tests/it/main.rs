@@ -1,11 +1,14 @@
 //! What shared-queues promises, against a real server.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod complete;
 mod crash;
 mod dead;
 mod enqueue;
 mod fence;
 mod kill;
+mod outage;
 mod plan;
 mod retry;
 mod stop;
