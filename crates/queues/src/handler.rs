@@ -51,6 +51,32 @@ pub trait Handler<J, Args>: Clone + Send + Sync + 'static {
 
 /// What a handler may ask for besides the job: [`JobContext`], and with the feature `axum` the `State<T>` of the
 /// service's state.
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// # use serde::{Deserialize, Serialize};
+/// # use shared_queues::{Job, Jobs};
+/// # use validator::Validate;
+/// # #[derive(Serialize, Deserialize, Validate, Job)]
+/// # #[job(name = "notes:index")]
+/// # struct IndexNote { note: u64 }
+/// use axum::extract::{FromRef, State};
+/// use shared_core::Failure;
+///
+/// #[derive(Clone)]
+/// struct Index;
+/// #[derive(Clone)]
+/// struct App { index: Index }
+/// impl FromRef<App> for Index {
+///     fn from_ref(app: &App) -> Index { app.index.clone() }
+/// }
+///
+/// async fn index_note(job: IndexNote, State(index): State<Index>) -> Result<(), Failure> {
+///     Ok(())
+/// }
+/// let jobs: Jobs<App> = Jobs::new().handle(index_note);
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a job handler can't ask for `{Self}`",
     note = "it can ask for `JobContext` and `State<T>` of the service's state"

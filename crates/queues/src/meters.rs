@@ -13,6 +13,7 @@ pub(crate) struct Meters {
     enqueued: Counter<u64>,
     claimed: Counter<u64>,
     settled: Counter<u64>,
+    put_back: Counter<u64>,
     rescued: Counter<u64>,
     fenced: Counter<u64>,
     wait: Histogram<f64>,
@@ -28,6 +29,7 @@ impl Meters {
             enqueued: counter("queues.jobs.enqueued", "Jobs that were committed"),
             claimed: counter("queues.jobs.claimed", "Jobs that a worker took"),
             settled: counter("queues.jobs.settled", "Attempts that ended, by outcome"),
+            put_back: counter("queues.jobs.put_back", "Jobs that this program does not know, left to others"),
             rescued: counter("queues.jobs.rescued", "Jobs taken from workers that died"),
             fenced: counter(
                 "queues.jobs.fenced",
@@ -46,8 +48,12 @@ impl Meters {
         self.claimed.add(jobs as u64, &[KeyValue::new("queue", queue)]);
     }
 
-    /// `outcome` is one of `completed`, `retried`, `put_back`, `dead`. `name` is of this program: what others wrote
-    /// into the table can't become a thousand series.
+    /// Without the name, which others made up.
+    pub(crate) fn put_back(&self) {
+        self.put_back.add(1, &[]);
+    }
+
+    /// `outcome` is one of `completed`, `retried`, `dead`. The name is one of this program's.
     pub(crate) fn settled(&self, name: &'static str, outcome: &'static str) {
         self.settled.add(1, &[KeyValue::new("job.name", name), KeyValue::new("outcome", outcome)]);
     }

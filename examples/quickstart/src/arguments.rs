@@ -22,7 +22,7 @@ Options:
   --help                 print this
 ";
 
-/// Chunks, unless more are asked for: half a minute of embedding on two cores.
+/// Chunks, unless more are asked for: a minute or two of embedding on two cores.
 const LIMIT: usize = 2_000;
 
 /// What was asked for.

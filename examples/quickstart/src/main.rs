@@ -4,12 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use quickstart::{Arguments, End, USAGE};
+use shared_service::core::Failure;
+use tokio::runtime::Runtime;
 
 /// The command line was wrong.
 const WRONG_ARGUMENTS: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
@@ -22,17 +23,21 @@ async fn main() -> ExitCode {
             return ExitCode::from(WRONG_ARGUMENTS);
         }
     };
-    match quickstart::run(arguments).await {
-        Ok(End::Good) => ExitCode::SUCCESS,
-        Ok(End::Bad(why)) => {
-            say(&format!("quickstart: {why}"));
-            ExitCode::FAILURE
-        }
-        Err(failure) => {
-            say(&format!("quickstart: {failure}"));
-            ExitCode::FAILURE
-        }
-    }
+    let why = match live(arguments) {
+        Ok(End::Good) => return ExitCode::SUCCESS,
+        Ok(End::Bad(why)) => why,
+        Err(failure) => failure.to_string(),
+    };
+    say(&format!("quickstart: {why}"));
+    ExitCode::FAILURE
+}
+
+fn live(arguments: Arguments) -> Result<End, Failure> {
+    let runtime = Runtime::new()?;
+    let end = runtime.block_on(quickstart::run(arguments));
+    // Texts that are being embedded can't be interrupted. Nobody waits for them any more: their job was handed back.
+    runtime.shutdown_background();
+    end
 }
 
 fn say(line: &str) {

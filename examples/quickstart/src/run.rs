@@ -87,19 +87,22 @@ async fn work(
     let left = screen.watch(loading, || bars(plan, before, uploaded.counts(), activity.done())).await?;
     let (counts, done) = (uploaded.counts(), activity.done());
 
-    let times_of_searches = searches::times(client, plan).await?;
-    let samples = searches::samples(client, plan, source.directory.is_none()).await?;
+    let answers = searches::ask(client, plan, source.directory.is_none()).await?;
+    let (samples, times_of_searches) = (searches::best(&answers), searches::times(&answers));
     let totals = Totals::of(client, plan).await?;
     let summary =
         Summary { embedder, plan, counts, done, left, totals, searches: &times_of_searches, times: *times };
-    print(&format!("\n{}\n{}", summary.table(), summary::samples(&samples)));
+    print(&format!("\n{}\n{}", summary.table(), summary::answers(&samples)));
     let proofs = match samples.first() {
         Some(sample) => searches::isolation(client, plan, sample).await?,
         None => Vec::new(),
     };
     print(&format!("\nWhose is whose\n{}", summary::proofs(&proofs)));
     let spans = way::of_a_note(db, client, recorder, counts).await?;
-    print(&format!("\nOne document’s way, from the request to its effects\n{}", summary::way(&spans)));
+    print(&format!(
+        "\nOne document’s way, from the request to its effects: when each step began, and how long it took\n{}",
+        summary::way(&spans)
+    ));
 
     if !proofs.iter().all(|proof| proof.holds) {
         return Ok(End::Bad("a tenant could reach what is another's".to_owned()));

@@ -10,19 +10,32 @@ use crate::plan::{Plan, Share};
 use crate::service::{Found, tenant_id};
 
 /// What can be asked of any software.
-const QUESTIONS: [&str; 3] = ["how to configure a timeout", "parse a date from text", "error handling"];
+const QUESTIONS: [&str; 8] = [
+    "how to configure a timeout",
+    "parse a date from text",
+    "error handling",
+    "run several tasks at the same time",
+    "make random numbers",
+    "encrypt a message with a key",
+    "find many words in a text at once",
+    "convert a value to JSON",
+];
 
-/// Searches whose time is taken: enough for a p95 that five of them lie above.
-const TIMED: usize = 100;
+/// Searches: enough for a p95 that five of them lie above.
+const SEARCHES: usize = 100;
 
 /// Tenants that are asked: the largest.
-const ASKED: usize = 12;
+const TENANTS: usize = 12;
 
-/// A question, and what a tenant found.
-pub(crate) struct Sample {
+/// Answers that are shown.
+const SHOWN: usize = 3;
+
+/// A question of a tenant, what it found, and how long that took from the request to the answer.
+pub(crate) struct Answer {
     pub(crate) tenant: String,
     pub(crate) question: String,
     pub(crate) found: Found,
+    pub(crate) took: Duration,
 }
 
 /// Something that must hold, and whether it did.
@@ -31,23 +44,31 @@ pub(crate) struct Proof {
     pub(crate) holds: bool,
 }
 
-/// How long searches took, one after the other, from the request to the answer; ascending.
-pub(crate) async fn times(client: &Client, plan: &Plan) -> Result<Vec<Duration>, Failure> {
-    let mut tenants = Vec::new();
-    for share in plan.largest().into_iter().take(ASKED) {
-        tenants.push((client.tenant(&share.name)?, share));
-    }
-    let mut times = Vec::new();
-    for (at, (tenant, share)) in tenants.iter().cycle().take(TIMED).enumerate() {
-        let round = at / tenants.len();
-        let question =
-            if at % 2 == 0 { QUESTIONS[round % QUESTIONS.len()].to_owned() } else { title(share, round) };
+/// Asks every question of every large tenant, one after the other. Of software everybody asks the same; of other documents
+/// their titles tell what can be asked.
+pub(crate) async fn ask(client: &Client, plan: &Plan, is_software: bool) -> Result<Vec<Answer>, Failure> {
+    let largest: Vec<&Share> = plan.largest().into_iter().take(TENANTS).collect();
+    let questions: Vec<String> = match is_software {
+        true => QUESTIONS.map(str::to_owned).to_vec(),
+        false => (0..QUESTIONS.len()).map(|at| title(largest[at % largest.len()], at)).collect(),
+    };
+    let mut answers = Vec::with_capacity(SEARCHES);
+    let pairs = questions.iter().flat_map(|question| largest.iter().map(move |share| (question, share)));
+    for (question, share) in pairs.cycle().take(SEARCHES) {
+        let tenant = client.tenant(&share.name)?;
         let began = Instant::now();
-        tenant.search(&question, 10).await?;
-        times.push(began.elapsed());
+        let found = tenant.search(question, 10).await?;
+        let took = began.elapsed();
+        answers.push(Answer { tenant: share.name.clone(), question: question.clone(), found, took });
     }
+    Ok(answers)
+}
+
+/// How long the answers took, ascending.
+pub(crate) fn times(answers: &[Answer]) -> Vec<Duration> {
+    let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
     times.sort();
-    Ok(times)
+    times
 }
 
 /// The time that this share of all was not longer than (nearest rank).
@@ -56,49 +77,25 @@ pub(crate) fn percentile(ascending: &[Duration], share: f64) -> Duration {
     ascending.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// Three questions, each answered by the tenant that knows most about it. Of software everybody asks the same; of other
-/// documents their titles tell what can be asked.
-pub(crate) async fn samples(client: &Client, plan: &Plan, is_software: bool) -> Result<Vec<Sample>, Failure> {
-    let largest = plan.largest();
-    let mut samples: Vec<Sample> = Vec::new();
-    for at in 0..QUESTIONS.len() {
-        let sample = if is_software {
-            best(client, &largest, QUESTIONS[at], &samples).await?
-        } else {
-            let share = largest[at % largest.len()];
-            answer(client, share, title(share, at)).await?
-        };
-        samples.extend(sample);
-    }
-    Ok(samples)
-}
-
-/// The answer of the tenant, not asked before, whose best hit is nearest to the question.
-async fn best(
-    client: &Client,
-    tenants: &[&Share],
-    question: &str,
-    before: &[Sample],
-) -> Result<Option<Sample>, Failure> {
-    let mut best: Option<Sample> = None;
-    for share in tenants.iter().take(ASKED).filter(|share| before.iter().all(|one| one.tenant != share.name))
-    {
-        let sample = answer(client, share, question.to_owned()).await?;
-        if sample.as_ref().map(top) > best.as_ref().map(top) {
-            best = sample;
+/// The answers that are nearest to their questions: different questions, of different tenants as far as there are some.
+pub(crate) fn best(answers: &[Answer]) -> Vec<&Answer> {
+    let mut best: Vec<&Answer> = Vec::new();
+    while best.len() < SHOWN {
+        let is_new = |answer: &&Answer| best.iter().all(|shown| shown.question != answer.question);
+        let is_others = |answer: &&Answer| best.iter().all(|shown| shown.tenant != answer.tenant);
+        let candidates = || answers.iter().filter(is_new).filter(|answer| !answer.found.items.is_empty());
+        let nearest = |a: &&Answer, b: &&Answer| top(a).total_cmp(&top(b));
+        let next = candidates().filter(is_others).max_by(nearest).or_else(|| candidates().max_by(nearest));
+        match next {
+            Some(next) => best.push(next),
+            None => break,
         }
     }
-    Ok(best)
+    best
 }
 
-async fn answer(client: &Client, share: &Share, question: String) -> Result<Option<Sample>, Failure> {
-    let found = client.tenant(&share.name)?.search(&question, 3).await?;
-    let sample = Sample { tenant: share.name.clone(), question, found };
-    Ok((!sample.found.items.is_empty()).then_some(sample))
-}
-
-fn top(sample: &Sample) -> f64 {
-    sample.found.items.first().map_or(f64::MIN, |hit| hit.score)
+fn top(answer: &Answer) -> f64 {
+    answer.found.items.first().map_or(f64::MIN, |hit| hit.score)
 }
 
 /// A title of the tenant as a question; that of a file without a heading is its path.
@@ -108,9 +105,9 @@ fn title(share: &Share, at: usize) -> String {
     words.chars().take(200).collect()
 }
 
-/// Lets others ask what the sample's tenant asked, and shows that they get nothing of it.
-pub(crate) async fn isolation(client: &Client, plan: &Plan, sample: &Sample) -> Result<Vec<Proof>, Failure> {
-    let Sample { tenant: owner, question, found } = sample;
+/// Lets others ask what this tenant asked, and shows that they get nothing of it.
+pub(crate) async fn isolation(client: &Client, plan: &Plan, answer: &Answer) -> Result<Vec<Proof>, Failure> {
+    let Answer { tenant: owner, question, found, .. } = answer;
     let document = found.items[0].document;
     let mut proofs = Vec::new();
     let mut prove = |what: String, holds: bool| proofs.push(Proof { what, holds });

@@ -10,13 +10,16 @@ use crate::launch::Times;
 use crate::plan::Plan;
 use crate::report::table::Table;
 use crate::report::{tree, words};
-use crate::searches::{Proof, Sample, percentile};
+use crate::searches::{Answer, Proof, percentile};
 use crate::service::{Done, Status};
 use crate::settle::Left;
 use crate::upload::Counts;
 
 /// Characters of a line of a hit.
 const WIDTH: usize = 100;
+
+/// Hits that are shown of each answer.
+const HITS: usize = 3;
 
 /// Everything that the table shows.
 pub(crate) struct Summary<'a> {
@@ -73,8 +76,9 @@ impl Summary<'_> {
         table.row("documents", words::count(counts.all()), format!("of {tenants}: {new}"));
         let all = format!("of {} that a search finds now", words::count(totals.chunks));
         table.row("chunks indexed", words::count(done.chunks), all);
+        let shared = totals.chunks.saturating_sub(totals.vectors);
         let doubled =
-            format!("same content in one tenant is embedded once; {} in all", totals.chunks - totals.vectors);
+            format!("not embedded again; in all {} share the vector of another", words::count(shared));
         table.row("duplicates skipped", words::count(done.duplicates), doubled);
         let (jobs, remark) = self.jobs();
         table.row("jobs per second", jobs, remark);
@@ -129,24 +133,19 @@ impl Summary<'_> {
     }
 }
 
-/// The hits of the samples.
-pub(crate) fn samples(samples: &[Sample]) -> String {
-    samples.iter().map(sample).collect::<Vec<_>>().join("\n")
+/// Some answers with their first hits.
+pub(crate) fn answers(answers: &[&Answer]) -> String {
+    answers.iter().map(|answer| shown(answer)).collect::<Vec<_>>().join("\n")
 }
 
-fn sample(Sample { tenant, question, found }: &Sample) -> String {
+fn shown(Answer { tenant, question, found, .. }: &Answer) -> String {
     let took = words::time(Duration::from_secs_f64(found.took_ms.max(0.0) / 1e3));
     let mut text =
         format!("“{}” as {tenant}  ({} search, {took})\n", words::line(question, WIDTH), found.route);
-    for hit in &found.items {
-        let title =
-            if hit.title == hit.path { hit.path.clone() } else { format!("{} · {}", hit.title, hit.path) };
-        text += &format!(
-            "  {:.3}  {}\n         {}\n",
-            hit.score,
-            words::line(&title, WIDTH),
-            words::line(&hit.text, WIDTH)
-        );
+    for hit in found.items.iter().take(HITS) {
+        let title = if hit.title == hit.path { String::new() } else { format!("{} · ", hit.title) };
+        let title = words::line(&format!("{title}{}, part {}", hit.path, hit.part + 1), WIDTH);
+        text += &format!("  {:.3}  {title}\n         {}\n", hit.score, words::line(&hit.text, WIDTH));
     }
     text
 }
@@ -170,7 +169,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         (words::counted(plan.documents, "document"), words::counted(plan.tenants.len() as u64, "tenant"));
     let mut text = format!("corpus: {documents} of {tenants}, {}", words::counted(plan.chunks, "chunk"));
     if plan.without_text > 0 {
-        text += &format!("; {} have nothing to read in them", words::counted(plan.without_text, "file"));
+        text += &format!("; nothing to read in {}", words::counted(plan.without_text, "file"));
     }
     for skipped in plan.unusable.iter().take(SHOWN) {
         text += &format!(

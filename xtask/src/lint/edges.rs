@@ -43,7 +43,8 @@ pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
 
 /// Any library may be tested with devkit's servers, and with its own features.
 fn is_exception(name: &str, other: &str, dependency: &Dependency) -> bool {
-    dependency.dev && (other == "devkit" || other == name) || dependency.optional && MAY_CHOOSE.contains(&(name, other))
+    dependency.dev && (other == "devkit" || other == name)
+        || dependency.optional && MAY_CHOOSE.contains(&(name, other))
 }
 
 fn finding(name: &str, message: String) -> Finding {

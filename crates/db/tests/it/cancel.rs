@@ -19,9 +19,9 @@ statements! {
         select $1::bigint, pg_backend_pid(), coalesce(current_setting('app.tenant_id', true), '')";
 }
 
-/// How many futures are dropped; `SHARED_DB_CANCELLATIONS` says so for a long run.
+/// How many futures are dropped; `SHARED_DB_CANCELLATIONS` says so for a long run, when the test is built.
 fn cancellations() -> u64 {
-    std::env::var("SHARED_DB_CANCELLATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+    option_env!("SHARED_DB_CANCELLATIONS").and_then(|count| count.parse().ok()).unwrap_or(2_000)
 }
 
 /// Polls `work` so many times, then drops it.

@@ -82,7 +82,7 @@ pub(crate) async fn eventually(within: Duration, mut reached: impl AsyncFnMut() 
     let start = std::time::Instant::now();
     while !reached().await {
         assert!(start.elapsed() < within, "it has not come to pass within {within:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
     }
 }
 

@@ -2,6 +2,7 @@
 
 use shared_db::{Config, bootstrap};
 use shared_devkit::{Postgres, TestDatabase};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{batch, tick};
 use crate::MIGRATIONS;
@@ -35,27 +36,30 @@ async fn it_costs_by_the_batch_and_not_by_the_log() {
 }
 
 /// A session of the relay's role, with the plans that it gets after a while.
-struct Session(tokio_postgres::Client);
+struct Session {
+    client: tokio_postgres::Client,
+    _driver: AbortOnDropHandle<Result<(), tokio_postgres::Error>>,
+}
 
 impl Session {
     async fn on(database: &TestDatabase) -> Self {
         let (client, connection) =
             tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let driver = AbortOnDropHandle::new(tokio::spawn(connection));
         client.batch_execute(LARGE).await.unwrap();
         client
             .batch_execute("set role shared_system; set plan_cache_mode = force_generic_plan")
             .await
             .unwrap();
-        Self(client)
+        Self { client, _driver: driver }
     }
 
     /// The pages of the server that a statement touches.
     async fn pages(&self, sql: &str, arguments: &str) -> u64 {
-        self.0.batch_execute(&format!("prepare measured as {sql}")).await.unwrap();
+        self.client.batch_execute(&format!("prepare measured as {sql}")).await.unwrap();
         let explain = format!("explain (analyze, buffers, format json) execute measured {arguments}");
-        let plan: serde_json::Value = self.0.query_one(&explain, &[]).await.unwrap().get(0);
-        self.0.batch_execute("deallocate measured").await.unwrap();
+        let plan: serde_json::Value = self.client.query_one(&explain, &[]).await.unwrap().get(0);
+        self.client.batch_execute("deallocate measured").await.unwrap();
         let blocks = |name: &str| plan[0]["Plan"][name].as_u64().unwrap();
         blocks("Shared Hit Blocks") + blocks("Shared Read Blocks")
     }

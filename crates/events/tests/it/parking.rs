@@ -7,12 +7,18 @@ use std::time::Duration;
 use shared_core::{Context, Failure, InTenant as _};
 use shared_db::{TenantTx, statements};
 use shared_events::{Config, Error, Events, FromDelivery, Received, Relay, backlog, parked};
+use tokio::sync::Notify;
 
 use crate::support::{Raised, World, quick, see, until};
 
 /// What goes wrong, by the counter's value, and how often.
 #[derive(Clone, Default)]
-struct Faults(Arc<Mutex<HashMap<i64, (Fault, u32)>>>);
+struct Faults {
+    at: Arc<Mutex<HashMap<i64, (Fault, u32)>>>,
+    /// A consumer waits between the two.
+    waiting: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
 
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
@@ -20,24 +26,29 @@ enum Fault {
     Dead,
     Panic,
     Hang,
+    Wait,
 }
 
 impl Faults {
     fn at(n: i64, fault: Fault, times: u32) -> Self {
         let faults = Self::default();
-        faults.0.lock().unwrap().insert(n, (fault, times));
+        faults.set(n, fault, times);
         faults
     }
 
+    fn set(&self, n: i64, fault: Fault, times: u32) {
+        self.at.lock().unwrap().insert(n, (fault, times));
+    }
+
     fn next(&self, n: i64) -> Option<Fault> {
-        let mut faults = self.0.lock().unwrap();
+        let mut faults = self.at.lock().unwrap();
         let (fault, times) = faults.get_mut(&n).filter(|(_, times)| *times > 0)?;
         *times -= 1;
         Some(*fault)
     }
 
     fn heal(&self) {
-        self.0.lock().unwrap().clear();
+        self.at.lock().unwrap().clear();
     }
 }
 
@@ -57,6 +68,11 @@ async fn faulty(tx: &mut TenantTx, raised: Received<Raised>, faults: Faults) -> 
         Some(Fault::Dead) => Err(Failure::dead("it will never work")),
         Some(Fault::Panic) => panic!("a consumer's bug, as ordered by the test"),
         Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Wait) => {
+            faults.waiting.notify_one();
+            faults.go_on.notified().await;
+            Ok(())
+        }
     }
 }
 
@@ -143,6 +159,32 @@ async fn a_redrive_beside_arriving_events_and_another_redrive_keeps_the_order() 
     world.settled().await;
     // Nothing was parked behind a key that the redrive had emptied.
     assert_eq!(world.seen("see", "bad").await, Vec::from_iter(1..=50));
+    assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_arrives_during_a_redrive_waits_for_its_end() {
+    let world = World::new().await;
+    let faults = Faults::at(1, Fault::Dead, 1);
+    let relay = start(&world, &faults, quick()).await;
+    world.raise("bad").await;
+    world.settled().await;
+    faults.set(1, Fault::Wait, 1);
+    let meanwhile = async {
+        faults.waiting.notified().await;
+        world.raise("bad").await;
+        let superuser = world.superuser().await;
+        let blocked = "select exists (select 1 from pg_stat_activity
+                                       where datname = current_database() and wait_event_type = 'Lock')";
+        until(async || superuser.query_one(blocked, &[]).await.unwrap().get(0)).await;
+        faults.go_on.notify_one();
+    };
+    let (redriven, ()) = tokio::join!(relay.redrive("faulty"), meanwhile);
+    world.settled().await;
+    // The second was not parked: else it would have been redriven, or left behind.
+    assert_eq!(redriven.unwrap().delivered, 1);
+    assert_eq!(world.seen("see", "bad").await, [1, 2]);
     assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
     relay.stop().await;
 }

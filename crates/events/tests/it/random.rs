@@ -52,7 +52,7 @@ async fn kill_again_and_again(db: &Db, mut random: StdRng) {
     loop {
         let config = Config { lease: Duration::from_millis(300), ..quick() };
         let relay = Relay::start(db.clone(), (), seeing(), config).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..800))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..800))).await; // time itself is tested: a kill at any moment
         drop(relay);
     }
 }
@@ -75,7 +75,7 @@ async fn transaction(
     if random.random_bool(0.5) {
         raise(tx, &format!("early {}", random.random::<u64>())).await?;
     }
-    tokio::time::sleep(Duration::from_millis(random.random_range(0..15))).await;
+    tokio::time::sleep(Duration::from_millis(random.random_range(0..15))).await; // time itself is tested: long and short writers
     let mut keys = BTreeMap::new();
     for _ in 0..random.random_range(1..4) {
         keys.insert(random.random_range(0..KEYS), random.random_bool(0.3));

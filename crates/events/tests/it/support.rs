@@ -152,7 +152,7 @@ pub(crate) fn seeing() -> Events<()> {
 pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
     let wait = async {
         while !condition().await {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await; // a condition is polled
         }
     };
     tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the condition never came true");

@@ -28,15 +28,29 @@ const CRASH_BUDGET: u32 = 2;
 #[derive(Clone, Debug)]
 enum Step {
     Enqueue(usize),
-    Claim { worker: usize, most: usize },
+    Claim {
+        worker: usize,
+        most: usize,
+    },
     /// The worker settles something that it claimed once, whoever holds it now.
-    Settle { worker: usize, which: prop::sample::Index, fate: Fate },
+    Settle {
+        worker: usize,
+        which: prop::sample::Index,
+        fate: Fate,
+    },
     /// The same in a transaction.
-    Complete { worker: usize, which: prop::sample::Index },
+    Complete {
+        worker: usize,
+        which: prop::sample::Index,
+    },
     Promote,
     /// It falls silent, somebody sweeps, and it comes back under another name, with a memory of the old one.
-    Crash { worker: usize },
-    Retire { worker: usize },
+    Crash {
+        worker: usize,
+    },
+    Retire {
+        worker: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -245,12 +259,13 @@ fn every_history_agrees_with_the_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (_server, _database, db) = runtime.block_on(async {
         let server = Postgres::shared().await.unwrap();
-        let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
+        let migrate =
+            async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
         let database = server.database("shared-queues 1", migrate).await.unwrap();
         let db = Db::connect(&shared_db::Config::new(database.url())).await.unwrap();
         (server, database, db)
     });
-    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
     let histories = prop::collection::vec(step(), 1..60);
     let result = TestRunner::new(config).run(&histories, |history| {
         runtime.block_on(async {

@@ -20,7 +20,7 @@ macro_rules! held_by_fence {
                   where worker = $2 and claim in (select distinct unnest($3::bigint[])) order by claim for update),
              ok as materialized (
                  select lease.claim, x.id from lease, unnest(lease.ids) as x (id)
-                 intersect select * from unnest($3::bigint[], $1::bigint[])),
+                 intersect select given.claim, given.id from unnest($3::bigint[], $1::bigint[]) as given (claim, id)),
              rest as materialized (
                  select claim, array(select unnest(lease.ids) except select id from ok where ok.claim = lease.claim) as ids
                    from lease),
@@ -44,7 +44,8 @@ statements! {
     pub(super) const SETTLE: Statement<(Vec<i64>, Uuid, Vec<i64>, Vec<String>, Vec<i64>, Vec<String>, Vec<String>), i64> =
         concat!(held_by_fence!(), "
              fate as materialized (
-                 select f.* from unnest($1::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[])
+                 select f.id, f.fate, f.delay, f.reason, f.error
+                   from unnest($1::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[])
                                  as f (id, fate, delay, reason, error) join ok on ok.id = f.id),
              retried as (
                  update shared_queues.body set attempts = attempts + 1
@@ -55,7 +56,8 @@ statements! {
              later as (
                  insert into shared_queues.scheduled (queue, due_at, id, tenant_id)
                  select w.queue, clock_timestamp() + f.delay * interval '1 millisecond', w.id, w.tenant_id
-                   from (select * from retried union all select * from back) w join fate f on f.id = w.id),
+                   from (select queue, id, tenant_id from retried
+                         union all select queue, id, tenant_id from back) w join fate f on f.id = w.id),
              doomed as (
                  delete from shared_queues.body
                   where id = any (array(select id from fate where fate = 'dead'))

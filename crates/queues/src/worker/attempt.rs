@@ -68,6 +68,7 @@ enum Ended {
 async fn attempt<S: Send + Sync + 'static>(session: &Session<S>, held: Held) -> Fate {
     let job = &held.job;
     let Some(entry) = session.shared.jobs.get(&job.name, job.version) else {
+        METERS.put_back();
         tracing::warn!(job.name, job.version, "this worker does not know a job; it is put back for others");
         return Fate::Back(UNKNOWN_FOR.mul_f64(rand::rng().random_range(0.5..=1.0)));
     };
@@ -179,7 +180,7 @@ fn span(job: &Claimed, context: &Context, attempt: u32) -> Span {
             messaging.destination.name = job.queue,
             messaging.message.id = %job.job_id,
             job.id = %job.job_id,
-            attempt,
+            attempt = i64::from(attempt),
             tenant_id = %context.tenant(),
             correlation_id = %context.correlation(),
         )

@@ -69,31 +69,42 @@ impl<S: Send + Sync + 'static> Session<S> {
         let patience = tokio::select! {
             // The sender lives in the handle, whose end ends this task as well.
             patience = &mut *stop => patience.unwrap_or_default(),
-            () = &mut keeper => return self.lose(work).await,
+            () = &mut keeper => {
+                self.break_off(&mut work).await;
+                return End::Lost;
+            }
             ended = work.join_next() => {
                 tracing::error!(?ended, "a part of the worker ended by itself; it begins anew");
-                return self.lose(work).await;
+                self.break_off(&mut work).await;
+                return End::Lost;
             }
         };
         self.stopping.cancel();
         let before = self.finished.load(Ordering::Relaxed);
         let aborted = tokio::select! {
-            () = &mut keeper => return self.lose(work).await,
+            // Nothing is left to hand back.
+            () = &mut keeper => {
+                let aborted = self.break_off(&mut work).await;
+                return End::Stopped(StopReport { aborted, ..self.report(before) });
+            }
             aborted = self.drain(&mut work, patience) => aborted,
         };
         let settled = timeout(LAST_WORDS, settler).await.is_ok_and(|ended| ended.is_ok());
         let retired = timeout(LAST_WORDS, self.shared.store.retire(self.incarnation)).await;
-        let handed_back = match &retired {
-            Ok(Ok(jobs)) => *jobs,
-            _ => 0,
-        };
-        End::Stopped(StopReport {
-            finished: self.finished.load(Ordering::Relaxed) - before,
-            aborted,
-            handed_back,
-            refused: self.shared.refused.load(Ordering::Relaxed),
-            released: settled && matches!(retired, Ok(Ok(_))),
+        let report = StopReport { aborted, ..self.report(before) };
+        End::Stopped(match retired {
+            Ok(Ok(handed_back)) => StopReport { handed_back, released: settled, ..report },
+            _ => report,
         })
+    }
+
+    /// What can be said at any end, if so many attempts had ended before the worker was to stop.
+    fn report(&self, before: u64) -> StopReport {
+        StopReport {
+            finished: self.finished.load(Ordering::Relaxed) - before,
+            refused: self.shared.refused.load(Ordering::Relaxed),
+            ..StopReport::default()
+        }
     }
 
     /// Everything runs in tasks that end with the set or the handle.
@@ -116,15 +127,15 @@ impl<S: Send + Sync + 'static> Session<S> {
         if timeout(patience, all_ended).await.is_ok() {
             return 0;
         }
-        let running = self.slots.running() as u64;
-        work.shutdown().await;
-        running
+        self.break_off(work).await
     }
 
-    async fn lose(&self, mut work: JoinSet<()>) -> End {
+    /// Ends all tasks, and returns in how many of them a job was running.
+    async fn break_off(&self, work: &mut JoinSet<()>) -> u64 {
+        let running = self.slots.running() as u64;
         self.stopping.cancel();
         work.shutdown().await;
-        End::Lost
+        running
     }
 
     /// Waits this long, and returns whether the session goes on.

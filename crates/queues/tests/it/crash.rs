@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared_queues::{Config, Reason};
 
-use crate::support::{Act, bench, config, probe, until};
+use crate::support::{Act, bench, config, mortal, probe, until};
 use crate::tables::attempts;
 
 #[tokio::test]
@@ -12,7 +12,7 @@ async fn the_jobs_of_a_dead_worker_are_done_by_another() {
     let bench = bench().await;
     bench.enqueue_notes(0..20).await;
     let hanging = probe(Act::Hang);
-    let dying = bench.worker(&hanging, config()).await;
+    let dying = bench.worker(&hanging, mortal()).await;
     hanging.started(16).await;
     drop(dying);
     assert_eq!(bench.backlog().await.running, 16);
@@ -28,7 +28,7 @@ async fn a_job_that_outlives_three_workers_is_dead() {
     bench.enqueue_notes(0..1).await;
     for crash in 1..=3 {
         let hanging = probe(Act::Hang);
-        let dying = bench.worker(&hanging, Config { crash_budget: 3, ..config() }).await;
+        let dying = bench.worker(&hanging, Config { crash_budget: 3, ..mortal() }).await;
         hanging.started(1).await;
         assert_eq!(hanging.runs()[0].attempt, 1, "a crash is not a failed attempt");
         drop(dying);

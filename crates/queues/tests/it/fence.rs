@@ -77,6 +77,19 @@ async fn a_worker_that_was_taken_out_breaks_off_its_jobs_and_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_taken_out_while_it_stops_does_not_wait_for_lost_jobs() {
+    let bench = bench().await;
+    bench.enqueue_notes(0..1).await;
+    let hanging = gated(Act::Hang);
+    let worker = bench.worker(&hanging, config()).await;
+    hanging.started(1).await;
+    let stopping = tokio::spawn(worker.stop(Duration::from_secs(600)));
+    crate::tables::remove_workers(&bench).await;
+    let report = stopping.await.unwrap();
+    assert_eq!((report.finished, report.aborted, report.released), (0, 1, false));
+}
+
+#[tokio::test]
 async fn a_worker_that_was_taken_out_claims_nothing() {
     let bench = bench().await;
     let idle = probe(Act::Write);

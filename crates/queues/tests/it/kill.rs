@@ -4,10 +4,10 @@ use std::env;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use shared_core::{Actor, AssumedTenant, Context, InTenant};
+use shared_core::InTenant;
 use shared_queues::{Jobs, Worker};
 
-use crate::support::{Act, bench, config, connect, note, probe, until};
+use crate::support::{Act, bench, config, connect, mortal, note, probe, until};
 
 /// The URL of the database in which the child works.
 const CHILD: &str = "QUEUES_TEST_CHILD";
@@ -17,7 +17,7 @@ async fn a_worker_does_its_jobs() {
     if let Ok(url) = env::var(CHILD) {
         // The victim: holds what it claims until it is killed.
         let db = connect(&url).await;
-        let _worker = Worker::start(&db, probe(Act::Hang), Jobs::new().handle(note), config()).await.unwrap();
+        let _worker = Worker::start(&db, probe(Act::Hang), Jobs::new().handle(note), mortal()).await.unwrap();
         return std::future::pending().await;
     }
     let bench = bench().await;
@@ -47,11 +47,5 @@ async fn jobs_survive_kill_9() {
     bench.settle().await;
     assert_eq!(bench.ledger().await, (0..16).collect::<Vec<i64>>());
     assert_eq!(worker.stop(Duration::from_secs(5)).await.refused, 0);
-    let context = Context::new(bench.tenant.context().tenant(), Actor::new("assumed"));
-    assert!(
-        probe
-            .runs()
-            .iter()
-            .all(|run| run.tenant == AssumedTenant::continuing(context.clone(), "test").context().tenant())
-    );
+    assert!(probe.runs().iter().all(|run| run.tenant == bench.tenant.context().tenant()));
 }

@@ -111,12 +111,12 @@ impl Bench {
 
 /// Quick polls and beats, so that tests are short.
 pub(crate) fn config() -> Config {
-    Config {
-        poll: Duration::from_millis(20),
-        beat: Duration::from_millis(100),
-        lease: Duration::from_millis(600),
-        ..Config::default()
-    }
+    Config { poll: Duration::from_millis(20), beat: Duration::from_millis(100), ..Config::default() }
+}
+
+/// The same for a worker that is to die: its jobs are soon given up for lost.
+pub(crate) fn mortal() -> Config {
+    Config { lease: Duration::from_millis(600), ..config() }
 }
 
 /// A shared state that handlers ask for.
@@ -231,6 +231,6 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let patience = std::time::Instant::now() + Duration::from_secs(30);
     while !condition().await {
         assert!(std::time::Instant::now() < patience, "in vain: until {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
     }
 }

@@ -16,7 +16,10 @@ struct WithoutDatabase {
 }
 
 fn telemetry() -> Telemetry {
-    Telemetry::builder(ServiceInfo::new("probe", "0")).log_writer(std::io::sink()).build(&Default::default()).unwrap()
+    Telemetry::builder(ServiceInfo::new("probe", "0"))
+        .log_writer(std::io::sink())
+        .build(&Default::default())
+        .unwrap()
 }
 
 #[tokio::test]
@@ -43,7 +46,8 @@ async fn a_service_without_a_state_has_the_database_and_its_settings() {
         db.ping().await?;
         Ok(settings.service.body_limit.to_string())
     }
-    let service = Service::<Settings>::new("plain").permissions(&MATRIX).routes(Router::new().route("/", get(limit)));
+    let service =
+        Service::<Settings>::new("plain").permissions(&MATRIX).routes(Router::new().route("/", get(limit)));
     let app = TestService::start(service).await;
     assert_eq!(app.get("/", &app.tenant_with(Ask)).await.ok().text(), "2097152");
 }

@@ -66,7 +66,10 @@ pub(crate) fn service(gate: &Gate) -> Service<Settings, Gate> {
     )
 }
 
-pub(crate) async fn start(gate: &Gate, variables: impl IntoIterator<Item = (&'static str, &str)>) -> TestService<Gate> {
+pub(crate) async fn start(
+    gate: &Gate,
+    variables: impl IntoIterator<Item = (&'static str, &str)>,
+) -> TestService<Gate> {
     let variables = variables.into_iter().map(|(name, text)| (name, text.to_owned()));
     TestService::start_with(service(gate), variables).await
 }

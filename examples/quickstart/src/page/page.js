@@ -31,10 +31,11 @@ function hit(item, of) {
   const node = $("hit").content.cloneNode(true);
   const article = node.querySelector("article");
   article.querySelector("h3").textContent = item.title;
-  article.querySelector(".where").textContent = `${of} · ${item.path} · part ${item.part + 1}`;
+  const where = item.path === item.title ? [of] : [of, item.path];
+  article.querySelector(".where").textContent = [...where, `part ${item.part + 1}`].join(" · ");
   article.querySelector(".bar i").style.width = `${Math.max(0, Math.min(1, item.score)) * 100}%`;
   article.querySelector(".number").textContent = `similarity ${item.score.toFixed(3)}`;
-  article.querySelector(".text").textContent = item.text;
+  article.querySelector(".text").textContent = item.text.replace(/\n\s*\n/g, "\n");
   article.querySelector(".more").addEventListener("click", (event) => {
     const open = article.classList.toggle("open");
     event.target.setAttribute("aria-expanded", open);
@@ -43,8 +44,8 @@ function hit(item, of) {
   return node;
 }
 
-function show(section, name, found) {
-  section.querySelector("h2").textContent = name;
+function show(section, title, name, found) {
+  section.querySelector("h2").textContent = title;
   const facts = [`${found.items.length} hits`, `${found.took_ms.toFixed(1)} ms on the server`, `${found.total_ms.toFixed(1)} ms to here`,
     `${found.route} search${found.complete ? ", complete" : ""}`];
   section.querySelector(".facts").textContent = facts.join(" · ");
@@ -69,12 +70,14 @@ async function run() {
   const [mine, theirs] = [$("tenant"), $("other")];
   say("Searching …");
   try {
-    const [own, foreign] = await Promise.all([search(mine.value, text), search(theirs.value, text)]);
-    if (number !== latest) return;
     const name = (select) => select.selectedOptions[0].dataset.name;
+    // One after the other, so that neither slows the other down.
+    const own = await search(mine.value, text);
+    const foreign = await search(theirs.value, text);
+    if (number !== latest) return;
     $("results").hidden = false;
-    show($("mine"), name(mine), own);
-    show($("theirs"), `The same question as ${name(theirs)}`, foreign);
+    show($("mine"), name(mine), name(mine), own);
+    show($("theirs"), `The same question as ${name(theirs)}`, name(theirs), foreign);
     const documents = new Set(own.items.map((item) => item.document));
     const shared = foreign.items.filter((item) => documents.has(item.document)).length;
     say(mine.value === theirs.value ? "" : `${shared} of the hits on the left are visible to ${name(theirs)}.`);

@@ -106,9 +106,8 @@ impl Write for Screen {
 
 impl Bar {
     fn render(&self) -> String {
-        let eighths =
-            if self.total == 0 { WIDTH * 8 } else { (self.done * WIDTH as u64 * 8 / self.total) as usize };
-        let eighths = eighths.min(WIDTH * 8);
+        let full = WIDTH as u64 * 8;
+        let eighths = (self.done * full).checked_div(self.total).unwrap_or(full).min(full) as usize;
         let partial = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
         let bar = format!("{}{partial}", "█".repeat(eighths / 8));
         let numbers = format!("{} / {}", words::count(self.done), words::count(self.total));

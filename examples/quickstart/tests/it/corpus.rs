@@ -50,7 +50,7 @@ impl Corpus {
     fn write(&mut self, tenant: String, path: String) {
         let paragraphs = (0..self.rng.random_range(1..=4)).map(|_| {
             let word = WORDS[self.rng.random_range(0..WORDS.len())];
-            format!("{word} ").repeat(self.rng.random_range(60..=90)).trim().to_owned()
+            format!("{word} ").repeat([60, 70, 80][self.rng.random_range(0..3)]).trim().to_owned()
         });
         let text = paragraphs.collect::<Vec<_>>().join(".\n\n");
         let folder = self.directory.path().join(&tenant);

@@ -1,6 +1,7 @@
 //! What must hold of the database when everything is done, however the way to it was.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use quickstart::{document_id, parts, tenant_id};
 use tokio_postgres::{Client, NoTls};
@@ -9,13 +10,22 @@ use uuid::Uuid;
 use crate::corpus::Corpus;
 
 /// What there is, to be printed.
-#[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) documents: usize,
     pub(crate) parts: usize,
     pub(crate) vectors: i64,
     pub(crate) events: i64,
     pub(crate) effects: i64,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { documents, parts, vectors, events, effects } = self;
+        write!(
+            f,
+            "{documents} documents, {parts} parts, {vectors} vectors, {events} events, {effects} effects"
+        )
+    }
 }
 
 /// A client with all rights.
