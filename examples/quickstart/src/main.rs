@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use quickstart::{Arguments, End, USAGE};
+use shared_service::config_loader::Report;
 use shared_service::core::Failure;
 use tokio::runtime::Runtime;
 
@@ -23,11 +24,20 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_ARGUMENTS);
         }
     };
-    let why = match live(arguments) {
-        Ok(End::Good) => return ExitCode::SUCCESS,
-        Ok(End::Bad(why)) => why,
-        Err(failure) => failure.to_string(),
-    };
+    match live(arguments) {
+        Ok(End::Good) => ExitCode::SUCCESS,
+        Ok(End::Bad(why)) => failed(&why),
+        Err(failure) => match failure.source().and_then(|source| source.downcast_ref::<Report>()) {
+            Some(report) => {
+                say(&report.to_string());
+                ExitCode::from(Report::EXIT_CODE)
+            }
+            None => failed(&failure.to_string()),
+        },
+    }
+}
+
+fn failed(why: &str) -> ExitCode {
     say(&format!("quickstart: {why}"));
     ExitCode::FAILURE
 }

@@ -1,5 +1,6 @@
 //! A first look at the corpus: how much there is to do, for which tenants, and what can't be used.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -14,6 +15,16 @@ pub(crate) struct Source {
     pub(crate) directory: Option<PathBuf>,
     /// Chunks at most; the document that reaches it is the last.
     pub(crate) limit: usize,
+}
+
+/// What is attempted when it is read.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.directory {
+            Some(directory) => write!(f, "reading the documents in {}", directory.display()),
+            None => f.write_str("reading cargo's registry"),
+        }
+    }
 }
 
 impl Source {
@@ -60,7 +71,8 @@ impl Plan {
     /// If there is no corpus, or nothing in it that can be used.
     pub(crate) fn of(source: &Source) -> Result<Self, Failure> {
         let mut plan = Self::default();
-        for item in source.read()? {
+        let documents = source.read().map_err(|error| Failure::from(error).while_(source))?;
+        for item in documents {
             match item {
                 Ok(document) => plan.add(document),
                 Err(Skipped { reason: Reason::NoText, .. }) => plan.without_text += 1,

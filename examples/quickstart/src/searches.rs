@@ -30,6 +30,9 @@ const TENANTS: usize = 12;
 /// Answers that are shown.
 const SHOWN: usize = 3;
 
+/// What ends the name of a file, and is no word.
+const EXTENSIONS: [&str; 6] = ["txt", "md", "markdown", "rs", "html", "htm"];
+
 /// A question of a tenant, what it found, and how long that took from the request to the answer.
 pub(crate) struct Answer {
     pub(crate) tenant: String,
@@ -50,7 +53,9 @@ pub(crate) async fn ask(client: &Client, plan: &Plan, is_software: bool) -> Resu
     let largest: Vec<&Share> = plan.largest().into_iter().take(TENANTS).collect();
     let questions: Vec<String> = match is_software {
         true => QUESTIONS.map(str::to_owned).to_vec(),
-        false => (0..QUESTIONS.len()).map(|at| title(largest[at % largest.len()], at)).collect(),
+        false => {
+            (0..QUESTIONS.len()).map(|at| title(largest[at % largest.len()], at / largest.len())).collect()
+        }
     };
     let mut answers = Vec::with_capacity(SEARCHES);
     let pairs = questions.iter().flat_map(|question| largest.iter().map(move |share| (question, share)));
@@ -98,11 +103,13 @@ fn top(answer: &Answer) -> f64 {
     answer.found.items.first().map_or(f64::MIN, |hit| hit.score)
 }
 
-/// A title of the tenant as a question; that of a file without a heading is its path.
+/// A title of the tenant as a question; that of a file without a heading is its path, of which the last word counts.
 fn title(share: &Share, at: usize) -> String {
     let title = share.titles.get(at % share.titles.len().max(1)).map_or(share.name.as_str(), String::as_str);
-    let words = title.rsplit('/').next().unwrap_or(title).replace(['_', '-', '.'], " ");
-    words.chars().take(200).collect()
+    let name = title.rsplit('/').next().unwrap_or(title);
+    let name =
+        name.rsplit_once('.').filter(|(_, end)| EXTENSIONS.contains(end)).map_or(name, |(stem, _)| stem);
+    name.replace(['_', '-', '.'], " ").chars().take(200).collect()
 }
 
 /// Lets others ask what this tenant asked, and shows that they get nothing of it.
@@ -155,6 +162,6 @@ mod tests {
     #[test]
     fn a_path_becomes_words() {
         let share = Share { titles: vec!["src/http_client.rs".to_owned()], ..Share::default() };
-        assert_eq!(title(&share, 3), "http client rs");
+        assert_eq!(title(&share, 3), "http client");
     }
 }

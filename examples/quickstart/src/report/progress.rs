@@ -66,7 +66,8 @@ impl Screen {
         }
         let mut drawn = self.drawn();
         let lines: String = bars.iter().map(|bar| format!("{}\x1b[K\n", bar.render())).collect();
-        put(&format!("{}{lines}", up(*drawn)));
+        // Without wrapping: a line of a narrow terminal must stay one line, or the next frame begins at the wrong one.
+        put(&format!("{}\x1b[?7l{lines}\x1b[?7h", up(*drawn)));
         *drawn = bars.len();
     }
 
