@@ -25,3 +25,9 @@ fn a_wrong_environment_is_reported_whole() {
     }
     assert!(!report.contains("ten"), "a value is shown:\n{report}");
 }
+
+#[test]
+fn the_example_is_current() {
+    let generated = shared_service::config_loader::env_example::<notes::Settings>();
+    assert_eq!(include_str!("../../.env.example"), generated, ".env.example should be:\n{generated}");
+}
