@@ -53,7 +53,7 @@ impl Failure {
     }
 
     /// Says what was attempted, in front of the cause.
-    pub fn while_(mut self, attempted: impl fmt::Display) -> Self {
+    pub fn attempting(mut self, attempted: impl fmt::Display) -> Self {
         self.message = Some(match self.message {
             Some(message) => format!("{attempted}: {message}"),
             None => attempted.to_string(),
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn shows_what_was_attempted_and_every_cause() {
         let cause = Disk("x".parse::<u8>().unwrap_err());
-        let failure = Failure::from(cause).while_("indexing a note");
+        let failure = Failure::from(cause).attempting("indexing a note");
         assert_eq!(failure.to_string(), "indexing a note: the disk said no: invalid digit found in string");
     }
 }

@@ -126,7 +126,8 @@ impl Error {
         self.code() == Some("23503")
     }
 
-    /// The server ended the statement at its time-out, or somebody cancelled it.
+    /// The time was up: the pool's, the caller's deadline, or the statement's on the server, where somebody may also have
+    /// cancelled it.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::PoolTimeout { .. } | Self::Deadline { .. }) || self.code() == Some("57014")
     }

@@ -69,8 +69,11 @@ impl<S> Running<S> {
         &self.parts.db
     }
 
-    /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, then close the database. Every step
-    /// has its share of the settings' deadlines; what is left then is cut off, and reported.
+    /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, then close the database. Requests and
+    /// jobs share the setting `drain_timeout`; what is left of them then is cut off, and reported. A delivery of an event that
+    /// is under way has the time limit of its attempt.
+    ///
+    /// Dropping the future cuts everything off.
     pub async fn stop(self) -> Stopped {
         let Parts { config, db, health, relay, worker, mut api, mut admin, .. } = self.parts;
         health.health().set_draining();

@@ -37,7 +37,7 @@ pub(crate) struct Server {
 /// If it is taken, or not of this machine.
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::from(error).while_(format_args!("listening on {address}; is another program there?"))
+        Failure::from(error).attempting(format_args!("listening on {address}; is another program there?"))
     })
 }
 

@@ -134,13 +134,13 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         // Before anything slow: a signal that comes while the database is migrated is not lost.
         let signal = match signals::Stop::listen() {
             Ok(signal) => signal,
-            Err(error) => return failed(name, &Failure::from(error).while_("listening for signals")),
+            Err(error) => return failed(name, &Failure::from(error).attempting("listening for signals")),
         };
         let parts = Parts::of(&loaded.settings);
         let info = ServiceInfo::new(name, self.version);
         let telemetry = match Telemetry::builder(info).init(&parts.telemetry) {
             Ok(telemetry) => telemetry,
-            Err(error) => return failed(name, &Failure::from(error).while_("starting telemetry")),
+            Err(error) => return failed(name, &Failure::from(error).attempting("starting telemetry")),
         };
         for warning in &loaded.warnings {
             tracing::warn!(%warning, "a variable that no setting has");

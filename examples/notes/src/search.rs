@@ -1,4 +1,5 @@
-//! Search by meaning, within the caller's tenant.
+//! Search within the caller's tenant. The collection was opened with the embedder that needs no model and compares
+//! spelling; `Collection::open_with` takes a model.
 
 use shared_service::prelude::*;
 

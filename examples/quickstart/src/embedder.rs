@@ -1,5 +1,7 @@
 //! Which embedder a run uses.
 
+mod batching;
+
 use std::error::Error as StdError;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use shared_service::core::Failure;
 use shared_service::db::vector::{Embedder, Hashing};
 
 use crate::arguments::EmbedderName;
+use batching::Batching;
 
 /// An embedder, and what to say about it.
 pub(crate) struct Chosen {
@@ -26,7 +29,11 @@ pub(crate) fn choose(asked: Option<EmbedderName>) -> Result<Chosen, Failure> {
         return Ok(hashing("as asked: it compares spelling, not meaning".to_owned()));
     }
     match MiniLm::fetch() {
-        Ok(model) => Ok(Chosen { embedder: Arc::new(Model(model)), instance: "quickstart", remark: None }),
+        Ok(model) => Ok(Chosen {
+            embedder: Arc::new(Batching::new(Model(model))),
+            instance: "quickstart",
+            remark: None,
+        }),
         Err(error) if asked.is_some() => Err(error.into()),
         Err(error) => {
             let why = Failure::from(error);

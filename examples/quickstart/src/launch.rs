@@ -17,14 +17,12 @@ use crate::service::{App, Settings, service};
 
 /// What holds while the environment does not say otherwise. There is no load balancer to wait for. Leases are short, because
 /// a run that was killed and started again should go on at once; and jobs are not blamed for the deaths of their workers,
-/// because here it is the developer who kills. Four documents at once keep two cores busy with embedding; more would only make
-/// each of them slower.
+/// because here it is the developer who kills.
 const DEFAULTS: &str = "
 QUICKSTART_SERVICE_SETTLE_TIME=0s
 QUICKSTART_TELEMETRY_LOG_FILTER=warn
 QUICKSTART_TELEMETRY_LOG_FORMAT=text
 QUICKSTART_DB_POOL_SIZE=24
-QUICKSTART_QUEUES_CONCURRENCY=4
 QUICKSTART_QUEUES_BEAT=500ms
 QUICKSTART_QUEUES_LEASE=2s
 QUICKSTART_QUEUES_CRASH_BUDGET=100

@@ -71,7 +71,7 @@ impl Plan {
     /// If there is no corpus, or nothing in it that can be used.
     pub(crate) fn of(source: &Source) -> Result<Self, Failure> {
         let mut plan = Self::default();
-        let documents = source.read().map_err(|error| Failure::from(error).while_(source))?;
+        let documents = source.read().map_err(|error| Failure::from(error).attempting(source))?;
         for item in documents {
             match item {
                 Ok(document) => plan.add(document),

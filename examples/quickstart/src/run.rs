@@ -40,11 +40,12 @@ pub async fn run(arguments: Arguments) -> Result<End, Failure> {
     let source = Source { directory: arguments.directory.clone(), limit: arguments.limit };
     let planned = source.clone();
     let planning = tokio::task::spawn_blocking(move || Plan::of(&planned));
-    let launched = tokio::select! {
-        launched = async { Ok::<_, Failure>((planning.await??, launch(&arguments, &screen).await?)) } => launched,
+    let planning = async { planning.await? };
+    let started = tokio::select! {
+        started = async { tokio::try_join!(planning, launch(&arguments, &screen)) } => started,
         () = stop.received() => return Ok(End::Good),
     };
-    let (plan, launched) = launched?;
+    let (plan, launched) = started?;
     let end = tokio::select! {
         end = work(&arguments, &source, &plan, &launched, &screen) => end,
         () = stop.received() => {
@@ -69,50 +70,64 @@ async fn work(
     launched: &Launched,
     screen: &Screen,
 ) -> Result<End, Failure> {
-    let Launched { running, client, recorder, embedder, times, .. } = launched;
-    let db = running.db();
-    screen.say(&format!("serving on http://{} after {}", running.address(), words::time(times.all())));
+    let address = launched.running.address();
+    screen.say(&format!("serving on http://{address} after {}", words::time(launched.times.all())));
     screen.say(&summary::plan(plan));
+    let loaded = load(source, plan, launched, screen).await?;
+    let end = show(source, plan, launched, loaded).await?;
+    if end == End::Good && !arguments.once {
+        print(&format!("\nSearch page: http://{address}/  (Ctrl-C ends it)\n"));
+        std::future::pending::<()>().await;
+    }
+    Ok(end)
+}
 
-    let (uploaded, activity) = (Uploaded::default(), running.state().activity());
+/// What has become of the documents, and what could not be done.
+struct Loaded {
+    counts: Counts,
+    done: Done,
+    left: Left,
+}
+
+/// Uploads everything, and waits until all of it took effect.
+async fn load(source: &Source, plan: &Plan, launched: &Launched, screen: &Screen) -> Result<Loaded, Failure> {
+    let db = launched.running.db();
+    let (uploaded, activity) = (Uploaded::default(), launched.running.state().activity());
     let before = settle::left(db).await?;
     if before.jobs + before.events > 0 {
         let (jobs, events) = (words::counted(before.jobs, "job"), words::counted(before.events, "event"));
         screen.say(&format!("an earlier run left {jobs} and {events}: going on"));
     }
     let loading = async {
-        upload(source, client, db, &uploaded).await?;
+        upload(source, &launched.client, db, &uploaded).await?;
         settle::settled(db).await
     };
     let left = screen.watch(loading, || bars(plan, before, uploaded.counts(), activity.done())).await?;
-    let (counts, done) = (uploaded.counts(), activity.done());
+    Ok(Loaded { counts: uploaded.counts(), done: activity.done(), left })
+}
 
+/// Searches, proves, traces, and prints all of it.
+async fn show(source: &Source, plan: &Plan, launched: &Launched, loaded: Loaded) -> Result<End, Failure> {
+    let (Launched { client, embedder, times, .. }, Loaded { counts, done, left }) = (launched, loaded);
     let answers = searches::ask(client, plan, source.directory.is_none()).await?;
-    let (samples, times_of_searches) = (searches::best(&answers), searches::times(&answers));
+    let (best, searches) = (searches::best(&answers), &searches::times(&answers));
     let totals = Totals::of(client, plan).await?;
-    let summary =
-        Summary { embedder, plan, counts, done, left, totals, searches: &times_of_searches, times: *times };
-    print(&format!("\n{}\n{}", summary.table(), summary::answers(&samples)));
-    let proofs = match samples.first() {
-        Some(sample) => searches::isolation(client, plan, sample).await?,
+    let summary = Summary { embedder, plan, counts, done, left, totals, searches, times: *times };
+    print(&format!("\n{}\n{}", summary.table(), summary::answers(&best)));
+    let proofs = match best.first() {
+        Some(answer) => searches::isolation(client, plan, answer).await?,
         None => Vec::new(),
     };
     print(&format!("\nWhose is whose\n{}", summary::proofs(&proofs)));
-    let spans = way::of_a_note(db, client, recorder, counts).await?;
-    print(&format!(
-        "\nOne document’s way, from the request to its effects: when each step began, and how long it took\n{}",
-        summary::way(&spans)
-    ));
-
+    let spans = way::of_a_note(launched.running.db(), client, &launched.recorder, counts).await?;
+    let heading =
+        "One document’s way, from the request to its effects: when each step began, and how long it took";
+    print(&format!("\n{heading}\n{}", summary::way(&spans)));
     if !proofs.iter().all(|proof| proof.holds) {
         return Ok(End::Bad("a tenant could reach what is another's".to_owned()));
     }
     if !totals.is_exactly_once() || left.dead + left.parked > 0 {
         return Ok(End::Bad("not every upload was indexed and took effect once".to_owned()));
-    }
-    if !arguments.once {
-        print(&format!("\nSearch page: http://{}/  (Ctrl-C ends it)\n", running.address()));
-        std::future::pending::<()>().await;
     }
     Ok(End::Good)
 }

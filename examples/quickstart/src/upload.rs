@@ -104,7 +104,8 @@ async fn one(client: TenantClient, document: Document, uploaded: &Uploaded) -> R
     let stored = client
         .upload(&Upload { path: path.clone(), title: head(title), media: media_name(media).to_owned(), text })
         .await;
-    let stored = stored.map_err(|failure| failure.while_(format_args!("uploading {path} of {tenant}")))?;
+    let stored =
+        stored.map_err(|failure| failure.attempting(format_args!("uploading {path} of {tenant}")))?;
     uploaded.count(stored.outcome);
     Ok(())
 }

@@ -98,7 +98,7 @@ async fn consume(core: &Core, to: &Bound, event: &Stored, mut tx: TenantTx) -> O
     match tokio::time::timeout(limit, work).await {
         Ok(Ok(Ok(()))) => match tx.commit().await {
             Ok(()) => Outcome::Effect,
-            Err(error) => Outcome::Failed(Failure::from(error).while_("committing the effect")),
+            Err(error) => Outcome::Failed(Failure::from(error).attempting("committing the effect")),
         },
         Ok(Ok(Err(failure))) => {
             tx.rollback().await;
