@@ -22,7 +22,9 @@ pub trait Embedder: Send + Sync + 'static {
 pub(super) async fn embed(embedder: &Arc<dyn Embedder>, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
     let (embedder, count) = (embedder.clone(), texts.len());
     let dimensions = embedder.dimensions();
+    let span = tracing::info_span!("embed", texts = count as i64, model = embedder.name());
     let vectors = tokio::task::spawn_blocking(move || {
+        let _inside = span.entered();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         embedder.embed(&texts)
     })
