@@ -52,6 +52,12 @@ where
     let state = (service.open)(Start { settings: Arc::new(settings), db: db.clone() }).await?;
     // Before any job is claimed: a second instance on the same port should not get that far.
     let (listener, admin_listener) = (bind(config.listen).await?, bind(config.admin).await?);
+    // What can fail does so before jobs are claimed: a worker that is dropped counts as a crash of its jobs.
+    let verifier = match (service.matrix, &parts.security) {
+        (Some(matrix), Some(security)) => Some((security.verifier()?, matrix)),
+        (Some(_), None) => return Err(missing("shared_security::Config")),
+        (None, _) => None,
+    };
     let checks = checks(service.checks, &db);
     // From here on something runs; if a later step fails, dropping it ends it.
     let health = Health::start(checks, &parts.telemetry);
@@ -68,11 +74,6 @@ where
             Some(Worker::start(&db, state.clone(), jobs, config).await?)
         }
         None => None,
-    };
-    let verifier = match (service.matrix, &parts.security) {
-        (Some(matrix), Some(security)) => Some((security.verifier()?, matrix)),
-        (Some(_), None) => return Err(missing("shared_security::Config")),
-        (None, _) => None,
     };
     let router = http::layered(service.routes.with_state(state.clone()), &config, &how.metrics, verifier);
     let api = Server::serve(listener, router, &config)?;

@@ -29,8 +29,7 @@
 //! # What is guaranteed
 //! - A wrong environment never starts: exit code 78 and a report of everything that is wrong.
 //! - On SIGTERM or SIGINT the service says that it is not ready, settles, stops accepting, finishes requests and jobs,
-//!   flushes telemetry, and exits with 0. What did not finish by its deadline is cut off and makes the exit code 1, and so
-//!   does telemetry that was lost since the start.
+//!   flushes telemetry, and exits with 0. What did not finish by its deadline is cut off and makes the exit code 1.
 //! - After [`Running::stop`] nothing of the service runs.
 //! - A handler that panics answers 500, and the process goes on. Bodies, heads, connections and durations are bounded.
 //!

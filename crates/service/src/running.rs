@@ -33,6 +33,8 @@ pub struct Stopped {
     pub connections: usize,
     /// Jobs that were still running at the deadline; others will run them again.
     pub jobs: u64,
+    /// Deliveries of events were still under way at the deadline; they are rolled back, and come again.
+    pub deliveries: bool,
     /// Database connections that were still out at the deadline.
     pub db_connections: usize,
 }
@@ -82,19 +84,29 @@ impl<S> Running<S> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let connections = api.stop(left()).await;
         // Requests may have enqueued and published up to here; what is not done now is done by others, or later.
-        let jobs = match worker {
-            Some(worker) => worker.stop(left()).await.aborted,
-            None => 0,
-        };
-        if let Some(relay) = relay {
-            relay.stop().await;
-        }
+        let (jobs, deliveries) = tokio::join!(stop_worker(worker, left()), stop_relay(relay, left()));
         health.stop().await;
         let db_connections = db.close(left().max(Duration::from_millis(100))).await;
         admin.stop(Duration::from_millis(100)).await;
-        let stopped = Stopped { connections, jobs, db_connections };
-        tracing::info!(connections, jobs, db_connections, "stopped; the numbers are what was cut off");
+        let stopped = Stopped { connections, jobs, deliveries, db_connections };
+        tracing::info!(connections, jobs, deliveries, db_connections, "stopped; the numbers are what was cut off");
         stopped
+    }
+}
+
+/// How many jobs were broken off.
+async fn stop_worker(worker: Option<Worker>, patience: Duration) -> u64 {
+    match worker {
+        Some(worker) => worker.stop(patience).await.aborted,
+        None => 0,
+    }
+}
+
+/// Whether deliveries were broken off: dropped half-way, a relay ends at once.
+async fn stop_relay(relay: Option<Relay>, patience: Duration) -> bool {
+    match relay {
+        Some(relay) => tokio::time::timeout(patience, relay.stop()).await.is_err(),
+        None => false,
     }
 }
 

@@ -148,7 +148,11 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         let flush = parts.telemetry.flush_timeout;
         let exit = self.live(loaded.settings, &telemetry, signal).await;
         let report = telemetry.shutdown(flush).await;
-        if report.is_complete() { exit } else { Exit::FAILED }
+        if !report.is_complete() {
+            // For people, and without effect on the exit code: a collector that is down is not the service's failure.
+            say(format_args!("{name}: telemetry was lost: {report}"));
+        }
+        exit
     }
 
     /// Starts the service with these settings and leaves the rest to you: for programs that run one inside themselves.

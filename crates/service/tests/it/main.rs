@@ -1,5 +1,7 @@
 //! The life of a service, on real servers.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod http;
 mod start;
 mod stop;

@@ -1,5 +1,7 @@
 //! The service as its users see it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod environment;
 mod http;
 mod readme;
