@@ -14,7 +14,7 @@ begin
     select i.indexrelid::regclass::text into loose
       from pg_catalog.pg_index i
       left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-     where i.indrelid = tenant_table and i.indisunique and a.attname is distinct from 'tenant_id' limit 1;
+     where i.indrelid = tenant_table and (i.indisunique or i.indisexclusion) and a.attname is distinct from 'tenant_id' limit 1;
     if loose is not null then
         raise exception 'unique index % must begin with tenant_id: else it tells one tenant of another''s rows', loose;
     end if;

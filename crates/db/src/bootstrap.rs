@@ -8,7 +8,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::config::{Config, Roles, quoted};
 use crate::error::{Error, described};
 use crate::migration::{MigrationSet, Step, ordered};
-use crate::pool::parse;
+use crate::pool::{notice_silence, parse};
 
 /// The key of the advisory lock: "shared" and 1. Two programs that start together take turns.
 const LOCK: i64 = 0x7368_6172_6564_0001;
@@ -71,6 +71,7 @@ impl Drop for Session {
 impl Session {
     async fn open(config: &Config) -> Result<Self, Error> {
         let mut settings = parse(config.owner_url())?;
+        notice_silence(&mut settings);
         settings.connect_timeout(config.connect_timeout).application_name("shared-db bootstrap");
         let (client, connection) =
             settings.connect(NoTls).await.map_err(|error| Error::Connect { reason: described(&error) })?;
@@ -122,7 +123,8 @@ impl Session {
             if self.exists("SELECT 1 FROM pg_roles WHERE rolname = $1", role).await? {
                 continue;
             }
-            let statement = format!("CREATE ROLE {} NOLOGIN NOSUPERUSER NOBYPASSRLS", quoted(role));
+            // Without inheritance: what the definer may read is for its functions, and not for the owner's views.
+            let statement = format!("CREATE ROLE {} NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS", quoted(role));
             // Roles belong to the whole server: another database's bootstrap may make the same one now.
             let guarded = format!(
                 "DO $make$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $make$"
@@ -134,13 +136,46 @@ impl Session {
         grants.push((config.system_url(), [&roles.system, &roles.system]));
         // So that a migration, which runs as the owner, can give a function to the definer.
         self.make_member(&roles.owner, &roles.definer).await?;
+        self.end_inheritance(&roles.owner, &roles.definer).await?;
         for (url, roles) in grants {
-            let login = parse(url)?.get_user().unwrap_or("postgres").to_owned();
+            let login = match parse(url)?.get_user() {
+                Some(login) => login.to_owned(),
+                None => self.session_user().await?,
+            };
             for role in roles {
                 self.make_member(&login, role).await?;
             }
         }
         Ok(())
+    }
+
+    /// A URL without a user logs in as the user of the operating system, as this session did.
+    async fn session_user(&self) -> Result<String, Error> {
+        self.client.query_one("SELECT session_user::text", &[]).await.map(|row| row.get(0)).map_err(failed)
+    }
+
+    /// The definer sees every tenant's rows through its policies; an owner that inherits them would show them to everybody
+    /// in any view that it makes.
+    async fn end_inheritance(&self, owner: &str, definer: &str) -> Result<(), Error> {
+        const INHERITS: &str =
+            "SELECT pg_has_role($1, $2, 'USAGE'), current_setting('server_version_num')::int >= 160000";
+        let inherits = async || self.client.query_one(INHERITS, &[&owner, &definer]).await.map_err(failed);
+        let before = inherits().await?;
+        if !before.get::<_, bool>(0) {
+            return Ok(());
+        }
+        let (owner_name, definer_name) = (quoted(owner), quoted(definer));
+        let statement = match before.get(1) {
+            true => format!("GRANT {definer_name} TO {owner_name} WITH INHERIT FALSE, SET TRUE"),
+            false => format!("ALTER ROLE {owner_name} NOINHERIT"),
+        };
+        self.right(&statement, &statement).await?;
+        match inherits().await?.get(0) {
+            false => Ok(()),
+            true => Err(Error::Unsafe(format!(
+                "role {owner} inherits what {definer} may read; run: {statement};"
+            ))),
+        }
     }
 
     /// Membership in the role, so that the login may take it on. A superuser needs none.

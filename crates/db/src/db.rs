@@ -107,12 +107,12 @@ impl Db {
         signals.entry(name).or_default().clone()
     }
 
-    /// Asks the server for a sign of life, on a connection of the app's pool.
+    /// Asks the server for a sign of life, on a connection of the system role's pool: an app that is busy is not dead.
     ///
     /// # Errors
     /// Whatever keeps it from answering: no free connection, no server.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.untenanted().one(&PING, ()).await.map(|_: i32| ())
+        self.system().one(&PING, ()).await.map(|_: i32| ())
     }
 
     /// What the pools are doing.

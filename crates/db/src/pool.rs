@@ -75,6 +75,16 @@ impl Pool {
     }
 }
 
+/// A server that is gone without a word, such as after a failover, is noticed within a minute: at rest by keepalives,
+/// under a request by the bound on what it may leave unacknowledged.
+pub(crate) fn notice_silence(settings: &mut tokio_postgres::Config) {
+    settings
+        .keepalives_idle(Duration::from_secs(30))
+        .keepalives_interval(Duration::from_secs(10))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(30));
+}
+
 /// The settings in a URL, without ever quoting it.
 pub(crate) fn parse(url: &Secret) -> Result<tokio_postgres::Config, Error> {
     url.expose().parse().map_err(|_| {

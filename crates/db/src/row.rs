@@ -1,6 +1,6 @@
 //! How a row of the server becomes a value.
 
-use postgres_types::{FromSql, Type};
+use postgres_types::{FromSql, Type, WasNull, WrongType};
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
@@ -56,8 +56,12 @@ impl<'a> Columns<'a> {
 
 fn unreadable(column: String, error: &tokio_postgres::Error) -> Error {
     use std::error::Error as _;
-    // The driver's cause names types, or says that the value was null; it does not quote the value.
-    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    let reason = match error.source() {
+        // These two name types; a cause of another kind, such as that of a JSON document, may quote the value.
+        Some(cause) if cause.is::<WrongType>() || cause.is::<WasNull>() => cause.to_string(),
+        Some(_) => "its value is not as the type wants it".to_owned(),
+        None => "there is no such column".to_owned(),
+    };
     Error::Column { column, reason }
 }
 

@@ -89,7 +89,13 @@ impl<S> Running<S> {
         let db_connections = db.close(left().max(Duration::from_millis(100))).await;
         admin.stop(Duration::from_millis(100)).await;
         let stopped = Stopped { connections, jobs, deliveries, db_connections };
-        tracing::info!(connections, jobs, deliveries, db_connections, "stopped; the numbers are what was cut off");
+        tracing::info!(
+            connections,
+            jobs,
+            deliveries,
+            db_connections,
+            "stopped; the numbers are what was cut off"
+        );
         stopped
     }
 }

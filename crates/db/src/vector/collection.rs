@@ -72,7 +72,12 @@ impl<T> Collection<T> {
                 embedder.name()
             )));
         }
-        let model = db.untenanted().one(&REMEMBER_MODEL, (tables.name, embedder.name())).await?;
+        let remember = async || db.untenanted().opt(&REMEMBER_MODEL, (tables.name, embedder.name())).await;
+        let model = match remember().await? {
+            Some(model) => model,
+            // Another program wrote it after this statement's snapshot; the next statement sees it.
+            None => remember().await?.unwrap_or_default(),
+        };
         if model != embedder.name() {
             let asked = embedder.name();
             return Err(wrong(format!(

@@ -9,6 +9,7 @@ use crate::support::{BODIES, COUNT, INSERT, NOTES, admin, tenant};
 
 statements! {
     const ROLE: Statement<(), String> = "select current_user::text";
+    const VIEWED: Statement<(), i64> = "select count(*) from notes.every_note";
 }
 
 /// The same URL for another user.
@@ -127,4 +128,32 @@ async fn a_database_without_its_roles_says_which_one_is_missing() {
     let error = Db::connect(&Config::new(server.url())).await.unwrap_err();
     assert!(matches!(&error, Error::Connect { .. }), "{error}");
     assert!(error.to_string().contains("shared_app"), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_definer_may_read_is_not_the_owners_to_show() {
+    let server = Postgres::exclusive().await.unwrap();
+    let config = Config::new(server.url());
+    let admin = admin(&config).await;
+    // As an earlier set-up may have left it: the owner inherits.
+    admin
+        .batch_execute(
+            "create role shared_owner nologin; create role shared_definer nologin; grant shared_definer to shared_owner",
+        )
+        .await
+        .unwrap();
+    bootstrap(&config, &[NOTES]).await.unwrap();
+    admin
+        .batch_execute(
+            "set role shared_owner;
+             grant select on notes.note to shared_definer;
+             create policy definer_reads on notes.note for select to shared_definer using (true);
+             create view notes.every_note as select body from notes.note;
+             grant select on notes.every_note to shared_app",
+        )
+        .await
+        .unwrap();
+    let db = Db::connect(&config).await.unwrap();
+    db.tenant(&tenant()).one(&INSERT, (Id::new(), "mine")).await.unwrap();
+    assert_eq!(db.tenant(&tenant()).one(&VIEWED, ()).await.unwrap(), 0);
 }

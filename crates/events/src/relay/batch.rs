@@ -45,7 +45,8 @@ statements! {
 pub(crate) async fn page(db: &Db, cursor: (i64, i64), next: i64, size: usize) -> Result<Vec<Stored>, Error> {
     let (tick, pos) = cursor;
     let limit = i64::try_from(size).unwrap_or(i64::MAX);
-    let page = if pos == 0 {
+    // Before tick 0 there is nothing: the batch behind it is the whole log, and is not sorted for its first page.
+    let page = if pos == 0 && tick > 0 {
         db.system().all(&FIRST, (tick, next, limit)).await?
     } else {
         db.system().all(&NEXT, (tick, next, pos, limit)).await?

@@ -77,7 +77,10 @@ impl AtCommit for Outbox {
     }
 }
 
+/// The longest wait, a thousand years: beyond, the server knows no date, and would refuse the whole statement.
+const FOREVER: i64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+
 /// Rounded up: a job never starts before its time.
 pub(super) fn milliseconds(delay: Duration) -> i64 {
-    i64::try_from(delay.as_micros().div_ceil(1000)).unwrap_or(i64::MAX)
+    i64::try_from(delay.as_micros().div_ceil(1000)).unwrap_or(FOREVER).min(FOREVER)
 }

@@ -18,6 +18,7 @@ statements! {
         update shared_queues.worker set expires_at = clock_timestamp() + $2::bigint * interval '1 millisecond'
          where incarnation = $1";
     /// The worker goes by itself: whatever it still holds is ready again, and nothing is counted against the jobs.
+    /// The lock on the bodies leaves out those that a handler's transaction completed while this waited for its lease.
     const RETIRE: Statement<(Uuid,), i64> = "
         with gone as (delete from shared_queues.worker where incarnation = $1),
              given as (delete from shared_queues.lease where worker = $1 returning ids),
@@ -25,6 +26,7 @@ statements! {
              back as (
                  insert into shared_queues.ready (queue, id, tenant_id)
                  select queue, id, tenant_id from shared_queues.body where id = any (array(select id from held))
+                    for key share
                  returning 1)
         select count(*) from back";
     /// The same for single claims of a worker that lives. `$2` claim numbers.
