@@ -39,7 +39,15 @@ pub(crate) fn format() -> Result {
 pub(crate) fn clippy() -> Result {
     component("clippy", "clippy")?;
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
-    let bench = ["clippy", "--manifest-path", "bench/Cargo.toml", "-p", "bench-harness", "--all-targets"];
+    let bench = [
+        "clippy",
+        "--manifest-path",
+        "bench/Cargo.toml",
+        "--target-dir",
+        "target",
+        "--workspace",
+        "--all-targets",
+    ];
     run(cargo(&bench).args(["--", "-D", "warnings"]))
 }
 
