@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use shared_core::TenantId;
 
 use super::attempt::{Outcome, Taken, attempt};
@@ -22,37 +24,45 @@ pub(crate) async fn redrive(core: &Core, consumer: &str) -> Result<Redriven, Err
         return Err(Error::UnknownConsumer { consumer: consumer.to_owned() });
     }
     let (mut done, mut after) = (Redriven::default(), 0);
+    // A key that gets on and then fails comes up again, by its next event; one attempt is enough.
+    let mut given_up = HashSet::new();
     loop {
         let keys = core.db.system().all(&parking::KEYS, (consumer, after, KEYS_AT_ONCE)).await?;
         let Some(last) = keys.last().map(|(_, _, first)| *first) else { return Ok(done) };
         after = last;
         for (tenant, key, _) in keys {
-            redrive_key(core, consumer, tenant, &key, &mut done).await?;
+            if given_up.contains(&(tenant, key.clone())) {
+                continue;
+            }
+            if !redrive_key(core, consumer, tenant, &key, &mut done).await? {
+                done.keys_parked += 1;
+                given_up.insert((tenant, key));
+            }
         }
     }
 }
 
+/// Whether the key is free.
 async fn redrive_key(
     core: &Core,
     consumer: &str,
     tenant: TenantId,
     key: &str,
     done: &mut Redriven,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     while let Some(event) = core.db.system().opt(&parking::FIRST, (consumer, tenant, key)).await? {
         let Some(to) = core.consumers.iter().find(|to| to.name == consumer && to.event == event.name) else {
-            done.keys_parked += 1;
-            return Ok(());
+            return Ok(false);
         };
         match attempt(core, to, &event, Taken::FromParking).await? {
             Outcome::Effect => done.delivered += 1,
             Outcome::Known | Outcome::KeyIsParked => {}
             Outcome::Failed(failure) => {
-                done.keys_parked += 1;
                 tracing::warn!(consumer, event = event.name, event.id = %event.id, "still parked: {failure}");
-                return parking::still_parked(&core.db, consumer, &event, &failure).await;
+                parking::still_parked(&core.db, consumer, &event, &failure).await?;
+                return Ok(false);
             }
         }
     }
-    Ok(())
+    Ok(true)
 }

@@ -130,9 +130,16 @@ async fn what_keeps_failing_is_parked_with_its_key_alone_and_redriven_in_order()
     world.settled().await;
     assert_eq!(backlog(&world.db).await.unwrap().parked, 5);
 
+    // A key that gets on and then fails is tried no further in the same call.
+    faults.heal();
+    faults.set(4, Fault::Fail, u32::MAX);
+    let redriven = relay.redrive("faulty").await.unwrap();
+    assert_eq!((redriven.delivered, redriven.keys_parked), (2, 1));
+    assert_eq!(parked(&world.db, 1).await.unwrap()[0].attempts, 1);
+
     faults.heal();
     let redriven = relay.redrive("faulty").await.unwrap();
-    assert_eq!((redriven.delivered, redriven.keys_parked), (5, 0));
+    assert_eq!((redriven.delivered, redriven.keys_parked), (3, 0));
     world.raise("bad").await;
     world.settled().await;
     assert_eq!(world.seen("see", "bad").await, [1, 2, 3, 4, 5, 6, 7]);
