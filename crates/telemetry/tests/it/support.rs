@@ -1,10 +1,15 @@
 //! Telemetry that a test can look into.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::Value;
 use shared_telemetry::{Config, Recorder, ServiceInfo, Telemetry};
+use tracing::Dispatch;
+
+/// While there is one subscriber, tracing asks only the thread that meets a callsite first whether anybody wants it, and that may
+/// be another test's. With a second one it asks them all.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
 /// Keeps what is written.
 #[derive(Clone, Default)]
@@ -39,6 +44,7 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn new(config: &Config) -> Self {
+        LazyLock::force(&SECOND);
         let (lines, recorder) = (Lines::default(), Recorder::new(1000));
         let telemetry = Telemetry::builder(ServiceInfo::new("notes", "1.2.3"))
             .log_writer(lines.clone())
