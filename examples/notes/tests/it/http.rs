@@ -1,5 +1,7 @@
 //! What HTTP users expect: the right status, and a problem+json body (RFC 9457).
 
+use std::time::Duration;
+
 use notes::{ReadNotes, WriteNotes};
 use serde_json::{Value, json};
 use shared_service::testing::TestService;
@@ -50,12 +52,19 @@ async fn every_refusal_is_a_problem() {
 #[tokio::test]
 async fn probes_answer_on_a_port_of_their_own() {
     let app = TestService::start(notes::service()).await;
-    for probe in ["live", "ready", "health"] {
-        let response = reqwest::get(format!("{}/{probe}", app.admin_url())).await.unwrap();
-        assert_eq!(response.status(), 200, "{probe}");
-    }
-    let metrics = reqwest::get(format!("{}/metrics", app.admin_url())).await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("# TYPE"), "{metrics}");
+    let status =
+        async |probe: &str| reqwest::get(format!("{}/{probe}", app.admin_url())).await.unwrap().status();
+    assert_eq!(status("live").await, 200);
+    // Ready as soon as every check has passed once.
+    let ready = async {
+        while status("ready").await != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ready).await.expect("the service becomes ready");
+    assert_eq!(status("health").await, 200);
     let public = reqwest::get(format!("{}/metrics", app.url())).await.unwrap();
     assert_eq!(public.status(), 404);
+    let metrics = reqwest::get(format!("{}/metrics", app.admin_url())).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("# TYPE http_server_request_duration_seconds histogram"), "{metrics}");
 }
