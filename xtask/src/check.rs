@@ -5,17 +5,19 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Result, cargo, output, program, run};
 use crate::tests::Count;
-use crate::{deny, features, lint, tests};
+use crate::{api, deny, features, lint, tests};
 
 /// Runs every part, the quick ones first, and closes with the minutes of each and the number of tests.
 ///
-/// Clippy, docs and features share their dependencies' metadata; the tests are the only part that generates code.
+/// Clippy, api, docs and features share their dependencies' metadata; the tests are the only part that generates code.
 pub(crate) fn check(strict: bool) -> Result {
     let mut report = Report::default();
     report.part("format", format);
     report.part("lint", lint::lint);
     report.part("deny", || deny::deny(strict));
     report.part("clippy", clippy);
+    // Before the docs: rustdoc clears a crate's pages when it writes its JSON.
+    report.part("api", || api::api(false));
     report.part("docs", docs);
     let mut count = Count::default();
     report.part("test", || {

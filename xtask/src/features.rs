@@ -27,11 +27,14 @@ fn builds(package: &Package) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn package(features: &[&str]) -> Package {
         let features = features.iter().map(|&feature| feature.to_owned()).collect();
-        Package { name: "shared-core".to_owned(), features, dependencies: Vec::new() }
+        let name = "shared-core".to_owned();
+        Package { name, features, turns_on: BTreeMap::new(), dependencies: Vec::new(), library: None }
     }
 
     #[test]

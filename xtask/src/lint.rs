@@ -1,5 +1,6 @@
 //! Rules of the architecture that no compiler knows. Each is a small function with a test that proves it can fail.
 
+mod columns;
 mod edges;
 mod environment;
 mod length;
@@ -9,6 +10,8 @@ mod sleep;
 mod source;
 mod spawn;
 mod sql;
+mod steps;
+mod tables;
 
 use crate::command::{Result, root};
 use crate::workspace::workspace;
@@ -28,7 +31,7 @@ const RULES: [(&str, Rule); 6] = [
     ("only configuration reads the environment", environment::check),
     ("every task is owned", spawn::check),
     ("tests wait for conditions, not for time", sleep::check),
-    ("SQL names its columns", sql::check),
+    ("SQL names its columns", columns::check),
     ("no path of one machine", paths::check),
     ("a file is one idea", length::check),
 ];
@@ -39,6 +42,8 @@ pub(crate) fn lint() -> Result {
     for (name, rule) in RULES {
         broken += report(name, sources.iter().flat_map(rule).collect());
     }
+    broken += report("SQL names a table with its schema", tables::check(&sources));
+    broken += report("a migration spares running programs", steps::check(&sources));
     broken += report("links lead somewhere", links::check(&sources, &root()));
     broken += report("dependencies point downwards", edges::check(&workspace()?.packages));
     if broken == 0 { Ok(()) } else { Err(format!("{broken} places break a rule").into()) }

@@ -1,11 +1,13 @@
 //! The project's own commands. `cargo xtask check` is what CI runs, part by part; each part is a command of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
 
+mod api;
 mod check;
 mod command;
 mod deny;
 mod features;
 mod lint;
+mod system;
 mod tests;
 mod workspace;
 
@@ -22,9 +24,13 @@ cargo xtask <command>
   deny [--strict]    licences, duplicate versions, sources and advisories of the dependencies;
                      --strict fails when the advisories cannot be fetched
   clippy             all targets, all features, warnings denied
-  test               the test command of README.md, then the tests of the bench harness
+  test               the test command of README.md
+  api [--bless]      the public API of each library as crates/*/api.txt lists it; --bless rewrites the listings
   docs               rustdoc, broken links denied
   features           each feature of each crate alone
+  test-system        the tests that need other programs, after a look for all of them;
+  test-system --missing
+                     the Debian packages of those that are not here, one a line
   bench NAME [ARGS]  the benchmark bench/NAME, in release mode
 ";
 
@@ -50,6 +56,10 @@ fn dispatch(arguments: &[&str]) -> Result {
         ["deny", "--strict"] => deny::deny(true),
         ["clippy"] => check::clippy(),
         ["test"] => tests::test().1,
+        ["test-system"] => system::test_system(),
+        ["test-system", "--missing"] => system::print_missing(),
+        ["api"] => api::api(false),
+        ["api", "--bless"] => api::api(true),
         ["docs"] => check::docs(),
         ["features"] => features::features(),
         ["bench", name, rest @ ..] => bench(name, rest),

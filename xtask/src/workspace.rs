@@ -16,13 +16,24 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Features without `default` and without those that cargo makes of optional dependencies.
     pub(crate) features: Vec<String>,
+    /// What each feature turns on, such as `shared-core/schema`; `default` is one of them here.
+    pub(crate) turns_on: BTreeMap<String, Vec<String>>,
     pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) library: Option<Library>,
+}
+
+pub(crate) struct Library {
+    /// As code names it, with underscores.
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
 }
 
 pub(crate) struct Dependency {
     pub(crate) name: String,
     pub(crate) dev: bool,
     pub(crate) optional: bool,
+    /// The features that are switched on with it.
+    pub(crate) features: Vec<String>,
 }
 
 /// Asks cargo. No network: the packages' own manifests are enough.
@@ -40,6 +51,7 @@ fn package(json: &Value) -> Package {
         |name: &str| list(&json["dependencies"]).any(|d| d["name"] == *name && d["optional"] == true);
     Package {
         name: text(&json["name"]),
+        turns_on: features.iter().map(|(name, on)| ((*name).clone(), list(on).map(text).collect())).collect(),
         features: features
             .into_iter()
             .filter(|(name, turns_on)| *name != "default" && !(optional(name) && implicit(name, turns_on)))
@@ -50,9 +62,20 @@ fn package(json: &Value) -> Package {
                 name: text(&dependency["name"]),
                 dev: dependency["kind"] == "dev",
                 optional: dependency["optional"] == true,
+                features: list(&dependency["features"]).map(text).collect(),
             })
             .collect(),
+        library: library(json),
     }
+}
+
+/// Of a package whose manifest and whose library are where cargo expects them.
+fn library(package: &Value) -> Option<Library> {
+    let is_library =
+        |target: &&Value| list(&target["kind"]).any(|kind| kind == "lib" || kind == "proc-macro");
+    let target = list(&package["targets"]).find(is_library)?;
+    let manifest = PathBuf::from(text(&package["manifest_path"]));
+    Some(Library { name: text(&target["name"]), directory: manifest.parent()?.to_path_buf() })
 }
 
 fn list(json: &Value) -> impl Iterator<Item = &Value> {

@@ -16,10 +16,12 @@
 //! - A [`Context`] says who acts, for whom, and in which conversation and trace.
 //! - A [`Failure`] is how work ends that did not succeed; a [`Problem`] is how an HTTP API says so.
 //! - A [`Secret`] is never shown; a [`Backoff`] has jitter; a [`Clock`] can be moved by a test.
+//! - A [`fault::point`] is where a test may kill the process.
 //!
 //! # Guarantees and limits
-//! There is no input or output here, no runtime, no thread and no global. No function panics on any input. The JSON
-//! forms of [`Context`], [`TenantId`], [`Id`] and [`TraceParent`] are contracts: they are stored beside jobs and events.
+//! There is no input or output here, no runtime, no thread and, but for the hook of [`fault`] in tests, no global. No
+//! function panics on any input. The JSON forms of [`Context`], [`TenantId`], [`Id`] and [`TraceParent`] are contracts: they
+//! are stored beside jobs and events.
 //!
 //! # Features
 //! | feature | adds |
@@ -27,12 +29,14 @@
 //! | `schema` | the configuration-schema trait [`Setting`](schema::Setting) and its derive |
 //! | `postgres` | [`TenantId`] and [`Id`] as parameters and columns |
 //! | `axum` | [`Problem`] as a response |
+//! | `faults` | a hook at the points of [`fault`]; for tests alone |
 //! | `trace` | the bridge to the running OpenTelemetry trace, [`trace`] |
 
 mod backoff;
 mod clock;
 mod context;
 mod failure;
+pub mod fault;
 mod id;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -1,4 +1,11 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use shared_core::fault;
+
+use crate::audit::Watch;
 use crate::error::Error;
+use crate::lent::Lent;
 use crate::params::Params;
 use crate::pool::{Connection, Pool};
 use crate::row::Row;
@@ -11,11 +18,38 @@ use crate::statement::{Statement, Text};
 #[derive(Clone, Debug)]
 pub struct Door {
     pool: Pool,
+    /// Opens every transaction, where that takes more than BEGIN.
+    lead_in: Option<Arc<str>>,
+    watch: Option<Watch>,
 }
 
 impl Door {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, lead_in: None, watch: None }
+    }
+
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// The same door with other words than BEGIN in front of every transaction.
+    pub(crate) fn opened_with(mut self, lead_in: &str) -> Self {
+        self.lead_in = Some(lead_in.into());
+        self
+    }
+
+    fn opening(&self) -> Cow<'_, str> {
+        match &self.lead_in {
+            Some(lead_in) => Cow::Borrowed(lead_in),
+            None => self.pool.begin(),
+        }
+    }
+
+    fn report(&self, statement: &'static str) {
+        if let Some(watch) = &self.watch {
+            watch.used(statement);
+        }
     }
 
     /// The row that the statement returns.
@@ -62,8 +96,9 @@ impl Door {
 
     /// Opens a transaction. Dropping the guard rolls back.
     pub async fn begin(&self) -> Result<Tx, Error> {
+        self.report("transaction");
         let mut tx = Tx::new(self.pool.get().await?);
-        tx.control("begin").await?;
+        tx.control("begin", &self.opening()).await?;
         Ok(tx)
     }
 
@@ -90,14 +125,34 @@ impl Door {
 
     async fn single<D>(&self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
         refuse_tenant(text)?;
-        let mut connection = self.pool.get().await?;
-        connection.asks();
-        let client = connection.client();
-        let done = match run::prepare(client, text).await {
-            // It commits itself, so without an answer nobody knows.
-            Ok(statement) => {
-                run::query(client, text, &statement, &params.refs()).await.map_err(Error::at_commit)
+        self.report(text.name);
+        match self.one_trip(text, params).await {
+            // A table has changed under the prepared statement, which therefore was not run.
+            Err(error) if error.is_stale() => {
+                self.pool.forget_plans();
+                self.one_trip(text, params).await
             }
+            done => done,
+        }
+    }
+
+    /// For the crate's own statements whose text is made at run time.
+    pub(crate) async fn rows<D>(&self, text: &Text<'_>, params: &impl Params<D>) -> Result<Rows, Error> {
+        Ok(self.single(text, params).await?.0)
+    }
+
+    async fn one_trip<D>(&self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
+        let mut connection = self.pool.get().await?;
+        if self.lead_in.is_some() || self.pool.has_lead_in() {
+            return run::one_trip(&mut connection, &self.opening(), text, None, params.refs(), None).await;
+        }
+        run::fit(text, &params.refs())?;
+        connection.asks();
+        let done = match run::prepare(&mut connection, text, false).await {
+            // It commits itself, so without an answer nobody knows.
+            Ok(statement) => run::query(connection.client(), text, &statement, &params.refs())
+                .await
+                .map_err(Error::at_commit),
             Err(error) => Err(error),
         };
         if done.as_ref().err().is_none_or(Error::is_answer) {
@@ -171,8 +226,10 @@ impl Tx {
             return Err(Error::TransactionFailed { statement });
         }
         self.connection.asks();
+        fault::point("db.commit.sending");
         let committed =
             run::control(self.connection.client(), "commit", "COMMIT").await.map_err(Error::at_commit);
+        fault::point("db.commit.answered");
         if committed.as_ref().err().is_none_or(Error::is_answer) {
             self.connection.settled();
         }
@@ -191,9 +248,20 @@ impl Tx {
         }
     }
 
-    async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+    /// For the crate's own statements whose text is made at run time.
+    pub(crate) async fn rows<D>(&mut self, text: &Text<'_>, params: &impl Params<D>) -> Result<Rows, Error> {
+        Ok(self.send(text, params).await?.0)
+    }
+
+    /// The connection, for what takes more than one question and answer.
+    pub(crate) fn lend(&mut self, text: &Text<'_>) -> Result<Lent<'_>, Error> {
+        refuse_tenant(text)?;
+        Lent::new(text.name, &mut self.connection, &mut self.failed)
+    }
+
+    async fn control(&mut self, name: &'static str, sql: &str) -> Result<(), Error> {
         self.connection.asks();
-        let done = run::control(self.connection.client(), sql, sql).await;
+        let done = run::control(self.connection.client(), name, sql).await;
         self.connection.answered(&done);
         done
     }
@@ -206,10 +274,12 @@ impl Tx {
         // Set before and taken back after: a future dropped in between counts as failed.
         let failed = self.failed.replace(text.name);
         self.connection.asks();
-        let done = run::run(self.connection.client(), text, None, params.refs()).await;
+        let done = run::run(&mut self.connection, text, None, params.refs()).await;
         self.connection.answered(&done);
-        if done.is_ok() {
-            self.failed = failed;
+        match &done {
+            Ok(_) => self.failed = failed,
+            Err(error) if error.is_stale() => self.connection.pool().forget_plans(),
+            Err(_) => {}
         }
         done
     }

@@ -90,9 +90,23 @@ pub enum Error {
         /// What went wrong and what to do.
         reason: String,
     },
+    /// The schema is too old for this program, or too new.
+    #[error("the program and the database do not fit: {0}")]
+    Incompatible(String),
     /// The roles, the extension or the schemas could not be prepared.
     #[error("could not prepare the database: {0}")]
     Bootstrap(String),
+    /// The probe of isolation could not make a row for a table.
+    #[error(
+        "could not make a row for {table}: {reason}; give it one: `.row(\"{table}\", r#\"{{\"column\": \"value\"}}\"#)`"
+    )]
+    #[non_exhaustive]
+    NoRow {
+        /// The table.
+        table: String,
+        /// What the server said, or what is not known.
+        reason: String,
+    },
     /// The caller's deadline passed.
     #[error("no answer within the deadline of {waited:?}")]
     #[non_exhaustive]
@@ -103,15 +117,56 @@ pub enum Error {
     /// A text could not be embedded for a vector search.
     #[error("could not embed a text: {0}")]
     Embed(String),
+    /// Redis refused a command, or it was never sent: it has not happened.
+    #[error("command `{command}` failed: {cause}")]
+    #[non_exhaustive]
+    Command {
+        /// Its first word, `PIPELINE`, `MULTI`, or the name of the script.
+        command: String,
+        /// What the server or the driver said.
+        cause: Cause,
+    },
+    /// Redis gave no answer within the deadline.
+    #[error(
+        "no answer to `{command}` within {waited:?}: it may or may not have happened; look before you repeat it"
+    )]
+    #[non_exhaustive]
+    CommandTimeout {
+        /// As of [`Command`](Error::Command).
+        command: String,
+        /// The deadline.
+        waited: Duration,
+    },
+    /// The connection to Redis broke before the answer.
+    #[error("no answer to `{command}` ({cause}): it may or may not have happened; look before you repeat it")]
+    #[non_exhaustive]
+    Unanswered {
+        /// As of [`Command`](Error::Command).
+        command: String,
+        /// What the driver said.
+        cause: Cause,
+    },
+    /// The keys of a script lie on several nodes of the cluster. It was not sent.
+    #[error(
+        "the {keys} keys of script `{script}` do not share one slot of the cluster; give them one hash tag, as in `{{tag}}name`"
+    )]
+    #[non_exhaustive]
+    CrossSlot {
+        /// The name of the script.
+        script: &'static str,
+        /// How many keys there are.
+        keys: usize,
+    },
 }
 
 impl Error {
     /// The same call may succeed when it is made again: the pool was busy, the connection broke, the server asked
-    /// for it. After [`OutcomeUnknown`](Error::OutcomeUnknown) look first: the effect may be there.
+    /// for it. After [`OutcomeUnknown`](Error::OutcomeUnknown), [`CommandTimeout`](Error::CommandTimeout) and
+    /// [`Unanswered`](Error::Unanswered) look first: the effect may be there.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::PoolTimeout { .. } => true,
-            Self::Statement { cause, .. } => cause.is_retryable(),
+            Self::Statement { cause, .. } | Self::Command { cause, .. } => cause.is_retryable(),
             _ => false,
         }
     }
@@ -126,10 +181,27 @@ impl Error {
         self.code() == Some("23503")
     }
 
+    /// A check constraint refused the row.
+    pub fn is_check_violation(&self) -> bool {
+        self.code() == Some("23514")
+    }
+
+    /// A column that must have a value got none.
+    pub fn is_not_null_violation(&self) -> bool {
+        self.code() == Some("23502")
+    }
+
+    /// Another transaction was in the way: a serialisation failure or a deadlock. The whole transaction may be run
+    /// again, as [`Tenant::retrying`](crate::Tenant::retrying) does.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.code(), Some("40001" | "40P01"))
+    }
+
     /// The time was up: the pool's, the caller's deadline, or the statement's on the server, where somebody may also have
     /// cancelled it.
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::PoolTimeout { .. } | Self::Deadline { .. }) || self.code() == Some("57014")
+        matches!(self, Self::PoolTimeout { .. } | Self::Deadline { .. } | Self::CommandTimeout { .. })
+            || self.code() == Some("57014")
     }
 
     /// The row belongs to another tenant, or the role may not touch the table.
@@ -137,10 +209,12 @@ impl Error {
         self.code() == Some("42501")
     }
 
-    /// The server's SQLSTATE, where there is one.
+    /// The server's SQLSTATE, where there is one; of Redis the first word of its refusal, such as `WRONGTYPE`.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Statement { cause, .. } | Self::OutcomeUnknown { cause } => cause.code(),
+            Self::Statement { cause, .. } | Self::OutcomeUnknown { cause } | Self::Command { cause, .. } => {
+                cause.code()
+            }
             _ => None,
         }
     }
@@ -149,11 +223,37 @@ impl Error {
         Self::Statement { statement, cause: Cause::from(error) }
     }
 
+    /// A value that was never sent.
+    pub(crate) fn unsent(statement: &'static str, text: String) -> Self {
+        Self::Statement {
+            statement,
+            cause: Cause { code: None, closed: false, stale: false, transient: false, text },
+        }
+    }
+
+    /// The server has not answered for longer than any statement may run: as good as a broken connection.
+    pub(crate) fn silence(statement: &'static str, waited: Duration) -> Self {
+        let text = format!("the server has not answered for {waited:?}");
+        Self::Statement {
+            statement,
+            cause: Cause { code: None, closed: true, stale: false, transient: false, text },
+        }
+    }
+
     /// The same where the statement commits: without an answer nobody knows whether it did.
     pub(crate) fn at_commit(self) -> Self {
         match self {
             Self::Statement { cause, .. } if cause.closed => Self::OutcomeUnknown { cause },
             known => known,
+        }
+    }
+
+    /// There was no server to answer.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Connect { .. } => true,
+            Self::Statement { cause, .. } | Self::OutcomeUnknown { cause } => cause.closed,
+            _ => false,
         }
     }
 
@@ -174,17 +274,19 @@ impl Error {
 }
 
 /// What the server or the driver said, without anything that was in a parameter or a row.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Default, thiserror::Error)]
 #[error("{text}")]
 pub struct Cause {
-    code: Option<String>,
-    closed: bool,
-    stale: bool,
-    text: String,
+    pub(crate) code: Option<String>,
+    pub(crate) closed: bool,
+    pub(crate) stale: bool,
+    /// Of Redis: nothing has happened, and soon it may.
+    pub(crate) transient: bool,
+    pub(crate) text: String,
 }
 
 impl Cause {
-    /// The SQLSTATE.
+    /// The SQLSTATE, or the first word of Redis's refusal.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
@@ -198,6 +300,7 @@ impl Cause {
         // Serialisation failure, deadlock, class 08 (connection), 53 (resources), 57P (shutdown and start-up).
         self.closed
             || self.stale
+            || self.transient
             || self.code.as_deref().is_some_and(|code| {
                 matches!(code, "40001" | "40P01" | "55P03")
                     || ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
@@ -208,7 +311,7 @@ impl Cause {
 impl From<&tokio_postgres::Error> for Cause {
     fn from(error: &tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
-            return Self { code: None, closed: error.is_closed(), stale: false, text: driver_text(error) };
+            return Self { closed: error.is_closed(), text: driver_text(error), ..Self::default() };
         };
         let code = db.code().code();
         let text = match db.constraint() {
@@ -218,7 +321,7 @@ impl From<&tokio_postgres::Error> for Cause {
         };
         // After a change of a table a plan may no longer fit; another connection has no such plan.
         let stale = code == "26000" || db.routine() == Some("RevalidateCachedQuery");
-        Self { code: Some(code.to_owned()), closed: is_fatal(db), stale, text }
+        Self { code: Some(code.to_owned()), closed: is_fatal(db), stale, transient: false, text }
     }
 }
 

@@ -40,6 +40,7 @@
 //! - A [`Statement`] is a constant that says what goes in and what comes out; `$tenant` is bound by the door.
 //! - A [`TenantTx`] commits by value and rolls back by drop. What it collects [`AtCommit`] goes out with the COMMIT.
 //! - A [`MigrationSet`] travels with its crate; [`bootstrap`] applies them all, under one lock.
+//!   [`migration`] plans them, checks a database against them, and finds what was changed by hand.
 //! - A [`Collection`](vector::Collection) finds texts by meaning, per tenant, with deduplicated embeddings.
 //!
 //! # What is guaranteed
@@ -51,44 +52,73 @@
 //!   at COMMIT, the error says that the outcome is unknown.
 //! - A transaction in which a statement failed is never committed, even if its error was swallowed.
 //!
-//! Not yet: TLS (a URL that asks for it is refused), read replicas, Redis, poolers such as PgBouncer in transaction mode.
-//!
 //! # Errors
 //! One [`Error`]; ask it [`is_retryable`](Error::is_retryable) or [`is_unique_violation`](Error::is_unique_violation). It
 //! shows no parameter, no row and no password, and neither the server's DETAIL nor its HINT.
+//!
+//! # Features
+//! `redis`, off by default: the module `redis`, one connection that everybody shares and a pool of others, to a server, a
+//! cluster, or the master that sentinels watch.
 
+mod address;
 mod at_commit;
+mod audit;
+mod batch;
+mod binary;
 mod bootstrap;
 mod config;
+mod copy;
 mod db;
+mod describe;
+mod direct;
+mod doctor;
 mod door;
 mod error;
-mod migration;
+pub mod filter;
+mod lent;
+mod listen;
+mod lsn;
+mod metrics;
+pub mod migration;
 mod params;
 mod pool;
 mod reaper;
+#[cfg(feature = "redis")]
+pub mod redis;
+mod replicas;
 mod row;
 mod run;
 mod safety;
 #[doc(hidden)]
 pub mod statement;
+mod stream;
 mod tenant;
 mod tenant_tx;
 pub mod testing;
+mod transaction;
 pub mod vector;
 
 pub use at_commit::AtCommit;
-pub use bootstrap::{Applied, MIGRATIONS, bootstrap};
+pub use audit::Crossing;
+pub use batch::Many;
+pub use bootstrap::{Applied, AppliedStep, MIGRATIONS, bootstrap};
 pub use config::{Config, Roles};
-pub use db::{Db, Status};
+pub use copy::{Copied, CopyIn, CopyOut, Copying};
+pub use db::{Closed, Db, Status};
+pub use doctor::{Finding, Report, Severity, doctor};
 pub use door::{Door, Tx};
 pub use error::{Cause, Error};
+pub use listen::{Listener, Notice};
+pub use lsn::{Lsn, ParseLsnError};
 pub use migration::{MigrationSet, Step, fingerprint};
 pub use params::{BindsTo, Declared, Params};
 #[doc(hidden)]
 pub use postgres_types::FromSql;
+pub use replicas::Consistency;
 pub use row::{Column, Columns, Row};
 pub use shared_core_derive::Row;
 pub use statement::{Bound, Check, Statement};
+pub use stream::Streamed;
 pub use tenant::Tenant;
 pub use tenant_tx::TenantTx;
+pub use transaction::{Isolation, Retrying};

@@ -2,6 +2,8 @@
 
 use postgres_types::ToSql;
 
+use crate::batch::Many;
+
 /// A value that can be bound where a statement declares a `T`: the `T` itself, a reference to it, a `&str` for a
 /// `String`, a slice for a `Vec`.
 #[diagnostic::on_unimplemented(
@@ -65,6 +67,9 @@ macro_rules! declared {
     ($($t:ident)+) => {
         impl<$($t: ToSql,)+> Declared for ($($t,)+) {
             const ACCEPTS: &'static [fn(&postgres_types::Type) -> bool] = &[$(<$t as ToSql>::accepts,)+];
+        }
+        impl<$($t: ToSql,)+> Declared for Many<($($t,)+)> {
+            const ACCEPTS: &'static [fn(&postgres_types::Type) -> bool] = &[$(<Vec<$t> as ToSql>::accepts,)+];
         }
     };
 }

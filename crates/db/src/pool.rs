@@ -1,24 +1,59 @@
 //! A pool that never hands on a connection in doubt.
 
-use std::time::Duration;
+mod open;
+mod session;
+mod upkeep;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool as Deadpool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    ClientWrapper, Manager, ManagerConfig, Object, Pool as Deadpool, PoolError, RecyclingMethod, Runtime,
+    TimeoutType,
 };
 use shared_core::Secret;
-use tokio_postgres::NoTls;
 
+use self::open::Open;
+use self::session::Session;
+use self::upkeep::Upkeep;
+use crate::address::Address;
 use crate::config::Config;
+use crate::describe::{Described, describe};
 use crate::error::{Error, described};
+use crate::metrics::{METRICS, PoolMetrics};
 use crate::reaper::Reaper;
+use crate::statement::Text;
 
 /// Connections of one role.
-#[derive(Clone, Debug)]
-pub(crate) struct Pool {
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Inner>);
+
+struct Inner {
     deadpool: Deadpool,
+    /// As the login, without the role: what the role may not, such as ending connections of the login.
+    address: Address,
     reaper: Reaper,
+    open: Open,
     timeout: Duration,
+    patience: Option<Duration>,
+    metrics: PoolMetrics,
+    pooled: Option<Pooled>,
+    _upkeep: Upkeep,
 }
+
+/// What stands in for sessions where a pooler is in between.
+struct Pooled {
+    /// The role and the settings, behind each BEGIN.
+    lead_in: String,
+    /// Nothing can be prepared there; the types of a statement's parameters are asked for once.
+    statements: Mutex<HashMap<String, Arc<Described>>>,
+}
+
+/// How many statements are remembered, of each connection or behind a pooler of all: more than a service has. One that
+/// makes texts without end forgets the others instead of growing.
+const STATEMENTS: usize = 1000;
 
 impl Pool {
     /// Connections that log in with `url`, take on `role`, and begin with these settings.
@@ -29,89 +64,202 @@ impl Pool {
         begin_with: &[(&str, &str)],
         reaper: Reaper,
     ) -> Result<Self, Error> {
-        let mut settings = parse(url)?;
-        settings.options(start_options(config, role, begin_with, settings.get_options()));
+        let address = Address::new(config, url)?;
+        let mut settings = address.settings.clone();
+        let session = Session::new(config, role, begin_with);
+        let pooled =
+            config.pooler.then(|| Pooled { lead_in: session.lead_in(), statements: Mutex::default() });
+        if !config.pooler {
+            let asked = settings.get_options().map(str::to_owned);
+            settings.options(session.options(asked.as_deref()));
+        }
         settings.application_name(role);
-        settings.connect_timeout(config.connect_timeout);
-        let manager =
-            Manager::from_config(settings, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(settings, address.tls.clone(), recycling);
+        let open = Open::default();
         let deadpool = Deadpool::builder(manager)
             .runtime(Runtime::Tokio1)
             .max_size(config.pool_size as usize)
             .queue_mode(deadpool_postgres::QueueMode::Lifo)
             .wait_timeout(Some(config.pool_timeout))
             .create_timeout(Some(config.connect_timeout))
-            .recycle_timeout(Some(config.pool_timeout))
+            .post_create(open.hook(config))
+            .pre_recycle(upkeep::refuse_the_old(config))
             .build()
             .map_err(|error| Error::Config(error.to_string()))?;
-        Ok(Self { deadpool, reaper, timeout: config.pool_timeout })
+        let observed = deadpool.weak();
+        let status = move || observed.upgrade().map(|pool| pool.status());
+        let metrics = PoolMetrics::new(&address.settings, role, config, status);
+        let upkeep = Upkeep::start(deadpool.clone(), config);
+        let (timeout, patience) = (config.pool_timeout, patience(config));
+        Ok(Self(Arc::new(Inner {
+            deadpool,
+            patience,
+            address,
+            reaper,
+            open,
+            timeout,
+            metrics,
+            pooled,
+            _upkeep: upkeep,
+        })))
     }
 
     /// A connection that nobody else uses.
     pub(crate) async fn get(&self) -> Result<Connection, Error> {
-        let object = self.deadpool.get().await.map_err(|error| match error {
+        let asked = Instant::now();
+        let object = self.0.deadpool.get().await.map_err(|error| self.refused(error))?;
+        // It was being opened while the pool was closed.
+        if self.0.deadpool.is_closed() {
+            return Err(Error::Closed);
+        }
+        let lent = Instant::now();
+        self.0.metrics.waited(lent - asked);
+        if object.statement_cache.size() > STATEMENTS {
+            object.statement_cache.clear();
+        }
+        Ok(Connection { object: Some(object), state: State::Settled, spent: false, pool: self.clone(), lent })
+    }
+
+    fn refused(&self, error: PoolError) -> Error {
+        match error {
             PoolError::Timeout(TimeoutType::Create) => {
                 Error::Connect { reason: "the server did not answer in time".to_owned() }
             }
-            PoolError::Timeout(_) => Error::PoolTimeout { waited: self.timeout },
+            PoolError::Timeout(_) => {
+                self.0.metrics.timed_out();
+                Error::PoolTimeout { waited: self.0.timeout }
+            }
             PoolError::Closed => Error::Closed,
             PoolError::Backend(error) => Error::Connect { reason: described(&error) },
             other => Error::Connect { reason: other.to_string() },
-        })?;
-        // It was being opened while the pool was closed.
-        if self.deadpool.is_closed() {
-            return Err(Error::Closed);
         }
-        Ok(Connection { object: Some(object), state: State::Settled, reaper: self.reaper.clone() })
+    }
+
+    /// What stands behind BEGIN before anything else.
+    pub(crate) fn lead_in(&self) -> &str {
+        self.0.pooled.as_ref().map_or("", |pooled| &pooled.lead_in)
+    }
+
+    /// Whether even a single statement needs words of ours in front of it.
+    pub(crate) fn has_lead_in(&self) -> bool {
+        self.0.pooled.is_some()
+    }
+
+    /// BEGIN, with what must stand behind it.
+    pub(crate) fn begin(&self) -> Cow<'static, str> {
+        match self.lead_in() {
+            "" => Cow::Borrowed("BEGIN"),
+            lead_in => Cow::Owned(format!("BEGIN{lead_in}")),
+        }
+    }
+
+    /// Behind a pooler: what is known of a statement.
+    pub(crate) fn described(&self, text: &Text<'_>) -> Option<Arc<Described>> {
+        self.statements()?.get(text.sql).cloned()
+    }
+
+    fn remember(&self, text: &Text<'_>, described: &Arc<Described>) {
+        let Some(mut statements) = self.statements() else { return };
+        if statements.len() >= STATEMENTS {
+            statements.clear();
+        }
+        statements.insert(text.sql.to_owned(), Arc::clone(described));
+    }
+
+    fn statements(&self) -> Option<MutexGuard<'_, HashMap<String, Arc<Described>>>> {
+        let pooled = self.0.pooled.as_ref()?;
+        Some(pooled.statements.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Forgets what was prepared on every connection: a table has changed, and the plans of the others are as old.
+    pub(crate) fn forget_plans(&self) {
+        METRICS.stale_plans.add(1, &[]);
+        self.0.deadpool.manager().statement_caches.clear();
+        if let Some(mut statements) = self.statements() {
+            statements.clear();
+        }
+    }
+
+    /// Whether both are the same pool.
+    pub(crate) fn is(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A pooler may have given the server's process to somebody else by the time that a request to cancel arrives: there
+    /// the connection is closed, and the server looks for that.
+    fn bury(&self, client: ClientWrapper) {
+        let cancel_with = self.0.pooled.is_none().then(|| self.0.address.tls.clone());
+        self.0.reaper.bury(client, cancel_with);
     }
 
     pub(crate) fn status(&self) -> deadpool_postgres::Status {
-        self.deadpool.status()
+        self.0.deadpool.status()
     }
 
     /// Refuses new callers; connections that are out are closed when they come back.
     pub(crate) fn close(&self) {
-        self.deadpool.close();
+        self.0.deadpool.close();
+    }
+
+    /// Cancels what runs on the connections that are out.
+    pub(crate) async fn cancel(&self) {
+        if self.0.pooled.is_some() {
+            return;
+        }
+        self.0.open.cancel(&self.0.address).await;
+    }
+
+    /// Ends the connections that are out, on the server. Returns how many there were.
+    pub(crate) async fn terminate(&self) -> usize {
+        self.0.open.terminate(&self.0.address).await
     }
 }
 
-/// A server that is gone without a word, such as after a failover, is noticed within a minute: at rest by keepalives,
-/// under a request by the bound on what it may leave unacknowledged.
-pub(crate) fn notice_silence(settings: &mut tokio_postgres::Config) {
-    settings
-        .keepalives_idle(Duration::from_secs(30))
-        .keepalives_interval(Duration::from_secs(10))
-        .keepalives_retries(3)
-        .tcp_user_timeout(Duration::from_secs(30));
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({:?})", self.status())
+    }
 }
 
-/// The settings in a URL, without ever quoting it.
-pub(crate) fn parse(url: &Secret) -> Result<tokio_postgres::Config, Error> {
-    url.expose().parse().map_err(|_| {
-        Error::Config("the URL can't be read; expected postgres://user:password@host/database".to_owned())
-    })
+/// How long an answer may take: as long as the server lets a statement run, and as long again as it takes to reach the
+/// server. One that has not answered by then is not there, whatever its machine says for it.
+fn patience(config: &Config) -> Option<Duration> {
+    let bounded = !config.statement_timeout.is_zero();
+    bounded.then(|| config.statement_timeout.saturating_add(config.connect_timeout))
 }
 
-/// What every session begins with, after what the URL asks for. As start-up options they survive `RESET ALL`.
-fn start_options(config: &Config, role: &str, begin_with: &[(&str, &str)], asked: Option<&str>) -> String {
-    let option = |name: &str, value: String| format!("-c {name}={value}");
-    [
-        asked.unwrap_or_default().to_owned(),
-        begin_with
-            .iter()
-            .map(|(name, value)| option(name, (*value).to_owned()))
-            .collect::<Vec<_>>()
-            .join(" "),
-        option("role", role.to_owned()),
-        option("statement_timeout", config.statement_timeout.as_millis().to_string()),
-        option(
-            "idle_in_transaction_session_timeout",
-            config.idle_in_transaction_timeout.as_millis().to_string(),
-        ),
-        // Statements name their schemas; extensions lie in `public`.
-        option("search_path", "public".to_owned()),
-    ]
-    .join(" ")
+/// The driver's client of a connection on loan.
+#[derive(Clone, Copy)]
+pub(crate) struct Client<'a> {
+    client: &'a ClientWrapper,
+    patience: Option<Duration>,
+}
+
+impl Client<'_> {
+    /// Waits for an answer, but not for ever: a server that hangs keeps its connections open.
+    pub(crate) async fn answer<T>(
+        &self,
+        name: &'static str,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let answered = match self.patience {
+            Some(patience) => match tokio::time::timeout(patience, answer).await {
+                Ok(answered) => answered,
+                Err(_) => return Err(Error::silence(name, patience)),
+            },
+            None => answer.await,
+        };
+        answered.map_err(|error| Error::statement(name, &error))
+    }
+}
+
+impl std::ops::Deref for Client<'_> {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        self.client
+    }
 }
 
 /// A connection on loan. It goes back to the pool only if every request on it was answered and no transaction
@@ -119,7 +267,10 @@ fn start_options(config: &Config, role: &str, begin_with: &[(&str, &str)], asked
 pub(crate) struct Connection {
     object: Option<Object>,
     state: State,
-    reaper: Reaper,
+    /// It is closed when it comes back, however well it is.
+    spent: bool,
+    pool: Pool,
+    lent: Instant,
 }
 
 /// What is known of a connection.
@@ -134,9 +285,23 @@ enum State {
 }
 
 impl Connection {
-    pub(crate) fn client(&self) -> &deadpool_postgres::ClientWrapper {
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Behind a pooler: asks what a statement takes, inside the transaction that is open.
+    pub(crate) async fn describe(&mut self, text: &Text<'_>) -> Result<Arc<Described>, Error> {
+        // Until it is known to be needed no more.
+        let spent = std::mem::replace(&mut self.spent, true);
+        let described = Arc::new(describe(&self.client(), text).await?);
+        self.spent = spent || described.has_spent_the_driver();
+        self.pool.remember(text, &described);
+        Ok(described)
+    }
+
+    pub(crate) fn client(&self) -> Client<'_> {
         match &self.object {
-            Some(object) => object,
+            Some(object) => Client { client: object, patience: self.pool.0.patience },
             None => unreachable!("the object leaves only when the connection is dropped"),
         }
     }
@@ -174,9 +339,11 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.pool.0.metrics.used(self.lent.elapsed());
         match self.object.take() {
             // Out of the pool first: the pool may open another at once.
-            Some(object) if self.state != State::Settled => self.reaper.bury(Object::take(object)),
+            Some(object) if self.state != State::Settled => self.pool.bury(Object::take(object)),
+            Some(object) if self.spent => drop(Object::take(object)),
             // Dropped here, it goes back.
             _ => {}
         }

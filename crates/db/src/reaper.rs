@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::Semaphore;
-use tokio_postgres::NoTls;
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 /// Cancellations under way at once. A cancel request is a connection of its own, so a storm of dropped futures
@@ -33,16 +33,17 @@ impl Reaper {
         Self { tasks: TaskTracker::new(), room: Arc::new(Semaphore::new(AT_ONCE)), buried: Arc::default() }
     }
 
-    /// Takes over a connection whose state nobody knows.
-    pub(crate) fn bury(&self, client: ClientWrapper) {
+    /// Takes over a connection whose state nobody knows. Without the means to cancel what runs there it is only closed.
+    pub(crate) fn bury(&self, client: ClientWrapper, cancel_with: Option<MakeRustlsConnect>) {
         self.buried.fetch_add(1, Ordering::Relaxed);
+        let Some(tls) = cancel_with else { return };
         // Without a runtime it is closed, and the server notices at its next write.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let room = self.room.clone();
         self.tasks.spawn_on(
             async move {
                 let _room = room.acquire_owned().await;
-                let _ = tokio::time::timeout(PATIENCE, end(&client)).await;
+                let _ = tokio::time::timeout(PATIENCE, end(&client, tls)).await;
             },
             &runtime,
         );
@@ -61,12 +62,12 @@ impl Reaper {
 }
 
 /// Returns when nothing runs any more on the connection.
-async fn end(client: &ClientWrapper) {
+async fn end(client: &ClientWrapper, tls: MakeRustlsConnect) {
     let cancel = client.cancel_token();
     let cancelling = async {
         loop {
             tokio::time::sleep(GRACE).await;
-            let _ = cancel.cancel_query(NoTls).await;
+            let _ = cancel.cancel_query(tls.clone()).await;
         }
     };
     tokio::select! {

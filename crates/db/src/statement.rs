@@ -8,8 +8,11 @@ use postgres_types::{ToSql, Type};
 use crate::params::{Declared, Params};
 use crate::row::{Column, Row};
 
+pub(crate) mod mismatches;
 #[doc(hidden)]
 pub mod rewrite;
+#[doc(hidden)]
+pub mod session;
 
 /// An SQL statement with the types of its parameters, `P`, and of a row that it returns, `R`. Made by
 /// [`statements!`](crate::statements).
@@ -95,19 +98,23 @@ impl<P: Params<P>> Refs for Owned<P> {
 
 /// What a test needs to know of a statement to compare it with the server. See [`testing`](crate::testing).
 pub trait Check: Sync {
-    /// The text as it is sent.
-    fn sql(&self) -> &'static str;
+    /// What is prepared for the comparison.
+    fn sql(&self) -> String;
     /// `$1` is the tenant.
     fn takes_tenant(&self) -> bool;
+    /// The columns are written by COPY, and not read.
+    fn fills(&self) -> bool {
+        false
+    }
     /// The parameters after the tenant.
     fn parameters(&self) -> &'static [fn(&Type) -> bool];
     /// The columns that are read.
-    fn columns(&self) -> &'static [Column];
+    fn columns(&self) -> Vec<Column>;
 }
 
 impl<P: Declared, R: Row> Check for Statement<P, R> {
-    fn sql(&self) -> &'static str {
-        self.text.sql
+    fn sql(&self) -> String {
+        self.text.sql.to_owned()
     }
     fn takes_tenant(&self) -> bool {
         self.text.takes_tenant
@@ -115,8 +122,8 @@ impl<P: Declared, R: Row> Check for Statement<P, R> {
     fn parameters(&self) -> &'static [fn(&Type) -> bool] {
         P::ACCEPTS
     }
-    fn columns(&self) -> &'static [Column] {
-        R::COLUMNS
+    fn columns(&self) -> Vec<Column> {
+        R::COLUMNS.to_vec()
     }
 }
 
@@ -125,6 +132,8 @@ impl<P: Declared, R: Row> Check for Statement<P, R> {
 ///
 /// `$tenant` is the tenant of the door; it is bound by the door and by nobody else. The other parameters are
 /// `$1`, `$2` and so on. Strings, quoted names, comments and dollar-quoted bodies are left alone.
+///
+/// Beside a [`Statement`](crate::Statement) it can be a [`CopyIn`](crate::CopyIn) or a [`CopyOut`](crate::CopyOut).
 ///
 /// ```
 /// use shared_db::statements;
@@ -143,17 +152,29 @@ impl<P: Declared, R: Row> Check for Statement<P, R> {
 ///     const BODY: Statement<(i64,), String> = "select body from notes.note where tenant_id = $tennant";
 /// }
 /// ```
+/// Neither does a text that would leave something on its connection, where somebody else would find it: what begins with BEGIN, SET, LISTEN
+/// and the like, a lock of the session, a temporary table.
+/// ```compile_fail
+/// use shared_db::statements;
+/// statements! { const ALONE: Statement<(i64,), ()> = "select pg_advisory_lock($1)"; }
+/// ```
+/// A lock that ends with its transaction is right:
+/// ```
+/// use shared_db::statements;
+/// statements! { const ALONE: Statement<(i64,), ()> = "select pg_advisory_xact_lock($1)"; }
+/// ```
 #[macro_export]
 macro_rules! statements {
-    ($($(#[$attribute:meta])* $visibility:vis const $name:ident: Statement<$params:ty, $row:ty> = $sql:expr;)*) => {
+    ($($(#[$attribute:meta])* $visibility:vis const $name:ident: $kind:ident<$($of:ty),+> = $sql:expr;)*) => {
         $(
             $(#[$attribute])*
-            $visibility const $name: $crate::Statement<$params, $row> = {
+            $visibility const $name: $crate::$kind<$($of),+> = {
+                const _: () = $crate::statement::session::refuse_session_state($sql);
                 const TAKES_TENANT: bool = $crate::statement::rewrite::takes_tenant($sql);
                 const LENGTH: usize = $crate::statement::rewrite::rewrite::<0>($sql).1;
                 const BYTES: [u8; LENGTH] = $crate::statement::rewrite::rewrite::<LENGTH>($sql).0;
                 const SQL: &str = $crate::statement::rewrite::text(&BYTES);
-                $crate::Statement::from_macro(stringify!($name), SQL, TAKES_TENANT)
+                $crate::$kind::from_macro(stringify!($name), SQL, TAKES_TENANT)
             };
         )*
         /// Every statement of this block, by name.

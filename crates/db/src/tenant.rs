@@ -1,14 +1,20 @@
-use futures_util::future::join3;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use shared_core::{Context, InTenant};
 use tracing::Instrument;
 
 use crate::db::Db;
 use crate::error::Error;
+use crate::lsn::Lsn;
 use crate::params::Params;
+use crate::pool::Pool;
+use crate::replicas::Consistency;
 use crate::row::Row;
 use crate::run::{self, Rows};
 use crate::statement::{Statement, Text};
 use crate::tenant_tx::TenantTx;
+use crate::transaction::{Isolation, Mode, Retrying};
 
 /// The door to one tenant's rows.
 ///
@@ -21,12 +27,23 @@ use crate::tenant_tx::TenantTx;
 pub struct Tenant {
     db: Db,
     context: Context,
+    mode: Mode,
+    consistency: Consistency,
     settings: String,
+    /// Where the last commit of this door and its clones was.
+    committed_at: Arc<AtomicU64>,
 }
 
 impl Tenant {
     pub(crate) fn new(db: Db, context: Context) -> Self {
-        Self { db, context, settings: String::new() }
+        Self {
+            db,
+            context,
+            mode: Mode::default(),
+            consistency: Consistency::Primary,
+            settings: String::new(),
+            committed_at: Arc::default(),
+        }
     }
 
     /// The same door with settings that hold for each of its transactions, such as `hnsw.ef_search`. Names and
@@ -36,6 +53,69 @@ impl Tenant {
             self.settings.push_str(&format!("; SET LOCAL {name} = {value}"));
         }
         self
+    }
+
+    /// The same door for reading alone: the server refuses every write.
+    pub fn read_only(mut self) -> Self {
+        self.mode.read_only = true;
+        self
+    }
+
+    /// The same door for reads that may be answered by a replica, as said. Without replicas, or where none qualifies, the
+    /// primary answers.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use shared_core::AssumedTenant;
+    /// # use shared_db::{Consistency, Db, Error, statements};
+    /// # statements! {
+    /// #     const ADD: Statement<(String,), ()> = "insert into notes.note (tenant_id, body) values ($tenant, $1)";
+    /// #     const ALL: Statement<(), String> = "select body from notes.note where tenant_id = $tenant";
+    /// # }
+    /// # async fn example(db: &Db, tenant: &AssumedTenant) -> Result<(), Error> {
+    /// let notes = db.tenant(tenant);
+    /// notes.execute(&ADD, ("mine",)).await?;
+    /// // One's own writes, wherever they have arrived; and what may be five seconds old:
+    /// let mine = notes.committed_at().map_or(Consistency::Primary, Consistency::AtLeast);
+    /// let bodies = notes.clone().consistency(mine).all(&ALL, ()).await?;
+    /// let older = notes.consistency(Consistency::Eventual { max_lag: Duration::from_secs(5) }).all(&ALL, ()).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.mode.read_only |= consistency != Consistency::Primary;
+        self.consistency = consistency;
+        self
+    }
+
+    /// Where the last commit made through this door, or a clone of it, stands in the write-ahead log. `None` before the
+    /// first, and where no replica is configured.
+    pub fn committed_at(&self) -> Option<Lsn> {
+        match self.committed_at.load(Ordering::Relaxed) {
+            0 => None,
+            position => Some(Lsn::from_u64(position)),
+        }
+    }
+
+    /// The same door with another isolation level. From [`Isolation::RepeatableRead`] on the server may refuse a
+    /// transaction with an error that [`is_conflict`](Error::is_conflict); [`retrying`](Self::retrying) runs it again.
+    pub fn isolation(mut self, level: Isolation) -> Self {
+        self.mode.isolation = level;
+        self
+    }
+
+    /// Transactions that are run again after a deadlock or a serialisation failure.
+    ///
+    /// ```no_run
+    /// # use shared_core::AssumedTenant;
+    /// # use shared_db::{Db, Error, Isolation, statements};
+    /// # statements! { const TAKE: Statement<(i64,), i64> = "update shop.stock set left = left - $1 where tenant_id = $tenant returning left"; }
+    /// # async fn example(db: &Db, tenant: &AssumedTenant) -> Result<(), Error> {
+    /// let left = db.tenant(tenant).isolation(Isolation::Serializable).retrying().tx(async |tx| tx.one(&TAKE, (3_i64,)).await).await?;
+    /// # let _: i64 = left;
+    /// # Ok(()) }
+    /// ```
+    pub fn retrying(self) -> Retrying {
+        Retrying::new(self)
     }
 
     /// The row that the statement returns.
@@ -84,7 +164,18 @@ impl Tenant {
     ///
     /// The guard suits long bodies; but a forgotten `commit` compiles, so prefer [`tx`](Self::tx).
     pub async fn begin(&self) -> Result<TenantTx, Error> {
-        TenantTx::begin(self.db.clone(), self.context.clone(), &self.lead_in()).await
+        if let Some(replica) = self.replica() {
+            match self.begin_on(&replica).await {
+                Err(error) if error.is_unreachable() => self.leave_out(&replica, &error),
+                begun => return begun,
+            }
+        }
+        self.begin_on(self.db.app()).await
+    }
+
+    async fn begin_on(&self, pool: &Pool) -> Result<TenantTx, Error> {
+        let positions = self.marks_commits().then(|| self.committed_at.clone());
+        TenantTx::begin(pool, self.db.clone(), self.context.clone(), &self.lead_in(), positions).await
     }
 
     /// Runs `work` in a transaction, and commits if it returns `Ok`.
@@ -114,7 +205,10 @@ impl Tenant {
 
     /// BEGIN and the settings as one message of the simple protocol. A tenant's UUID needs no quoting.
     fn lead_in(&self) -> String {
-        format!("BEGIN; SET LOCAL app.tenant_id = '{}'{}", self.context.tenant(), self.settings)
+        let (begin, session, tenant) = (self.mode.begin(), self.db.app().lead_in(), self.context.tenant());
+        let mut room = uuid::Uuid::encode_buffer();
+        let tenant = tenant.as_uuid().hyphenated().encode_lower(&mut room);
+        [begin, session, "; SET LOCAL app.tenant_id = '", tenant, "'", &self.settings].concat()
     }
 
     /// For the crate's own statements whose text is made at run time.
@@ -129,32 +223,66 @@ impl Tenant {
             otel.kind = "client",
             db.system.name = "postgresql"
         );
-        self.one_trip(text, params).instrument(span).await
+        self.on_some_server(text, params).instrument(span).await
     }
 
-    async fn one_trip<D>(&self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
-        let mut connection = self.db.app().get().await?;
-        connection.asks();
-        let prepared = run::prepare(connection.client(), text).await;
-        if prepared.as_ref().err().is_some_and(Error::is_answer) {
-            // No transaction is open yet.
-            connection.settled();
+    /// On a replica that qualifies, or else on the primary: what is asked of a replica only reads, and may be asked again.
+    async fn on_some_server<D>(
+        &self,
+        text: &Text<'_>,
+        params: &impl Params<D>,
+    ) -> Result<(Rows, u64), Error> {
+        if let Some(replica) = self.replica() {
+            match self.on(&replica, text, params).await {
+                Err(error) if error.is_unreachable() => self.leave_out(&replica, &error),
+                done => return done,
+            }
         }
-        let statement = prepared?;
-        let tenant = self.context.tenant();
-        let arguments = run::arguments(text, Some(&tenant), params.refs());
-        let lead_in = self.lead_in();
-        let client = connection.client();
-        // Polled in this order, so sent in this order, before any answer is awaited. Only a prepared statement may
-        // stand in the middle: a text would be prepared first, and run after the COMMIT.
-        let (begun, done, committed) = join3(
-            run::control(client, "begin", &lead_in),
-            run::query(client, text, &statement, &arguments),
-            run::control(client, "commit", "COMMIT"),
-        )
-        .await;
-        connection.ended(&done, &committed);
-        run::outcome(begun.and(done), committed)
+        self.on(self.db.app(), text, params).await
+    }
+
+    async fn on<D>(
+        &self,
+        pool: &Pool,
+        text: &Text<'_>,
+        params: &impl Params<D>,
+    ) -> Result<(Rows, u64), Error> {
+        match self.one_trip(pool, text, params).await {
+            // A table has changed under the prepared statement, which therefore was not run.
+            Err(error) if error.is_stale() => {
+                pool.forget_plans();
+                self.one_trip(pool, text, params).await
+            }
+            done => done,
+        }
+    }
+
+    fn replica(&self) -> Option<Pool> {
+        self.db.replicas().and_then(|replicas| replicas.choose(self.consistency))
+    }
+
+    fn leave_out(&self, replica: &Pool, error: &Error) {
+        tracing::warn!(%error, "a replica can't be reached; the primary answers instead");
+        if let Some(replicas) = self.db.replicas() {
+            replicas.leave_out(replica);
+        }
+    }
+
+    /// Positions are of use only to those who read from replicas.
+    fn marks_commits(&self) -> bool {
+        self.db.replicas().is_some() && !self.mode.read_only
+    }
+
+    async fn one_trip<D>(
+        &self,
+        pool: &Pool,
+        text: &Text<'_>,
+        params: &impl Params<D>,
+    ) -> Result<(Rows, u64), Error> {
+        let mut connection = pool.get().await?;
+        let (tenant, lead_in) = (self.context.tenant(), self.lead_in());
+        let position = self.marks_commits().then_some(self.committed_at.as_ref());
+        run::one_trip(&mut connection, &lead_in, text, Some(&tenant), params.refs(), position).await
     }
 }
 

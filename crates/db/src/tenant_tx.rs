@@ -1,16 +1,18 @@
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use deadpool_postgres::ClientWrapper;
 use futures_util::future::{join, maybe_done, try_join_all};
 use futures_util::poll;
-use shared_core::{Context, InTenant, TenantId};
+use shared_core::{Context, InTenant, TenantId, fault};
 use tracing::{Instrument, Span};
 
 use crate::at_commit::{AtCommit, Collected};
 use crate::db::Db;
 use crate::error::Error;
+use crate::lent::Lent;
 use crate::params::Params;
-use crate::pool::Connection;
+use crate::pool::{Connection, Pool};
 use crate::row::Row;
 use crate::run::{self, Rows};
 use crate::statement::{Bound, Statement, Text};
@@ -37,8 +39,12 @@ pub struct TenantTx {
     context: Context,
     /// A statement that failed, or whose future was dropped.
     failed: Option<&'static str>,
+    /// The server has asked to run the transaction again.
+    lost: bool,
     savepoints: u32,
     collected: Collected,
+    /// Where its door remembers its last commit.
+    committed_at: Option<Arc<AtomicU64>>,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
     span: Span,
 }
@@ -47,16 +53,24 @@ pub struct TenantTx {
 const UNFINISHED: &str = "savepoint";
 
 impl TenantTx {
-    pub(crate) async fn begin(db: Db, context: Context, lead_in: &str) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        pool: &Pool,
+        db: Db,
+        context: Context,
+        lead_in: &str,
+        committed_at: Option<Arc<AtomicU64>>,
+    ) -> Result<Self, Error> {
         let span = tracing::info_span!("db.transaction", otel.kind = "client", db.system.name = "postgresql");
-        let connection = db.app().get().instrument(span.clone()).await?;
+        let connection = pool.get().instrument(span.clone()).await?;
         let mut tx = Self {
             connection,
             db,
             context,
             failed: None,
+            lost: false,
             savepoints: 0,
             collected: Collected::default(),
+            committed_at,
             after_commit: Vec::new(),
             span,
         };
@@ -120,9 +134,11 @@ impl TenantTx {
         // As with a statement: a savepoint whose future is dropped half-way counts as failed.
         let failed = self.failed.replace(UNFINISHED);
         let done = work(self).await;
+        // One inside this one was dropped half-way, and left its mark.
+        let half_way = self.savepoints != depth;
         self.savepoints = depth - 1;
         match done {
-            Ok(done) if self.failed == Some(UNFINISHED) => {
+            Ok(done) if self.failed == Some(UNFINISHED) && !half_way => {
                 self.failed = failed;
                 self.control("release", &format!("RELEASE s{depth}")).await?;
                 Ok(done)
@@ -133,7 +149,8 @@ impl TenantTx {
                 if let Err(error) = undone {
                     return done.and(Err(error.into()));
                 }
-                let swallowed = std::mem::replace(&mut self.failed, failed).filter(|one| *one != UNFINISHED);
+                let swallowed = std::mem::replace(&mut self.failed, failed);
+                let swallowed = swallowed.filter(|one| half_way || *one != UNFINISHED);
                 self.collected.rewind(&marks);
                 self.after_commit.truncate(hooks);
                 match (done, swallowed) {
@@ -189,10 +206,23 @@ impl TenantTx {
         Ok(self.send(text, params).await?.0)
     }
 
+    /// The connection, for what takes more than one question and answer.
+    pub(crate) fn lend(&mut self, text: &Text<'_>) -> Result<Lent<'_>, Error> {
+        let lent = Lent::new(text.name, &mut self.connection, &mut self.failed)?;
+        Ok(lent.within(self.context.tenant(), &mut self.lost))
+    }
+
     async fn send_collected_and_commit(&mut self) -> Result<(), Error> {
         let bound = self.collected.statements(&self.context);
         self.connection.asks();
-        let (done, committed) = with_commit(self.connection.client(), &bound, self.context.tenant()).await;
+        fault::point("db.commit.sending");
+        let (done, committed) =
+            with_commit(&mut self.connection, &bound, self.context.tenant(), self.committed_at.as_deref())
+                .await;
+        fault::point("db.commit.answered");
+        if let Err(error) = &done {
+            self.remember(error);
+        }
         let Some(committed) = committed else { return done };
         self.connection.ended(&done, &committed);
         run::outcome(done, committed)
@@ -224,29 +254,43 @@ impl TenantTx {
         let failed = self.failed.replace(text.name);
         self.connection.asks();
         let tenant = self.context.tenant();
-        let done =
-            run::run(self.connection.client(), text, Some(&tenant), params.refs()).instrument(span).await;
+        let done = run::run(&mut self.connection, text, Some(&tenant), params.refs()).instrument(span).await;
         self.connection.answered(&done);
-        if done.is_ok() {
-            self.failed = failed;
+        match &done {
+            Ok(_) => self.failed = failed,
+            Err(error) => self.remember(error),
         }
         done
+    }
+
+    fn remember(&mut self, error: &Error) {
+        self.lost |= error.is_conflict() || error.is_stale();
+        if error.is_stale() {
+            self.connection.pool().forget_plans();
+        }
+    }
+
+    /// A statement lost to another transaction, or its table has changed: run again, it may succeed.
+    pub(crate) fn lost(&self) -> bool {
+        self.lost && self.failed.is_some()
     }
 }
 
 /// What came of the statements, and of the COMMIT behind them: one round trip. Without the second there was no COMMIT.
 async fn with_commit(
-    client: &ClientWrapper,
+    connection: &mut Connection,
     bound: &[Bound],
     tenant: TenantId,
+    committed_at: Option<&AtomicU64>,
 ) -> (Result<(), Error>, Option<Result<(), Error>>) {
     let mut prepared = Vec::with_capacity(bound.len());
     for one in bound {
-        match run::prepare(client, &one.text).await {
+        match run::prepare(connection, &one.text, true).await {
             Ok(statement) => prepared.push(statement),
             Err(error) => return (Err(error), None),
         }
     }
+    let client = connection.client();
     let sent = bound.iter().zip(&prepared).map(async |(one, statement)| {
         run::query(client, &one.text, statement, &run::arguments(&one.text, Some(&tenant), one.refs())).await
     });
@@ -256,7 +300,7 @@ async fn with_commit(
     let _ = poll!(sent.as_mut());
     let committed = match sent.as_mut().output_mut() {
         Some(Err(_)) => None,
-        _ => Some(join(sent.as_mut(), run::control(client, "commit", "COMMIT")).await.1),
+        _ => Some(join(sent.as_mut(), run::commit(client, committed_at)).await.1),
     };
     (sent.take_output().map_or(Ok(()), |done| done.map(drop)), committed)
 }

@@ -8,17 +8,21 @@ use std::{
     env,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::ExitStatus,
+    sync::Arc,
     time::Duration,
 };
+
+use rustix::process::Signal;
 
 use crate::{
     Error,
     account::Account,
     cache,
-    installation::Installation,
     keeper::{self, Presence},
-    server::{Server, wait_until},
+    litter, nats, postgres, redis,
+    site::{Site, wait_until},
+    software::Software,
 };
 
 /// Long enough for the next test binary to link, short enough not to be found the next morning.
@@ -30,66 +34,100 @@ const LINGER: Duration = Duration::from_secs(60);
 /// program, see [`Postgres`](crate::Postgres).
 #[derive(Debug, Clone)]
 pub struct Instance {
-    pub(crate) server: Server,
-    /// Outside of the directory, which may be deleted while others wait for the lock.
-    lock: PathBuf,
+    pub(crate) site: Site,
+    software: Arc<dyn Software>,
+    /// Outside of the directory, which may be deleted while others wait for the lock. An exclusive server has one
+    /// owner, and nobody to exclude.
+    lock: Option<PathBuf>,
     linger: Duration,
-    keep_data: bool,
 }
 
 impl Instance {
-    /// The server with this name. Its data stays until [`Instance::purge`].
+    /// The PostgreSQL server with this name. Its data stays until [`Instance::purge`].
     ///
     /// # Errors
     /// [`Error::Name`] for a name with other than 1 to 40 letters, digits, `-` and `_`; [`Error::File`] where the cache
     /// cannot be written.
-    pub fn named(name: &str) -> Result<Instance, Error> {
+    pub fn postgres(name: &str) -> Result<Instance, Error> {
+        Instance::named(postgres::Server::default(), name)
+    }
+
+    /// The NATS server with this name, with JetStream. Its data stays until [`Instance::purge`].
+    ///
+    /// # Errors
+    /// As [`Instance::postgres`].
+    pub fn nats(name: &str) -> Result<Instance, Error> {
+        Instance::named(nats::Server::default(), name)
+    }
+
+    /// The Redis server with this name. Its data stays until [`Instance::purge`].
+    ///
+    /// # Errors
+    /// As [`Instance::postgres`].
+    pub fn redis(name: &str) -> Result<Instance, Error> {
+        Instance::named(redis::Server::named(), name)
+    }
+
+    /// The server with this name. Its data stays until [`Instance::purge`].
+    pub(crate) fn named(software: impl Software, name: &str) -> Result<Instance, Error> {
         let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
         if !(1..=40).contains(&name.len()) || !name.chars().all(allowed) {
             return Err(Error::Name { name: name.to_owned() });
         }
-        let base = instances()?;
+        let base = cache::directory()?.join(software.name());
         cache::create(&base)?;
-        let server = Server { directory: base.join(name), account: Account::of_servers()?, durable: true };
-        Ok(Instance { server, lock: base.join(format!("{name}.lock")), linger: linger(), keep_data: true })
+        let site =
+            Site { directory: base.join(name), account: Account::of_servers()?, durable: true, kept: true };
+        let lock = Some(base.join(format!("{name}.lock")));
+        Ok(Instance { site, software: Arc::new(software), lock, linger: linger() })
     }
 
     /// The server that all tests of this user share. It keeps nothing.
-    pub(crate) fn shared() -> Result<Instance, Error> {
+    pub(crate) fn shared(software: impl Software) -> Result<Instance, Error> {
         // Another cache may hold another server.
         let cache = cache::directory()?;
-        let name = format!("shared-{}", crate::fingerprint(&cache.to_string_lossy()));
-        Instance::temporary(&name, linger(), false)
+        let key = crate::fingerprint(&format!("{} {}", cache.display(), software.variant()));
+        let name = format!("shared-{}-{key}", software.name());
+        let mut instance = Instance::temporary(software, &name, linger(), false)?;
+        instance.lock = Some(instance.site.directory.with_extension("lock"));
+        Ok(instance)
     }
 
     /// A server for one owner. It keeps nothing, but its commits are as durable as in production.
-    pub(crate) fn exclusive() -> Result<Instance, Error> {
-        Instance::temporary(&format!("own-{}", uuid::Uuid::new_v4().simple()), Duration::ZERO, true)
+    pub(crate) fn exclusive(software: impl Software) -> Result<Instance, Error> {
+        let name = format!("own-{}-{}", software.name(), uuid::Uuid::new_v4().simple());
+        Instance::temporary(software, &name, Duration::ZERO, true)
     }
 
-    fn temporary(name: &str, linger: Duration, durable: bool) -> Result<Instance, Error> {
+    fn temporary(
+        software: impl Software,
+        name: &str,
+        linger: Duration,
+        durable: bool,
+    ) -> Result<Instance, Error> {
         let account = Account::of_servers()?;
-        let base = cache::temporary(&account)?;
-        // Owners of exclusive servers have nobody to exclude; one lock for them all leaves no litter.
-        let lock = base.join(if durable { "own.lock".to_owned() } else { format!("{name}.lock") });
-        let server = Server { directory: base.join(name), account, durable };
-        Ok(Instance { server, lock, linger, keep_data: false })
+        let site = Site { directory: cache::temporary(&account)?.join(name), account, durable, kept: false };
+        Ok(Instance { site, software: Arc::new(software), lock: None, linger })
+    }
+
+    /// Waits until no other process starts, repairs or stops the server; excludes them until dropped.
+    fn locked(&self) -> Result<Option<File>, Error> {
+        self.lock.as_deref().map(cache::lock).transpose()
     }
 
     /// Becomes a user of the running server; starts or repairs it first where that is needed. Blocks.
     pub(crate) fn attach(&self) -> Result<Presence, Error> {
-        let _lock = cache::lock(&self.lock)?;
+        let _lock = self.locked()?;
         let joined = match self.join()? {
-            Some(presence) if self.server.is_running() => return Ok(presence),
+            Some(presence) if self.is_running() => return Ok(presence),
             joined => joined,
         };
-        let installation = Installation::find(self.server.major())?;
         // Before the server starts, so that no death of this process can leave a server without a keeper.
         let presence = match joined {
             Some(presence) => presence,
-            None => self.spawn_keeper(&installation)?,
+            None => self.spawn_keeper()?,
         };
-        self.server.ensure_running(&installation)?;
+        self.software.ensure_running(&self.site)?;
         Ok(presence)
     }
 
@@ -105,24 +143,27 @@ impl Instance {
         if decided {
             joined
         } else {
-            Err(self.server.failed("stop", "it takes longer than a minute".to_owned()))
+            Err(self.site.failed("stop", "it takes longer than a minute".to_owned()))
         }
     }
 
     /// Cleans up after a keeper that is gone, and puts a new one in its place.
-    fn spawn_keeper(&self, installation: &Installation) -> Result<Presence, Error> {
+    fn spawn_keeper(&self) -> Result<Presence, Error> {
         self.remove_leftovers();
-        cache::private(self.directory(), &self.server.account)?;
-        let pg_ctl = installation.program("pg_ctl");
-        keeper::spawn(self.directory(), &self.server.account, &pg_ctl, self.linger, self.keep_data)
+        if self.lock.is_none() {
+            litter::sweep(&self.site, self.software.as_ref());
+        }
+        cache::private(self.directory(), &self.site.account)?;
+        keeper::spawn(&self.site, self.software.as_ref(), self.linger, self.site.kept)
     }
 
     /// A server that runs without a keeper is still in use. One that does not may have died with the machine, and
     /// where its commits were not durable its data is not to be trusted.
     fn remove_leftovers(&self) {
         let _ = fs::remove_file(self.directory().join("stopping"));
-        if !self.keep_data && !self.server.is_running() {
-            let _ = fs::remove_dir_all(self.directory());
+        if !self.site.kept && !self.is_running() {
+            // It may be on its way up, for a user who was killed.
+            litter::remove(&self.site, self.software.as_ref());
         }
         let gone = self.directory().file_name().map(|name| format!("{}.gone-", name.display()));
         if let (Some(base), Some(gone)) = (self.directory().parent(), gone) {
@@ -130,31 +171,61 @@ impl Instance {
         }
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        self.software.is_running(&self.site)
+    }
+
     /// Starts the server again where it is down; for one who is a user already.
     pub(crate) fn restart(&self) -> Result<(), Error> {
-        let _lock = cache::lock(&self.lock)?;
-        self.server.ensure_running(&Installation::find(self.server.major())?)
+        let _lock = self.locked()?;
+        self.software.ensure_running(&self.site)
+    }
+
+    /// Kills every process of the server with SIGKILL and waits until they are gone.
+    pub(crate) fn kill(&self) -> Result<(), Error> {
+        self.site.kill(self.software.pid_files())
+    }
+
+    /// Stops every process of the server with SIGSTOP: it keeps its connections and answers nothing.
+    pub(crate) fn pause(&self) -> Result<(), Error> {
+        self.site.pause(self.software.pid_files())
+    }
+
+    /// Wakes what [`Instance::pause`] has stopped.
+    pub(crate) fn resume(&self) -> Result<(), Error> {
+        self.site.resume();
+        Ok(())
+    }
+
+    /// Ends the server with a signal to its main process.
+    pub(crate) fn end(&self, signal: Signal) -> Result<(), Error> {
+        self.site.end(self.software.pid_files(), signal)
+    }
+
+    pub(crate) fn url(&self) -> Result<String, Error> {
+        self.software.url(&self.site)
     }
 
     /// Starts the server and keeps it up until [`Instance::down`]. Returns the superuser's URL, with its password.
     ///
     /// # Errors
-    /// [`Error::NoPostgres`] where there is none to run, [`Error::Server`] where it does not start.
+    /// [`Error::NoPostgres`], [`Error::NoRedis`] or [`Error::NoNats`] where there is none to run, [`Error::Server`] where it
+    /// does not start.
     pub fn up(&self) -> Result<String, Error> {
         let _presence = self.attach()?;
         let pinned = self.directory().join("pinned");
         File::create(&pinned).map_err(Error::file("create", &pinned))?;
-        self.server.url()
+        self.url()
     }
 
     /// The port of the server where it is up.
     pub fn port(&self) -> Option<u16> {
-        self.server.port().filter(|_| self.server.is_running())
+        self.site.port().filter(|_| self.is_running())
     }
 
     /// The directory with the server's data and its log.
     pub fn directory(&self) -> &Path {
-        &self.server.directory
+        &self.site.directory
     }
 
     /// Stops the server, whoever uses it, and waits until it is down. Returns `false` where it was not up.
@@ -162,7 +233,7 @@ impl Instance {
     /// # Errors
     /// [`Error::Server`] where it does not stop within a minute.
     pub fn down(&self) -> Result<bool, Error> {
-        let _lock = cache::lock(&self.lock)?;
+        let _lock = self.locked()?;
         self.stop()
     }
 
@@ -171,8 +242,9 @@ impl Instance {
     /// # Errors
     /// As [`Instance::down`]; [`Error::File`] where the directory cannot be deleted.
     pub fn purge(&self) -> Result<(), Error> {
-        let _lock = cache::lock(&self.lock)?;
+        let _lock = self.locked()?;
         self.stop()?;
+        self.software.forget(&self.site);
         match fs::remove_dir_all(self.directory()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::file("delete", self.directory())(error))
@@ -181,48 +253,33 @@ impl Instance {
         }
     }
 
-    /// Runs `psql` on the server with more arguments, and waits for its end. Starts the server where it is down; then
-    /// it stops again some time afterwards.
+    /// Runs the server's own terminal client (`psql`, `redis-cli`, `nats`) with more arguments, and waits for its end. Starts the server
+    /// where it is down; then it stops again some time afterwards.
     ///
     /// # Errors
-    /// As [`Instance::up`]; [`Error::Program`] where there is no `psql`.
-    pub fn psql(&self, arguments: &[String]) -> Result<ExitStatus, Error> {
+    /// As [`Instance::up`]; [`Error::Program`] where there is no such client.
+    pub fn terminal(&self, arguments: &[String]) -> Result<ExitStatus, Error> {
         let _presence = self.attach()?;
-        let program = Installation::find(self.server.major())?.program("psql");
-        // Some systems package the client apart.
-        let program = if program.is_file() { program } else { "psql".into() };
-        // Not as arguments, which every user of the machine can read.
-        Command::new(program)
-            .env("PGHOST", "127.0.0.1")
-            .env("PGPORT", self.server.port().unwrap_or_default().to_string())
-            .env("PGUSER", "postgres")
-            .env("PGPASSWORD", self.server.password()?)
-            .env("PGDATABASE", "postgres")
-            .args(arguments)
-            .status()
-            .map_err(|error| Error::Program { program: "psql".to_owned(), reason: error.to_string() })
+        let mut client = self.software.terminal(&self.site)?;
+        let program = client.get_program().to_string_lossy().into_owned();
+        client.args(arguments).status().map_err(|error| Error::Program { program, reason: error.to_string() })
     }
 
     /// Stops the server by way of its keeper; where that was killed, a new one does it.
     fn stop(&self) -> Result<bool, Error> {
         let _ = fs::remove_file(self.directory().join("pinned"));
-        let was_running = self.server.is_running();
+        let was_running = self.is_running();
         let presence = match self.join()? {
-            None if was_running => Some(self.spawn_keeper(&Installation::find(self.server.major())?)?),
+            None if was_running => Some(self.spawn_keeper()?),
             joined => joined,
         };
         // A keeper that goes by itself in this moment is just as well.
         let _ = presence.map(Presence::stop);
-        if wait_until(|| !keeper::is_alive(self.directory()) && !self.server.is_running()) {
+        if wait_until(|| !keeper::is_alive(self.directory()) && !self.is_running()) {
             return Ok(was_running);
         }
-        Err(self.server.failed("stop", "it is still up after a minute".to_owned()))
+        Err(self.site.failed("stop", "it is still up after a minute".to_owned()))
     }
-}
-
-/// Where the named instances live.
-fn instances() -> Result<PathBuf, Error> {
-    Ok(cache::directory()?.join("postgres"))
 }
 
 /// `SHARED_DEVKIT_LINGER` in seconds, for those who want their machine back sooner.

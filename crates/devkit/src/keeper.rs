@@ -3,8 +3,8 @@
 //! A script, because it outlives every program that uses devkit, and needs no program of ours to be built.
 
 use std::{
-    fs::{self, File},
-    io::{self, ErrorKind, Write},
+    fs::File,
+    io::{self, ErrorKind, Read, Write},
     os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{fs::OFlags, io::Errno};
 
-use crate::{Error, account::Account};
+use crate::{Error, site::Site, software::Software};
 
 const SCRIPT: &str = include_str!("keeper.sh");
 
@@ -54,31 +54,40 @@ pub(crate) fn is_alive(instance: &Path) -> bool {
     writer().open(pipe(instance)).is_ok()
 }
 
+/// Whether anybody holds the writing end of the pipe of an instance without a keeper: to read from it would wait then,
+/// and ends at once where nobody does.
+pub(crate) fn has_users(instance: &Path) -> bool {
+    let mut options = File::options();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    options.open(pipe(instance)).is_ok_and(|mut pipe| !matches!(pipe.read(&mut [0; 64]), Ok(0)))
+}
+
 /// Starts a keeper and becomes its first user, so that it has somebody to wait for.
 pub(crate) fn spawn(
-    instance: &Path,
-    account: &Account,
-    pg_ctl: &Path,
+    site: &Site,
+    software: &dyn Software,
     linger: Duration,
     keep_data: bool,
 ) -> Result<Presence, Error> {
+    let (instance, account) = (site.directory.as_path(), &site.account);
     let path = pipe(instance);
     if !path.exists() {
         make_pipe(&path)?;
         account.own(&path)?;
     }
-    let script = instance.join("keeper.sh");
-    fs::write(&script, SCRIPT).map_err(Error::file("write", &script))?;
-    account.own(&script)?;
+    site.write("keeper.sh", SCRIPT)?;
+    let script = site.path("keeper.sh");
     let attempt = || Error::file("open the pipe", &path);
     // Either end alone would wait for the other.
     let _both = File::options().read(true).write(true).open(&path).map_err(attempt())?;
     let input = File::open(&path).map_err(attempt())?;
     let status = account
         .command("/bin/sh")
-        .args([&script, instance, pg_ctl])
+        .args([&script, instance])
         .arg(linger.as_secs().to_string())
         .arg(if keep_data { "keep" } else { "delete" })
+        .arg(software.stop_signal(keep_data))
+        .args(software.pid_files())
         .stdin(Stdio::from(input))
         // Control-C in the terminal is for the program, not for the server that others may use.
         .process_group(0)

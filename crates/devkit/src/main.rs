@@ -1,4 +1,4 @@
-//! `shared-devkit up | down | status | psql | purge`: a PostgreSQL with pgvector for local work.
+//! `shared-devkit up | down | status | purge`, `psql`, `redis-cli`, `nats`: servers for local work.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -7,13 +7,18 @@ use std::{env, process::ExitCode};
 use shared_devkit::{Error, Instance};
 
 const USAGE: &str = "\
-usage: shared-devkit COMMAND [--name NAME] [-- ARGUMENTS OF PSQL]
+usage: shared-devkit COMMAND [SERVER..] [--name NAME]
 
-  up      start the server, keep it up, and print its environment lines
-  down    stop it; its data stays
-  status  say whether it is up
-  psql    open a terminal on it
-  purge   stop it and delete its data
+  up      start servers, keep them up, and print their environment lines
+  down    stop them; their data stays
+  status  say whether they are up
+  purge   stop them and delete their data
+
+SERVER is `postgres`, `redis` or `nats`; `postgres` where none is given.
+
+usage: shared-devkit psql|redis-cli|nats [--name NAME] [-- ARGUMENTS]
+
+  open a terminal on a server
 
 NAME is `dev` where it is not given.";
 
@@ -33,55 +38,138 @@ fn main() -> ExitCode {
     })
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Command {
+    Up,
+    Down,
+    Status,
+    Purge,
+    Terminal,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Server {
+    Postgres,
+    Redis,
+    Nats,
+}
+
 /// What was asked for.
 struct Call {
-    command: String,
+    command: Command,
+    servers: Vec<Server>,
     name: String,
     rest: Vec<String>,
 }
 
 impl Call {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Call> {
-        let mut call = Call { command: arguments.next()?, name: "dev".to_owned(), rest: Vec::new() };
+        let (command, server) = Command::parse(&arguments.next()?)?;
+        let mut call =
+            Call { command, servers: server.into_iter().collect(), name: "dev".to_owned(), rest: Vec::new() };
         while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--name" => call.name = arguments.next()?,
-                "--" if call.command == "psql" => call.rest.extend(arguments.by_ref()),
+            match (argument.as_str(), Server::parse(&argument)) {
+                ("--name", _) => call.name = arguments.next()?,
+                ("--", _) if command == Command::Terminal => call.rest.extend(arguments.by_ref()),
+                (_, Some(server)) if command != Command::Terminal && !call.servers.contains(&server) => {
+                    call.servers.push(server);
+                }
                 _ => return None,
             }
         }
-        ["up", "down", "status", "psql", "purge"].contains(&call.command.as_str()).then_some(call)
+        if call.servers.is_empty() {
+            call.servers.push(Server::Postgres);
+        }
+        Some(call)
     }
 
     fn run(&self) -> Result<ExitCode, Error> {
-        let (name, instance) = (&self.name, Instance::named(&self.name)?);
-        match self.command.as_str() {
-            "up" => {
-                println!("DATABASE_URL={}", instance.up()?);
-                eprintln!("`{name}` is up until `shared-devkit down --name {name}`");
+        let mut code = ExitCode::SUCCESS;
+        for server in &self.servers {
+            let done = self.run_on(*server)?;
+            if done != ExitCode::SUCCESS {
+                code = done;
             }
-            "down" if instance.down()? => eprintln!("`{name}` is down; its data stays"),
-            "down" => eprintln!("`{name}` was not up"),
-            "psql" => {
-                let code = instance.psql(&self.rest)?.code().and_then(|code| u8::try_from(code).ok());
+        }
+        Ok(code)
+    }
+
+    fn run_on(&self, server: Server) -> Result<ExitCode, Error> {
+        let (instance, word, name) = (server.instance(&self.name)?, server.word(), &self.name);
+        match self.command {
+            Command::Up => {
+                println!("{}={}", server.variable(), instance.up()?);
+                eprintln!("{word} `{name}` is up until `shared-devkit down {word} --name {name}`");
+            }
+            Command::Down if instance.down()? => eprintln!("{word} `{name}` is down; its data stays"),
+            Command::Down => eprintln!("{word} `{name}` was not up"),
+            Command::Status => return Ok(self.status(word, &instance)),
+            Command::Purge => {
+                instance.purge()?;
+                eprintln!("{word} `{name}` is gone");
+            }
+            Command::Terminal => {
+                let code = instance.terminal(&self.rest)?.code().and_then(|code| u8::try_from(code).ok());
                 return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
             }
-            "purge" => {
-                instance.purge()?;
-                eprintln!("`{name}` is gone");
-            }
-            _ => return Ok(self.status(&instance)),
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Like other status commands, it fails where the server is down (3).
-    fn status(&self, instance: &Instance) -> ExitCode {
+    /// Like other status commands, it fails where a server is down (3).
+    fn status(&self, word: &str, instance: &Instance) -> ExitCode {
         let (name, directory) = (&self.name, instance.directory().display());
         match instance.port() {
-            Some(port) => println!("`{name}` is up on port {port}, in {directory}"),
-            None => println!("`{name}` is down; its place is {directory}"),
+            Some(port) => println!("{word} `{name}` is up on port {port}, in {directory}"),
+            None => println!("{word} `{name}` is down; its place is {directory}"),
         }
         ExitCode::from(if instance.port().is_some() { 0 } else { 3 })
+    }
+}
+
+impl Command {
+    /// A terminal's command says whose it is.
+    fn parse(word: &str) -> Option<(Command, Option<Server>)> {
+        Some(match word {
+            "up" => (Command::Up, None),
+            "down" => (Command::Down, None),
+            "status" => (Command::Status, None),
+            "purge" => (Command::Purge, None),
+            "psql" => (Command::Terminal, Some(Server::Postgres)),
+            "redis-cli" => (Command::Terminal, Some(Server::Redis)),
+            "nats" => (Command::Terminal, Some(Server::Nats)),
+            _ => return None,
+        })
+    }
+}
+
+impl Server {
+    fn parse(word: &str) -> Option<Server> {
+        [Server::Postgres, Server::Redis, Server::Nats].into_iter().find(|server| server.word() == word)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Server::Postgres => "postgres",
+            Server::Redis => "redis",
+            Server::Nats => "nats",
+        }
+    }
+
+    /// What programs look for the URL in.
+    fn variable(self) -> &'static str {
+        match self {
+            Server::Postgres => "DATABASE_URL",
+            Server::Redis => "REDIS_URL",
+            Server::Nats => "NATS_URL",
+        }
+    }
+
+    fn instance(self, name: &str) -> Result<Instance, Error> {
+        match self {
+            Server::Postgres => Instance::postgres(name),
+            Server::Redis => Instance::redis(name),
+            Server::Nats => Instance::nats(name),
+        }
     }
 }

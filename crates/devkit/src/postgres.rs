@@ -1,29 +1,37 @@
-//! The handle of a running server.
+//! The handle of a running PostgreSQL.
 
-use std::{
-    env,
-    error::Error as StdError,
-    fmt,
-    sync::{Arc, Once},
-};
+mod cluster;
+mod database;
+mod faults;
+mod installation;
+mod log;
+mod options;
+mod replica;
+mod server;
+mod session;
 
-use crate::{Error, TestDatabase, database, instance::Instance, keeper::Presence, note::note};
+use std::{error::Error as StdError, fmt, time::SystemTime};
+
+pub use database::TestDatabase;
+pub use faults::Shutdown;
+pub use options::PostgresOptions;
+pub use replica::Replica;
+pub(crate) use server::Server;
+use session::Session;
+
+use crate::{Error, handle::Handle, url::preferred};
 
 /// A PostgreSQL server with pgvector. It stays up at least as long as this handle and the databases made with it.
 ///
 /// Handles are cheap: each test may ask for its own. When the last one of all processes is gone, dropped or killed, the
 /// server lingers for a minute and stops.
+///
+/// Dropping the future of a fault, or of a start, does not take it back: what has begun is done.
 pub struct Postgres {
     url: String,
     /// `None` for a server of the user's own.
-    ours: Option<Ours>,
-}
-
-struct Ours {
-    instance: Instance,
-    /// Whether the caller may kill it.
-    yours: bool,
-    presence: Arc<Presence>,
+    ours: Option<Handle>,
+    options: PostgresOptions,
 }
 
 impl Postgres {
@@ -37,9 +45,9 @@ impl Postgres {
     ///
     /// Dropping the future does not stop a start that has begun: the next caller finds the server, or it stops by itself.
     pub async fn shared() -> Result<Postgres, Error> {
-        match own_url() {
-            Some(url) => Ok(Postgres { url, ours: None }),
-            None => Postgres::open(Instance::shared, false).await,
+        match preferred("DATABASE_URL") {
+            Some(url) => Ok(Postgres::elsewhere(url)),
+            None => Postgres::new(Handle::shared(Server::default()).await?, PostgresOptions::new()),
         }
     }
 
@@ -51,32 +59,42 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::shared`], and [`Error::Name`] for a name with other than 1 to 40 letters, digits, `-` and `_`.
     pub async fn named(name: &str) -> Result<Postgres, Error> {
-        if let Some(url) = own_url() {
-            return Ok(Postgres { url, ours: None });
+        match preferred("DATABASE_URL") {
+            Some(url) => Ok(Postgres::elsewhere(url)),
+            None => Postgres::new(Handle::named(Server::default(), name).await?, PostgresOptions::new()),
         }
-        let name = name.to_owned();
-        Postgres::open(move || Instance::named(&name), true).await
     }
 
     /// A server for this handle alone, with durable commits, for tests that kill it. Gone when the handle is dropped.
     ///
+    /// It begins as a copy of an empty one in the cache: the exclusive servers of a user have the same password and the
+    /// same `system_identifier`.
+    ///
     /// # Errors
     /// As [`Postgres::shared`].
+    ///
+    /// Dropping the future leaves no server behind.
     pub async fn exclusive() -> Result<Postgres, Error> {
-        Postgres::open(Instance::exclusive, true).await
+        Postgres::exclusive_with(PostgresOptions::new()).await
     }
 
-    async fn open(
-        find: impl FnOnce() -> Result<Instance, Error> + Send + 'static,
-        yours: bool,
-    ) -> Result<Postgres, Error> {
-        blocking(move || {
-            let instance = find()?;
-            let presence = instance.attach()?;
-            let url = instance.server.url()?;
-            Ok(Postgres { url, ours: Some(Ours { instance, yours, presence: Arc::new(presence) }) })
-        })
-        .await
+    /// As [`Postgres::exclusive`], of another version or with other settings.
+    ///
+    /// # Errors
+    /// As [`Postgres::shared`], and [`Error::NoSuchPostgres`] where what is wanted is neither installed nor in the
+    /// bundle; it names what to install.
+    ///
+    /// Dropping the future leaves no server behind.
+    pub async fn exclusive_with(options: PostgresOptions) -> Result<Postgres, Error> {
+        Postgres::new(Handle::exclusive(Server::with(options.clone())).await?, options)
+    }
+
+    fn new(handle: Handle, options: PostgresOptions) -> Result<Postgres, Error> {
+        Ok(Postgres { url: handle.url()?, ours: Some(handle), options })
+    }
+
+    fn elsewhere(url: String) -> Postgres {
+        Postgres { url, ours: None, options: PostgresOptions::new() }
     }
 
     /// The superuser's URL of the maintenance database, with its password.
@@ -88,6 +106,9 @@ impl Postgres {
     ///
     /// The first caller of all processes makes the template: an empty database, handed to `migrate` as a URL. So the key
     /// must change when the migrations do; a hash over their text is a good one. A migration that fails or is cut off leaves no template.
+    ///
+    /// One migration runs at a time on a server, whatever its key and process. So a migration is the place to create
+    /// roles, which belong to the whole server and may be there already; tests, which run in parallel, create none.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -114,80 +135,42 @@ impl Postgres {
         Fut: Future<Output = Result<(), E>>,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let template = database::template(&self.url, key, migrate).await?;
-        self.create(Some(&template)).await
+        let session = Session::connect(&self.url).await?;
+        let template = database::template(&session, &self.url, key, migrate).await?;
+        database::create(session, &self.url, Some(&template), self.ours.clone()).await
     }
 
     /// An empty database of one's own.
     ///
     /// # Errors
     /// [`Error::Database`] where the server refuses.
+    ///
+    /// Dropping the future leaves nothing that the next call does not remove.
     pub async fn empty_database(&self) -> Result<TestDatabase, Error> {
-        self.create(None).await
+        database::create(Session::connect(&self.url).await?, &self.url, None, self.ours.clone()).await
     }
 
-    async fn create(&self, template: Option<&str>) -> Result<TestDatabase, Error> {
-        let presence = self.ours.as_ref().map(|ours| Arc::clone(&ours.presence));
-        database::create(&self.url, template, presence).await
-    }
-
-    /// Kills every process of the server as a crash would, with SIGKILL, and returns when they are gone.
+    /// What the server's log says about one database since a moment, and what the server itself warned of or failed at:
+    /// the last 50 lines. Empty for a server of `DATABASE_URL`, whose log is elsewhere.
     ///
-    /// # Errors
-    /// [`Error::NotYours`] for a shared server or one of `DATABASE_URL`.
-    pub async fn kill(&self) -> Result<(), Error> {
-        let instance = self.yours("killed")?;
-        blocking(move || instance.server.kill()).await
+    /// Statements that failed are among them, with their text.
+    pub fn log_of(&self, database: &str, since: SystemTime) -> Vec<String> {
+        self.ours.as_ref().map(|handle| log::about(handle.site(), database, since)).unwrap_or_default()
     }
 
-    /// Starts the server again after [`Postgres::kill`]; it recovers every commit. Does nothing where it runs.
-    ///
-    /// The URL stays, unless another program has taken the port in the meantime.
-    ///
-    /// # Errors
-    /// [`Error::NotYours`] for a shared server or one of `DATABASE_URL`, [`Error::Server`] where it does not start.
-    pub async fn start(&mut self) -> Result<(), Error> {
-        let instance = self.yours("restarted")?;
-        self.url = blocking(move || {
-            instance.restart()?;
-            instance.server.url()
-        })
-        .await?;
-        Ok(())
+    fn yours(&self, attempted: &'static str) -> Result<&Handle, Error> {
+        self.ours.as_ref().ok_or(Error::NotYours { attempted })
     }
 
-    fn yours(&self, attempted: &'static str) -> Result<Instance, Error> {
-        match &self.ours {
-            Some(ours) if ours.yours => Ok(ours.instance.clone()),
-            _ => Err(Error::NotYours { attempted }),
-        }
+    fn exclusive_only(&self, attempted: &'static str) -> Result<&Handle, Error> {
+        let exclusive = |handle: &&Handle| handle.is_yours() && !handle.site().kept;
+        self.ours.as_ref().filter(exclusive).ok_or(Error::NotExclusive { attempted })
     }
 }
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let directory = self.ours.as_ref().map(|ours| &ours.instance.server.directory);
+        let directory = self.ours.as_ref().map(Handle::directory);
         formatter.debug_struct("Postgres").field("directory", &directory).finish_non_exhaustive()
-    }
-}
-
-/// The server that the user prefers.
-fn own_url() -> Option<String> {
-    let url = env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())?;
-    static TOLD: Once = Once::new();
-    TOLD.call_once(|| note(format_args!("using the server of DATABASE_URL")));
-    Some(url)
-}
-
-/// Runs work that waits for files and processes where it holds up no task.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(stopped) => Err(Error::Program { program: "tokio".to_owned(), reason: stopped.to_string() }),
-        },
     }
 }

@@ -48,9 +48,9 @@ pub enum Platform {
     LinuxX86_64,
     /// Linux with glibc 2.28 or later on arm64.
     LinuxArm64,
-    /// macOS 11 or later on x86-64.
+    /// macOS 13 or later on x86-64.
     MacX86_64,
-    /// macOS 11 or later on arm64.
+    /// macOS 13 or later on arm64.
     MacArm64,
 }
 

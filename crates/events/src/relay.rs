@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared_core::Backoff;
+use shared_core::{Backoff, fault};
 use shared_db::{Check, Db};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -170,7 +170,10 @@ impl Core {
         while !stop.is_cancelled() {
             match tick::look(&self.db, lease.tick).await? {
                 (Some(next), _) => self.pass(lease, next, stop).await?,
-                (None, true) => tick::cut(&self.db).await?,
+                (None, true) => {
+                    tick::cut(&self.db).await?;
+                    fault::point("events.relay.cut");
+                }
                 (None, false) => self.idle(lease, stop).await?,
             }
         }
@@ -190,7 +193,9 @@ impl Core {
             let page = batch::page(&self.db, (lease.tick, lease.pos), next, size).await?;
             let (found, last) = (page.len(), page.last().map_or(lease.pos, |event| event.pos));
             if found > 0 {
+                fault::point("events.relay.read");
                 self.deliver(lease, page, stop).await?;
+                fault::point("events.relay.delivered");
             }
             if stop.is_cancelled() {
                 // What was delivered of this page has its mark in the inbox.
@@ -203,6 +208,7 @@ impl Core {
             lease.advance(&self.db, lease.tick, last).await?;
         }
         lease.advance(&self.db, next, 0).await?;
+        fault::point("events.relay.advanced");
         Ok(tick::prune(&self.db, next).await?)
     }
 

@@ -8,7 +8,8 @@ pub const MIGRATIONS: MigrationSet = MigrationSet::new(
         Step::sql(2, "consumers", include_str!("../migrations/0002_consumers.sql")),
     ],
 )
-.requires(&["shared_db"]);
+.requires(&["shared_db"])
+.catalogue(include_str!("../migrations/catalogue.txt"));
 
 #[cfg(test)]
 mod tests {

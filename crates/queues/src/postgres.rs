@@ -18,7 +18,8 @@ pub(crate) use settle::{Completion, Fate, Settled};
 /// The tables of the queues, in the schema `shared_queues`.
 pub const MIGRATIONS: MigrationSet =
     MigrationSet::new("shared_queues", &[Step::sql(1, "jobs", include_str!("../migrations/0001_jobs.sql"))])
-        .requires(&["shared_db"]);
+        .requires(&["shared_db"])
+        .catalogue(include_str!("../migrations/catalogue.txt"));
 
 /// The name of the signal that wakes idle workers of this process.
 pub(crate) const SIGNAL: &str = "queues";

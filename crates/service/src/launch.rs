@@ -49,6 +49,10 @@ where
         migrate(&db_config, &service).await?;
     }
     let db = Db::connect(&db_config).await?;
+    if !config.migrate {
+        // Somebody else does: what is there must be what this release works with.
+        shared_db::migration::check(&db, &migrations(&service)).await?;
+    }
     let state = (service.open)(Start { settings: Arc::new(settings), db: db.clone() }).await?;
     // Before any job is claimed: a second instance on the same port should not get that far.
     let (listener, admin_listener) = (bind(config.listen).await?, bind(config.admin).await?);
@@ -95,7 +99,7 @@ fn own_settings(parts: &Parts, how: &Launch) -> Result<Config, Failure> {
 async fn migrate<C, S>(config: &shared_db::Config, service: &Service<C, S>) -> Result<(), Failure> {
     let applied = bootstrap(config, &migrations(service)).await?;
     if !applied.steps.is_empty() {
-        tracing::info!(steps = applied.steps.join(", "), "migrated");
+        tracing::info!(steps = %applied, "migrated");
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ impl<S> Running<S> {
         // Requests may have enqueued and published up to here; what is not done now is done by others, or later.
         let (jobs, deliveries) = tokio::join!(stop_worker(worker, left()), stop_relay(relay, left()));
         health.stop().await;
-        let db_connections = db.close(left().max(Duration::from_millis(100))).await;
+        let db_connections = db.close(left().max(Duration::from_millis(100))).await.cancelled;
         admin.stop(Duration::from_millis(100)).await;
         let stopped = Stopped { connections, jobs, deliveries, db_connections };
         tracing::info!(

@@ -41,14 +41,18 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 /// A service under test, on a database of its own, listening on a free port of this machine.
 ///
 /// Its settings are those that hold while nothing is set, in profile `test`, plus the variables given to
-/// [`start_with`](Self::start_with). Everything panics with what was wrong, as tests do.
+/// [`start_with`](Self::start_with). Everything panics with what was wrong, as tests do; below that, a test that fails
+/// shows what the database's server said about its database.
+///
+/// It is for what a service does as a whole. A test of one part, such as a repository or a client, needs no service: it
+/// starts a `shared_devkit::Kit`, with a database, a Redis, a collector, a clock and a tenant.
 pub struct TestService<S> {
     running: Running<S>,
     issuer: Issuer,
     http: reqwest::Client,
     // Held until the end: the database goes with it, and with the last one the server.
     telemetry: Telemetry,
-    database: TestDatabase,
+    database: Database,
     _server: Postgres,
 }
 
@@ -72,10 +76,10 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
         let server = Postgres::shared()
             .await
             .unwrap_or_else(|error| panic!("no test server: {}", Failure::from(error)));
-        let database = database(&server, &service).await;
+        let database = Database(database(&server, &service).await);
         let profile = Profile::variable(C::SCHEMA.prefix());
         let loaded = Loader::new(service.name)
-            .vars([("DATABASE_URL", database.url()), (profile.as_str(), Profile::Test.name())])
+            .vars([("DATABASE_URL", database.0.url()), (profile.as_str(), Profile::Test.name())])
             .vars(variables)
             .load::<C>()
             .unwrap_or_else(|report| panic!("{report}"));
@@ -130,7 +134,7 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
 
     /// The URL of its database, for a client with all rights.
     pub fn database_url(&self) -> &str {
-        self.database.url()
+        self.database.0.url()
     }
 
     /// Stops the service as SIGTERM would, and says what was cut off.
@@ -138,6 +142,19 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
         let stopped = self.running.stop().await;
         self.telemetry.shutdown(Duration::from_secs(1)).await;
         stopped
+    }
+}
+
+/// The database. When it goes, it prints its server's log lines about it.
+struct Database(TestDatabase);
+
+impl Drop for Database {
+    #[expect(clippy::print_stderr, reason = "the test harness hides it unless the test fails")]
+    fn drop(&mut self) {
+        let lines = self.0.log();
+        if !lines.is_empty() {
+            eprintln!("PostgreSQL logged meanwhile:\n  {}", lines.join("\n  "));
+        }
     }
 }
 

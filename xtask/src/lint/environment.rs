@@ -8,7 +8,9 @@ use super::source::{Kind, Source, words};
 const ALLOWED: [&str; 4] =
     ["crates/config/", "crates/devkit/", "xtask/", "examples/quickstart/src/corpus.rs"];
 
-const FORBIDDEN: [&str; 6] = ["var", "var_os", "vars", "vars_os", "set_var", "remove_var"];
+/// The last two are `HOME` and `TMPDIR`.
+const FORBIDDEN: [&str; 8] =
+    ["var", "var_os", "vars", "vars_os", "set_var", "remove_var", "home_dir", "temp_dir"];
 
 pub(super) fn check(source: &Source) -> Vec<Finding> {
     if !source.is_rust_in(&["crates/", "examples/"])
@@ -29,8 +31,11 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
         .collect()
 }
 
-/// What is asked of `env`: `::var`, or one of a list in a `use`.
+/// What is asked of `env`: `::var`, one of a list in a `use`, or another name for all of it.
 fn named(after: &str) -> Option<&'static str> {
+    if after.starts_with(" as ") {
+        return Some("*");
+    }
     let asked = after.strip_prefix("::")?;
     let asked = match asked.strip_prefix('{') {
         Some(list) => list.split('}').next()?,
@@ -52,6 +57,8 @@ mod tests {
         assert_eq!(findings("crates/db/src/pool.rs", "let url = std::env::var(\"DATABASE_URL\");"), 1);
         assert_eq!(findings("crates/db/src/main.rs", "for (name, _) in env::vars_os() {}"), 1);
         assert_eq!(findings("crates/db/src/pool.rs", "use std::env::{args, var};"), 1);
+        assert_eq!(findings("crates/db/src/pool.rs", "use std::env as surroundings;"), 1);
+        assert_eq!(findings("crates/db/src/pool.rs", "let place = std::env::temp_dir();"), 1);
     }
 
     #[test]

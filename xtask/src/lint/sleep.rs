@@ -3,18 +3,20 @@
 use super::Finding;
 use super::source::{Kind, Source, words};
 
+/// What lets time pass.
+const SLEEPS: [&str; 4] = ["sleep", "sleep_until", "park_timeout", "interval"];
+
 /// What may excuse a sleep, on its line or the one above: time is what the test is about; or the pause between two looks
 /// at a condition that nobody announces.
 const EXCUSES: [&str; 2] = ["time itself is tested:", "a condition is polled"];
 
 pub(super) fn check(source: &Source) -> Vec<Finding> {
-    if !source.is_rust_in(&["crates/", "examples/"]) {
+    if !source.is_rust_in(&["crates/", "examples/", "tests/"]) {
         return Vec::new();
     }
     let code = source.only(Kind::Code);
     let tests = source.tests_start(&code);
-    let sleeps =
-        ["sleep", "sleep_until"].into_iter().flat_map(|name| words(&code, name).map(move |at| (name, at)));
+    let sleeps = SLEEPS.into_iter().flat_map(|name| words(&code, name).map(move |at| (name, at)));
     sleeps
         .filter(|&(name, at)| at >= tests && is_call(&code, name, at) && !is_excused(source, at))
         .map(|(_, at)| {
@@ -51,6 +53,8 @@ mod tests {
             1
         );
         assert_eq!(findings("crates/db/src/pool/tests.rs", "sleep_until(then).await;"), 1);
+        assert_eq!(findings("tests/system/tests/it/tls.rs", "std::thread::park_timeout(ms(5));"), 1);
+        assert_eq!(findings("crates/db/tests/it/pool.rs", "let ticks = tokio::time::interval(ms(5));"), 1);
     }
 
     #[test]

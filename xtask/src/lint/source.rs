@@ -1,5 +1,6 @@
 //! The files of the workspace, and what in a Rust file is code, comment or string.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::Finding;
@@ -38,6 +39,17 @@ impl Source {
         let blank = |(byte, at): (u8, &Kind)| if *at == kind || byte == b'\n' { byte } else { b' ' };
         let bytes: Vec<u8> = self.text.bytes().zip(&self.kinds).map(blank).collect();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Where its strings are, one by one, quotes included.
+    pub(super) fn literals(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut at = 0;
+        let runs = self.kinds.chunk_by(|a, b| (*a == Kind::String) == (*b == Kind::String));
+        let places = runs.map(move |run| {
+            at += run.len();
+            (run[0] == Kind::String, at - run.len()..at)
+        });
+        places.filter(|(is_string, _)| *is_string).map(|(_, place)| place)
     }
 
     pub(super) fn finding(&self, offset: usize, message: impl Into<String>) -> Finding {

@@ -1,8 +1,8 @@
 //! Nothing starts a task or a thread whose handle is dropped: its panic would be lost, and nobody could stop it.
 //!
 //! Tests may: a task of theirs ends with their runtime. A heuristic: `spawn(..);` as a statement of its own,
-//! `let _ = spawn(..)` and `drop(spawn(..))`. A method is taken for that of a `JoinSet` or a `TaskTracker`, which own
-//! their tasks, unless its receiver is a runtime by name.
+//! `let _ = spawn(..)`, `drop(spawn(..))` and `forget(spawn(..))`. A method is taken for that of a `JoinSet` or a
+//! `TaskTracker`, which own their tasks, unless its receiver is a runtime by name, or the builder of a thread.
 
 use super::Finding;
 use super::source::{Kind, Source, words};
@@ -25,6 +25,9 @@ pub(super) fn check(source: &Source) -> Vec<Finding> {
 fn is_free_or_runtimes(before: &str) -> bool {
     let Some(receiver) = before.trim_end().strip_suffix('.') else { return true };
     let receiver = receiver.trim_end();
+    if receiver[expression_start(receiver, receiver.len())..].contains("thread::Builder::new()") {
+        return true;
+    }
     let receiver = receiver.strip_suffix("()").unwrap_or(receiver);
     let name = receiver.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
     RUNTIMES.contains(&name)
@@ -38,10 +41,12 @@ fn is_dropped(code: &str, at: usize) -> bool {
     };
     let before = code[..expression_start(code, at)].trim_end();
     let after = code[close(code, open)..].trim_start();
+    let ends = after.strip_prefix('?').unwrap_or(after).starts_with(';');
     let definition = code[..at].trim_end().ends_with("fn");
     let statement = before.is_empty() || before.ends_with([';', '{', '}']);
     let discarded = before.strip_suffix('=').is_some_and(|before| before.trim_end().ends_with("let _"));
-    !definition && (after.starts_with(';') && (statement || discarded) || before.ends_with("drop("))
+    !definition
+        && (ends && (statement || discarded) || before.ends_with("drop(") || before.ends_with("forget("))
 }
 
 /// Where the expression that ends in the word at `at` begins: after the last thing that can't be a part of a path or
@@ -91,6 +96,8 @@ mod tests {
         assert_eq!(findings("let _ = tokio::task::spawn_blocking(|| 1);"), 1);
         assert_eq!(findings("drop(tokio::spawn(work()));"), 1);
         assert_eq!(findings("{ std::thread::spawn(move || loop {}); }"), 1);
+        assert_eq!(findings("; std::mem::forget(tokio::spawn(work()));"), 1);
+        assert_eq!(findings("{ std::thread::Builder::new().name(\"a\".into()).spawn(work)?; }"), 1);
         assert_eq!(findings("; Handle::current().spawn(work());"), 1);
         assert_eq!(findings("; self.runtime.spawn(work());"), 1);
     }

@@ -23,7 +23,7 @@ pub(crate) fn expand(input: &DeriveInput, root: &TokenStream) -> Result<TokenStr
         #[automatically_derived]
         impl #impl_generics #root::Row for #name #type_generics #where_clause {
             const COLUMNS: &'static [#root::Column] = &[
-                #(#root::Column { name: Some(#columns), accepts: <#types as #root::FromSql<'_>>::accepts },)*
+                #(#root::Column::of::<#types>(::core::option::Option::Some(#columns)),)*
             ];
 
             fn from_row(row: &#root::Columns<'_>) -> ::core::result::Result<Self, #root::Error> {

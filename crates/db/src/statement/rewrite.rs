@@ -87,7 +87,7 @@ const fn number(bytes: &[u8], mut from: usize, to: usize) -> usize {
 }
 
 /// Where the token that begins at `at` ends: a quoted piece, a comment, a parameter, a name, or one byte.
-const fn end_of_token(bytes: &[u8], at: usize) -> usize {
+pub(super) const fn end_of_token(bytes: &[u8], at: usize) -> usize {
     match bytes[at] {
         b'\'' => end_of_string(bytes, at),
         b'"' => end_of_quoted(bytes, at, b'"'),
@@ -184,7 +184,7 @@ const fn end_of_name(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-const fn is_name(byte: u8) -> bool {
+pub(super) const fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use shared_core::{AssumedTenant, Id};
-use shared_db::{Db, Error, TenantTx, statements};
+use shared_db::{Closed, Db, Error, Statement, TenantTx, statements};
 
 use crate::support::{Done, INSERT, admin, at_work, connected_with, eventually, tenant};
 use crate::trips::Collecting;
@@ -20,12 +20,12 @@ statements! {
 }
 
 /// How many futures are dropped; `SHARED_DB_CANCELLATIONS` says so for a long run, when the test is built.
-fn cancellations() -> u64 {
+pub(crate) fn cancellations() -> u64 {
     option_env!("SHARED_DB_CANCELLATIONS").and_then(|count| count.parse().ok()).unwrap_or(2_000)
 }
 
 /// Polls `work` so many times, then drops it.
-async fn cut_after<T>(polls: u64, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn cut_after<T>(polls: u64, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut left = polls;
     poll_fn(|cx| match work.as_mut().poll(cx) {
@@ -40,7 +40,7 @@ async fn cut_after<T>(polls: u64, work: impl Future<Output = T>) -> Option<T> {
 }
 
 /// Numbers that look random, the same in every run.
-fn scattered(seed: u64) -> u64 {
+pub(crate) fn scattered(seed: u64) -> u64 {
     let mixed = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 31)
@@ -98,7 +98,7 @@ async fn dropped_futures_leave_no_query_no_transaction_and_no_tenant() {
 
     eventually(Duration::from_secs(1), async || at_work(&admin).await.is_empty()).await;
     every_connection_is_clean(&db, CONNECTIONS).await;
-    assert_eq!(db.close(Duration::from_secs(5)).await, 0);
+    assert_eq!(db.close(Duration::from_secs(5)).await, Closed::default());
 }
 
 /// Takes all connections at once, and asks each who it is.
@@ -127,5 +127,37 @@ async fn a_storm_of_dropped_statements_is_over_within_a_second() {
     eventually(Duration::from_secs(20), async || at_work(&admin).await.len() == 30).await;
     asked.iter().for_each(|task| task.abort());
     eventually(Duration::from_secs(1), async || at_work(&admin).await.is_empty()).await;
-    assert_eq!(db.close(Duration::from_secs(5)).await, 0);
+    assert_eq!(db.close(Duration::from_secs(5)).await, Closed::default());
+}
+
+/// Such statements don't compile; a function or a migration may still do what they do.
+fn unchecked<P, R>(sql: &'static str) -> Statement<P, R> {
+    Statement::from_macro("UNCHECKED", sql, false)
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_takes_its_locks_and_temporary_tables_with_it() {
+    let (database, db) = connected_with(1).await;
+    let admin = admin(&database.config).await;
+    let (lock, table) =
+        (unchecked::<(i64,), ()>("select pg_advisory_lock($1)"), unchecked::<(), ()>("create temp table left (a int)"));
+    let is_free = async || {
+        let locks = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711 and granted";
+        admin.query_one(locks, &[]).await.unwrap().get::<_, i64>(0) == 0
+    };
+    for dropped_in_a_statement in [false, true] {
+        let mut tx = db.untenanted().begin().await.unwrap();
+        tx.execute(&lock, (4711_i64,)).await.unwrap();
+        tx.execute(&table, ()).await.unwrap();
+        assert!(!is_free().await);
+        if dropped_in_a_statement {
+            assert!(tokio::time::timeout(Duration::from_millis(50), tx.one(&ECHO, (1, 60.0))).await.is_err());
+        }
+        drop(tx);
+        // The only connection of the pool, and another one than before.
+        let there = unchecked::<(), bool>("select to_regclass('pg_temp.left') is not null");
+        assert!(!db.untenanted().one(&there, ()).await.unwrap());
+        eventually(Duration::from_secs(1), is_free).await;
+    }
+    assert_eq!(db.status().discarded, 2);
 }

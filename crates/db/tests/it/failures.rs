@@ -238,14 +238,44 @@ async fn a_refusal_at_commit_itself_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_changed_table_costs_a_connection_one_retryable_error() {
-    let (database, db) = connected_with(1).await;
-    let admin = admin(&database.config).await;
+async fn a_savepoint_dropped_half_way_inside_another_undoes_that_one() {
+    let (_database, db) = connected().await;
     let tenant = tenant();
-    db.tenant(&tenant).one(&INSERT, (Id::new(), "before")).await.unwrap();
-    db.tenant(&tenant).all(&BODIES, ()).await.unwrap();
-    admin.batch_execute("alter table notes.note alter body type varchar(50)").await.unwrap();
-    let error = db.tenant(&tenant).all(&BODIES, ()).await.unwrap_err();
-    assert!(error.is_retryable(), "{error}");
-    assert_eq!(db.tenant(&tenant).all(&BODIES, ()).await.unwrap(), ["before"]);
+    let mut tx = db.tenant(&tenant).begin().await.unwrap();
+    tx.one(&INSERT, (Id::new(), "kept")).await.unwrap();
+    let outer = tx.savepoint(async |tx| -> Done {
+        tx.one(&INSERT, (Id::new(), "undone")).await?;
+        let inner = tx.savepoint(async |tx| -> Done {
+            tx.one(&INSERT, (Id::new(), "half")).await?;
+            std::future::pending().await
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(200), inner).await.is_err());
+        Ok(())
+    });
+    let error = outer.await.unwrap_err();
+    assert!(matches!(error, Error::TransactionFailed { statement: "savepoint", .. }), "{error}");
+    tx.commit().await.unwrap();
+    assert_eq!(db.tenant(&tenant).all(&BODIES, ()).await.unwrap(), ["kept"]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_transaction_leaves_nothing_and_a_pool_that_serves() {
+    let (database, db) = connected_with(1).await;
+    let (tenant, admin) = (tenant(), admin(&database.config).await);
+    for _ in 0..3 {
+        let (db, tenant) = (db.clone(), tenant.clone());
+        let panicked = tokio::spawn(async move {
+            let work = async |tx: &mut TenantTx| -> Done {
+                tx.after_commit(|| unreachable!("it was not committed"));
+                tx.one(&INSERT, (Id::new(), "undone")).await?;
+                panic!("a mistake of the program");
+            };
+            db.tenant(&tenant).tx(work).await
+        });
+        assert!(panicked.await.unwrap_err().is_panic());
+    }
+    assert_eq!(db.tenant(&tenant).one(&COUNT, ()).await.unwrap(), 0);
+    assert_eq!(db.untenanted().one(&COUNT, ()).await.unwrap(), 0);
+    assert_eq!(db.status().discarded, 3);
+    eventually(Duration::from_secs(1), async || at_work(&admin).await.is_empty()).await;
 }

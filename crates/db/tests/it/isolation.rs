@@ -97,19 +97,19 @@ async fn a_statement_that_takes_a_tenant_is_refused_where_there_is_none() {
     tx.commit().await.unwrap();
 }
 
-/// 200 tasks of 20 tenants over 4 connections.
+/// 1,000 tasks of 50 tenants over 4 connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_row_ever_crosses_under_load() {
     let (_database, db) = connected_with(4).await;
-    let tenants: Vec<_> = (0..20).map(|_| tenant()).collect();
+    let tenants: Vec<_> = (0..50).map(|_| tenant()).collect();
     for one in &tenants {
         db.tenant(one).one(&INSERT, (Id::new(), one.context().tenant().to_string())).await.unwrap();
     }
-    let tasks = (0..200).map(|task| {
+    let tasks = (0..1000).map(|task| {
         let (db, one) = (db.clone(), tenants[task % tenants.len()].clone());
         tokio::spawn(async move { look_around(&db, &one).await })
     });
-    stream::iter(tasks).buffer_unordered(200).for_each(async |done| done.unwrap()).await;
+    stream::iter(tasks).buffer_unordered(1000).for_each(async |done| done.unwrap()).await;
     assert!(db.status().open <= 8, "{:?}", db.status());
 }
 

@@ -6,7 +6,6 @@ use shared_core::Id;
 use shared_db::{Config, Db, Error, bootstrap, statements};
 use shared_devkit::Postgres;
 
-use crate::proxy::Proxy;
 use crate::support::{COUNT, INSERT, NOTES, admin, at_work, database, eventually, tenant};
 
 statements! {
@@ -72,12 +71,12 @@ async fn the_pool_outlives_a_killed_server() {
 async fn a_write_whose_answer_is_lost_has_an_unknown_outcome() {
     let mut database = database().await;
     let admin = admin(&database.config).await;
-    let proxy = Proxy::before(&mut database.config).await;
+    let proxy = database.behind_proxy().await;
     let db = Db::connect(&database.config).await.unwrap();
     let tenant = tenant();
     db.tenant(&tenant).one(&INSERT, (Id::new(), "warm")).await.unwrap();
 
-    proxy.cut_at_the_next_answer();
+    proxy.to_client().cut_after(0);
     let lost = db.tenant(&tenant).one(&INSERT, (Id::new(), "it was committed")).await.unwrap_err();
     assert!(matches!(lost, Error::OutcomeUnknown { .. }), "{lost}");
     assert!(!lost.is_retryable(), "repeated, it would be written twice");
@@ -85,21 +84,21 @@ async fn a_write_whose_answer_is_lost_has_an_unknown_outcome() {
         async || admin.query_one("select count(*) from notes.note", &[]).await.unwrap().get::<_, i64>(0);
     eventually(Duration::from_secs(5), async || written().await == 2).await;
 
-    proxy.mend();
+    proxy.heal();
     let mut tx = db.tenant(&tenant).begin().await.unwrap();
     tx.one(&INSERT, (Id::new(), "it was committed too")).await.unwrap();
-    proxy.cut_at_the_next_answer();
+    proxy.to_client().cut_after(0);
     let lost = tx.commit().await.unwrap_err();
     assert!(matches!(lost, Error::OutcomeUnknown { .. }), "{lost}");
     eventually(Duration::from_secs(5), async || written().await == 3).await;
 
-    proxy.mend();
+    proxy.heal();
     let mut tx = db.tenant(&tenant).begin().await.unwrap();
-    proxy.cut_at_the_next_answer();
+    proxy.to_client().cut_after(0);
     let lost = tx.one(&INSERT, (Id::new(), "it was not committed")).await.unwrap_err();
     assert!(lost.is_retryable(), "{lost}");
     drop(tx);
-    proxy.mend();
+    proxy.heal();
     assert_eq!(db.tenant(&tenant).one(&COUNT, ()).await.unwrap(), 3);
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use shared_core::{AssumedTenant, Id, TenantId};
+use shared_core::{AssumedTenant, Id, Secret, TenantId};
 use shared_db::{Config, Db, Error, MIGRATIONS, MigrationSet, Row, Step, bootstrap, fingerprint, statements};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_devkit::{Postgres, Proxy, TestDatabase};
 
 use tokio_postgres::{Client, NoTls};
 
@@ -41,8 +41,19 @@ statements! {
 /// A database of this test's own, and the settings that reach it.
 pub(crate) struct Database {
     pub config: Config,
+    /// Past any proxy.
+    pub direct: String,
     _database: TestDatabase,
     _server: Postgres,
+}
+
+impl Database {
+    /// Connections come through a proxy from now on.
+    pub(crate) async fn behind_proxy(&mut self) -> Proxy {
+        let proxy = Proxy::to(self.config.url.expose()).await.unwrap();
+        self.config.url = Secret::new(proxy.url(self.config.url.expose()));
+        proxy
+    }
 }
 
 /// A migrated database.
@@ -50,7 +61,8 @@ pub(crate) async fn database() -> Database {
     let server = Postgres::shared().await.unwrap();
     let migrate = async |url: String| bootstrap(&Config::new(url), &[NOTES]).await.map(drop);
     let database = server.database(&fingerprint(&[MIGRATIONS, NOTES]), migrate).await.unwrap();
-    Database { config: Config::new(database.url()), _database: database, _server: server }
+    let direct = database.url().to_owned();
+    Database { config: Config::new(&direct), direct, _database: database, _server: server }
 }
 
 /// A migrated database with a pool.

@@ -1,9 +1,11 @@
 //! What a call costs in round trips, counted on the wire.
 
-use shared_core::{Context, Id};
-use shared_db::{AtCommit, Bound, Db, statements};
+use std::time::Duration;
 
-use crate::proxy::Proxy;
+use shared_core::{Context, Id, Secret};
+use shared_db::{AtCommit, Bound, Db, statements};
+use shared_devkit::Proxy;
+
 use crate::support::{BODIES, COUNT, Database, INSERT, database, tenant};
 
 statements! {
@@ -30,9 +32,13 @@ impl AtCommit for Collecting {
     }
 }
 
+/// How long an answer is on its way: what the client sends meanwhile was not waiting for it.
+const DELAY: Duration = Duration::from_millis(15);
+
 async fn counted() -> (Database, Proxy, Db) {
     let mut database = database().await;
-    let proxy = Proxy::before(&mut database.config).await;
+    let proxy = database.behind_proxy().await;
+    proxy.to_client().delay(DELAY);
     database.config.pool_size = 1;
     let db = Db::connect(&database.config).await.unwrap();
     (database, proxy, db)
@@ -44,12 +50,15 @@ async fn a_warm_statement_takes_one_trip() {
     let tenant = tenant();
     db.tenant(&tenant).all(&BODIES, ()).await.unwrap();
     db.untenanted().one(&COUNT, ()).await.unwrap();
-    proxy.trips();
 
-    db.tenant(&tenant).all(&BODIES, ()).await.unwrap();
-    assert_eq!(proxy.trips(), 1);
-    db.untenanted().one(&COUNT, ()).await.unwrap();
-    assert_eq!(proxy.trips(), 1);
+    let tenants = async {
+        db.tenant(&tenant).all(&BODIES, ()).await.unwrap();
+    };
+    assert_eq!(proxy.round_trips(tenants).await, 1);
+    let untenanted = async {
+        db.untenanted().one(&COUNT, ()).await.unwrap();
+    };
+    assert_eq!(proxy.round_trips(untenanted).await, 1);
 }
 
 #[tokio::test]
@@ -57,10 +66,11 @@ async fn a_transaction_takes_one_trip_to_begin_one_for_each_statement_and_one_to
     let (_database, proxy, db) = counted().await;
     let tenant = tenant();
     db.tenant(&tenant).one(&INSERT, (Id::new(), "warm")).await.unwrap();
-    proxy.trips();
 
-    db.tenant(&tenant).tx(async |tx| tx.one(&INSERT, (Id::new(), "x")).await).await.unwrap();
-    assert_eq!(proxy.trips(), 3);
+    let transaction = async {
+        db.tenant(&tenant).tx(async |tx| tx.one(&INSERT, (Id::new(), "x")).await).await.unwrap();
+    };
+    assert_eq!(proxy.round_trips(transaction).await, 3);
 }
 
 #[tokio::test]
@@ -75,11 +85,37 @@ async fn what_is_collected_goes_out_with_the_commit() {
         tx.commit().await.unwrap();
     };
     collect(&["warm"]).await;
-    proxy.trips();
 
     let committed = db.signal("collected");
-    collect(&["one", "two", "three"]).await;
-    assert_eq!(proxy.trips(), 2);
+    assert_eq!(proxy.round_trips(collect(&["one", "two", "three"])).await, 2);
     committed.notified().await;
     assert_eq!(db.tenant(&tenant).one(&COUNT, ()).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn where_a_commit_was_costs_no_trip() {
+    let (mut database, proxy, db) = counted().await;
+    drop(db);
+    // The looks at the servers go past the proxy. That the replica is none plays no part: it is configured.
+    let direct = Secret::new(database.direct.clone());
+    database.config.system_url = Some(direct.clone());
+    database.config.replica_urls = vec![direct];
+    let db = Db::connect(&database.config).await.unwrap();
+    let tenant = tenant();
+    let notes = db.tenant(&tenant);
+    notes.one(&INSERT, (Id::new(), "warm")).await.unwrap();
+    let first = notes.committed_at();
+    assert!(first.is_some());
+
+    let single = async {
+        notes.one(&INSERT, (Id::new(), "x")).await.unwrap();
+    };
+    assert_eq!(proxy.round_trips(single).await, 1);
+    let second = notes.committed_at();
+    assert!(second > first);
+    let transaction = async {
+        notes.tx(async |tx| tx.one(&INSERT, (Id::new(), "y")).await).await.unwrap();
+    };
+    assert_eq!(proxy.round_trips(transaction).await, 3);
+    assert!(notes.committed_at() > second);
 }

@@ -57,14 +57,16 @@ fn find() -> Option<Command> {
 
 /// The arguments that choose one file of the release.
 fn tags(platform: Platform) -> Vec<&'static str> {
-    let tag = match platform {
+    let tags: &[_] = match platform {
         Platform::Any => return vec!["--platform", "any"],
-        Platform::LinuxX86_64 => "manylinux_2_28_x86_64",
-        Platform::LinuxArm64 => "manylinux_2_28_aarch64",
-        Platform::MacX86_64 => "macosx_11_0_x86_64",
-        Platform::MacArm64 => "macosx_11_0_arm64",
+        // pip takes a tag at its word: wheels made for older systems have to be asked for.
+        Platform::LinuxX86_64 => &["manylinux_2_28_x86_64", "manylinux_2_17_x86_64"],
+        Platform::LinuxArm64 => &["manylinux_2_28_aarch64", "manylinux_2_17_aarch64"],
+        Platform::MacX86_64 => &["macosx_13_0_x86_64"],
+        Platform::MacArm64 => &["macosx_13_0_arm64"],
     };
-    [&["--platform", tag], PYTHON].concat()
+    let platforms = tags.iter().flat_map(|tag| ["--platform", tag]);
+    platforms.chain(PYTHON.iter().copied()).collect()
 }
 
 /// What a program said last: for pip that is the reason.

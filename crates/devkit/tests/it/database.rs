@@ -58,6 +58,28 @@ async fn eight_callers_at_once_migrate_once() {
     assert_eq!(count(&client, "select count(*) from note").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_of_different_keys_run_one_after_the_other_and_may_create_the_same_role() {
+    let server = Postgres::shared().await.expect("a server");
+    let (role, running) = (format!("role_{}", uuid::Uuid::new_v4().simple()), AtomicUsize::new(0));
+    let one = async || {
+        let migrate = async |url: String| {
+            assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "another migration runs");
+            let client = connect(&url).await;
+            let exists = format!("select count(*) from pg_roles where rolname = '{role}'");
+            if count(&client, &exists).await == 0 {
+                client.batch_execute(&format!("create role {role}")).await?;
+            }
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        server.database(&fresh_key(), migrate).await
+    };
+    tokio::try_join!(one(), one(), one(), one()).expect("four databases");
+    let client = connect(server.url()).await;
+    client.batch_execute(&format!("drop role {role}")).await.expect("a role");
+}
+
 #[tokio::test]
 async fn a_migration_that_fails_or_is_cut_off_leaves_no_template() {
     let server = Postgres::shared().await.expect("a server");

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -32,7 +33,7 @@ impl Sandbox {
     pub(crate) async fn with_wheels() -> Sandbox {
         let sandbox = Sandbox::empty();
         let _filled = Postgres::shared().await.expect("a server");
-        let instance = Instance::named("any").expect("a cache");
+        let instance = Instance::postgres("any").expect("a cache");
         let wheels = instance.directory().ancestors().nth(2).expect("the cache").join("wheels");
         if wheels.is_dir() {
             symlink(wheels, sandbox.cache().join("wheels")).expect("a link");
@@ -54,20 +55,31 @@ impl Sandbox {
         users.iter().flat_map(|user| list(user)).filter(|path| path.is_dir()).collect()
     }
 
+    /// The environment of its processes: its own places, and no server of the user's own.
+    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 6] {
+        [
+            ("DATABASE_URL", PathBuf::new()),
+            ("NATS_URL", PathBuf::new()),
+            ("REDIS_URL", PathBuf::new()),
+            ("SHARED_DEVKIT_CACHE", self.cache()),
+            ("SHARED_DEVKIT_LINGER", "1".into()),
+            ("TMPDIR", self.temporary()),
+        ]
+    }
+
     fn adopt(&self, mut command: Command) -> Command {
-        command
-            .env_remove("DATABASE_URL")
-            .env("SHARED_DEVKIT_CACHE", self.cache())
-            .env("SHARED_DEVKIT_LINGER", "1")
-            .env("TMPDIR", self.temporary())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.envs(self.environment()).stdin(Stdio::piped()).stdout(Stdio::piped());
         command
     }
 
     /// This test binary in another process, which plays a role of `child.rs`.
     pub(crate) fn child(&self, role: &str) -> Command {
-        let mut command = Command::new(env::current_exe().expect("this test binary"));
+        self.child_of(&env::current_exe().expect("this test binary"), role)
+    }
+
+    /// As [`Sandbox::child`], of a copy of this test binary.
+    pub(crate) fn child_of(&self, program: &Path, role: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .args(["--exact", "child::the_shared_server_answers", "--nocapture"])
             .env("DEVKIT_ROLE", role)
@@ -84,7 +96,11 @@ impl Sandbox {
 }
 
 impl Drop for Sandbox {
+    /// A server would outlive the directory, and nobody could find it any more.
     fn drop(&mut self) {
+        if !thread::panicking() {
+            wait_until("no process of the sandbox is left", || !is_mentioned(&self.root));
+        }
         let _ = fs::remove_dir_all(&self.root);
     }
 }
@@ -121,7 +137,12 @@ pub(crate) fn kill_id(id: i32) {
 
 /// The postmaster of the server in a directory.
 pub(crate) fn postmaster(directory: &Path) -> i32 {
-    let text = fs::read_to_string(directory.join("data/postmaster.pid")).expect("a server that runs");
+    process_id(&directory.join("data/postmaster.pid"))
+}
+
+/// The process whose id is in the first line of a file.
+pub(crate) fn process_id(file: &Path) -> i32 {
+    let text = fs::read_to_string(file).expect("a server that runs");
     text.lines().next().expect("an id").parse().expect("an id")
 }
 
@@ -137,6 +158,12 @@ pub(crate) fn keeper(directory: &Path) -> i32 {
 pub(crate) fn is_mentioned(directory: &Path) -> bool {
     let directory = directory.display().to_string();
     processes().iter().any(|(_, command)| command.contains(&directory))
+}
+
+/// Whether a process lives. One that has ended and was not collected has no arguments any more.
+#[cfg(feature = "faults")]
+pub(crate) fn is_alive(id: i32) -> bool {
+    processes().iter().any(|(found, command)| *found == id && !command.is_empty())
 }
 
 /// Every process with its arguments. Small systems have /proc and no `ps`; macOS has `ps` and no /proc.
@@ -163,7 +190,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited a minute until {what}");
-        std::thread::sleep(Duration::from_millis(20)); // a condition is polled
+        thread::sleep(Duration::from_millis(20)); // a condition is polled
     }
 }
 

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
-use shared_core::{Failure, InTenant, trace};
+use shared_core::{Failure, InTenant, fault, trace};
 use shared_db::{TenantTx, statements};
 use tracing::{Instrument, Span, info_span};
 use uuid::Uuid;
@@ -96,10 +96,16 @@ async fn consume(core: &Core, to: &Bound, event: &Stored, mut tx: TenantTx) -> O
     let work = AssertUnwindSafe(async { (to.run)(&mut tx, event).await }).catch_unwind();
     let limit = core.config.attempt_timeout;
     match tokio::time::timeout(limit, work).await {
-        Ok(Ok(Ok(()))) => match tx.commit().await {
-            Ok(()) => Outcome::Effect,
-            Err(error) => Outcome::Failed(Failure::from(error).attempting("committing the effect")),
-        },
+        Ok(Ok(Ok(()))) => {
+            fault::point("events.relay.consumed");
+            match tx.commit().await {
+                Ok(()) => {
+                    fault::point("events.relay.committed");
+                    Outcome::Effect
+                }
+                Err(error) => Outcome::Failed(Failure::from(error).attempting("committing the effect")),
+            }
+        }
         Ok(Ok(Err(failure))) => {
             tx.rollback().await;
             Outcome::Failed(failure)

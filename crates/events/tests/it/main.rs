@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
+mod catalogue;
 mod consume;
 #[cfg(feature = "axum")]
 mod extract;
+mod isolation;
+mod kill;
 mod log;
 mod order;
 mod parking;
-mod proxy;
 mod publish;
 mod random;
 mod relay;

@@ -1,14 +1,18 @@
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
+use shared_devkit::Proxy;
 use shared_events::{Error, MAX_EVENT, Publish as _, backlog};
 
-use crate::proxy::Proxy;
 use crate::support::{World, connect, raise, raised, seeing};
 
 #[tokio::test]
 async fn publishing_takes_no_round_trip() {
     let world = World::new().await;
-    let proxy = Proxy::before(world.database.url()).await;
-    let db = connect(proxy.url(), 1).await;
+    let proxy = Proxy::to(world.database.url()).await.unwrap();
+    let db = connect(&proxy.url(world.database.url()), 1).await;
+    // Longer than a busy machine needs to send what waits for no answer.
+    proxy.to_client().delay(Duration::from_millis(40));
     let transaction = async |events: i64| {
         let mut tx = db.tenant(&world.tenant).begin().await.unwrap();
         for n in 0..events {
@@ -19,7 +23,7 @@ async fn publishing_takes_no_round_trip() {
     // The first time on a connection the insert is prepared.
     transaction(1).await;
     for events in [0, 1, 10, 200] {
-        assert_eq!(proxy.trips(transaction(events)).await, 2, "begin and commit, with {events} events");
+        assert_eq!(proxy.round_trips(transaction(events)).await, 2, "begin and commit, with {events} events");
     }
 }
 

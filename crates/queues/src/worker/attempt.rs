@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use rand::RngExt;
-use shared_core::{Context, Failure, Id, NextStep, trace};
+use shared_core::{Context, Failure, Id, NextStep, fault, trace};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span};
@@ -49,6 +49,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         let start = Instant::now();
         let (claim, id) = (held.claim, held.job.id);
         let fate = attempt(&session, held).await;
+        fault::point("queues.worker.handled");
         session.finished.fetch_add(1, Ordering::Relaxed);
         // Its place is free before the outcome is settled: the next job need not wait for that.
         session.slots.ended(start.elapsed());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
-use shared_core::Backoff;
+use shared_core::{Backoff, fault};
 use shared_db::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -98,6 +98,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         if jobs.is_empty() {
             return Ok(0);
         }
+        fault::point("queues.worker.claimed");
         METERS.claimed(queue, jobs.len());
         session.slots.took(jobs.len());
         let (count, at) = (jobs.len(), Instant::now());

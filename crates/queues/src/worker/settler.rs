@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use shared_core::Backoff;
+use shared_core::{Backoff, fault};
 use tokio::sync::mpsc;
 
 use super::session::Session;
@@ -38,7 +38,9 @@ async fn settle<S: Send + Sync + 'static>(
     batch: &[Settled],
     repeated: bool,
 ) -> Result<(), shared_db::Error> {
+    fault::point("queues.worker.settling");
     let refused = session.shared.store.settle(session.incarnation(), batch).await?;
+    fault::point("queues.worker.settled");
     // After a lost answer the first attempt may have done it: nobody knows, so it is not counted.
     if refused > 0 && !repeated {
         METERS.fenced(refused);

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod catalogue;
 mod complete;
 mod crash;
 mod dead;
 mod enqueue;
 mod fence;
+mod isolation;
 mod kill;
 mod outage;
 mod plan;

@@ -32,7 +32,7 @@ async fn explain(client: &tokio_postgres::Client, execute: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn sql(name: &str) -> &'static str {
+fn sql(name: &str) -> String {
     let all = shared_queues::statements().flatten();
     all.filter(|(found, _)| *found == name).map(|(_, statement)| statement.sql()).next().unwrap()
 }

@@ -51,3 +51,24 @@ async fn a_service_without_a_state_has_the_database_and_its_settings() {
     let app = TestService::start(service).await;
     assert_eq!(app.get("/", &app.tenant_with(Ask)).await.ok().text(), "2097152");
 }
+
+#[tokio::test]
+async fn where_another_program_migrates_a_database_that_is_behind_is_refused() {
+    use shared_service::db::{MigrationSet, Step};
+    const NEWER: MigrationSet = MigrationSet::new(
+        "newer",
+        &[Step::sql(1, "thing", "create table newer.thing (id uuid primary key)")],
+    );
+
+    let app = start(&Gate::default(), []).await;
+    let variables = [("DATABASE_URL", app.database_url()), ("PROBE_SERVICE_MIGRATE", "false")];
+    let launched = async |service: Service<Settings, Gate>, listen: [(&str, &str); 2]| {
+        let all = variables.into_iter().chain(listen);
+        let settings = Loader::new("probe").vars(all).load::<Settings>().unwrap().settings;
+        service.launch(settings, &telemetry()).await
+    };
+    let free = [("PROBE_SERVICE_LISTEN", "127.0.0.1:0"), ("PROBE_SERVICE_ADMIN", "127.0.0.1:0")];
+    let failure = launched(service(&Gate::default()).migrations(NEWER), free).await.unwrap_err();
+    assert!(failure.to_string().contains("newer"), "{failure}");
+    launched(service(&Gate::default()), free).await.unwrap().stop().await;
+}

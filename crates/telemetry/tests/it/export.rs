@@ -1,66 +1,12 @@
-//! Export to a collector that the test plays itself.
+//! Export to a collector, and what becomes of it when the collector does not behave.
 
-use std::net::TcpListener;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::routing::post;
-use http::{HeaderMap, StatusCode};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message;
+use shared_devkit::Collector;
+use shared_devkit::otlp::{Fault, MetricData, SpanKind, Status, Temporality};
 use shared_telemetry::{Config, ServiceInfo, ShutdownReport, Telemetry};
-use tokio::task::JoinHandle;
-use tracing::info_span;
-
-/// What the collector got.
-#[derive(Default)]
-struct Received {
-    spans: Vec<String>,
-    services: Vec<String>,
-    metrics: Vec<String>,
-    headers: Vec<HeaderMap>,
-}
-
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Received>>);
-
-impl Collector {
-    /// It runs on the runtime of the test, which has one thread: a flush that blocked it would never end.
-    async fn start(&self) -> (String, JoinHandle<()>) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new()
-            .route("/v1/traces", post(traces))
-            .route("/v1/metrics", post(metrics))
-            .with_state(self.clone());
-        (endpoint, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
-    }
-}
-
-async fn traces(State(Collector(received)): State<Collector>, headers: HeaderMap, body: Bytes) {
-    let request = ExportTraceServiceRequest::decode(body).unwrap();
-    let mut received = received.lock().unwrap();
-    received.headers.push(headers);
-    for resource in request.resource_spans {
-        let attributes = resource.resource.unwrap().attributes;
-        let service = attributes.into_iter().find(|attribute| attribute.key == "service.name").unwrap();
-        received.services.push(format!("{:?}", service.value));
-        received
-            .spans
-            .extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans).map(|span| span.name));
-    }
-}
-
-async fn metrics(State(Collector(received)): State<Collector>, body: Bytes) {
-    let request = ExportMetricsServiceRequest::decode(body).unwrap();
-    let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-    received.lock().unwrap().metrics.extend(scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name));
-}
+use tracing::{field, info_span};
 
 fn start(config: &Config) -> Telemetry {
     Telemetry::builder(ServiceInfo::new("notes", "1.2.3")).log_writer(std::io::sink()).build(config).unwrap()
@@ -74,8 +20,9 @@ fn make_spans(telemetry: &Telemetry, count: usize) {
     });
 }
 
-fn to(endpoint: String) -> Config {
-    Config { otlp_endpoint: Some(endpoint), ..Config::default() }
+/// The collector runs on the runtime of the test, which has one thread: a flush that blocked it would never end.
+fn to(collector: &Collector) -> Config {
+    Config { otlp_endpoint: Some(collector.endpoint().to_owned()), ..Config::default() }
 }
 
 async fn shutdown(telemetry: Telemetry, deadline: Duration) -> (ShutdownReport, Duration) {
@@ -86,93 +33,172 @@ async fn shutdown(telemetry: Telemetry, deadline: Duration) -> (ShutdownReport, 
 
 #[tokio::test]
 async fn what_fits_the_queue_arrives_before_the_end() {
-    let collector = Collector::default();
-    let (endpoint, server) = collector.start().await;
-    let telemetry = start(&Config { span_queue: 10_000, ..to(endpoint) });
+    let collector = Collector::start().await.unwrap();
+    let telemetry = start(&Config { span_queue: 10_000, ..to(&collector) });
     make_spans(&telemetry, 10_000);
     let (report, _) = shutdown(telemetry, Duration::from_secs(30)).await;
     assert!(report.is_complete() && report.in_time, "{report}");
     assert_eq!(report.spans_exported, 10_000);
 
-    let received = collector.0.lock().unwrap();
-    assert_eq!((received.spans.len(), received.spans[0].as_str()), (10_000, "work"));
-    assert!(received.services.iter().all(|name| name.contains("\"notes\"")), "{:?}", received.services);
-    assert!(
-        received.metrics.contains(&"otel.sdk.exporter.span.exported".to_owned()),
-        "{:?}",
-        received.metrics
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 10_000);
+    assert!(spans.iter().all(|span| span.name == "work" && span.resource["service.name"] == "notes"));
+    let exported = collector.metric(|metric| metric.name == "otel.sdk.exporter.span.exported").await;
+    assert_eq!(exported.value(), Some(10_000.0));
+    assert_eq!(exported.resource["service.name"], "notes");
+    let requests = collector.requests();
+    assert!(requests.iter().all(|request| request.headers["content-type"] == "application/x-protobuf"));
+    assert!(requests.iter().all(|request| !request.headers.contains_key("x-from-environment")));
+}
+
+#[tokio::test]
+async fn a_span_arrives_as_it_was_made() {
+    let collector = Collector::start().await.unwrap();
+    let telemetry = start(&to(&collector));
+    tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+        let outer = info_span!("outer", otel.kind = "server", rows = 3, otel.status_code = field::Empty);
+        outer.in_scope(|| info_span!("inner", cached = true).in_scope(|| ()));
+        outer.record("otel.status_code", "ERROR");
+    });
+    // It does not take the end of the program.
+    let inner = collector.span(|span| span.name == "inner").await;
+    let outer = collector.span(|span| span.name == "outer").await;
+    assert_eq!((&inner.trace_id, inner.parent.as_ref()), (&outer.trace_id, Some(&outer.span_id)));
+    assert_eq!((outer.parent, outer.kind), (None, SpanKind::Server));
+    assert_eq!((&outer.attributes["rows"], &inner.attributes["cached"]), (&3.into(), &true.into()));
+    assert_eq!(outer.status, Status::Error(String::new()));
+    assert!(outer.start <= inner.start && inner.end <= outer.end);
+    assert_eq!(
+        (&outer.resource["service.name"], &outer.resource["service.version"]),
+        (&"notes".into(), &"1.2.3".into())
     );
-    assert!(received.headers.iter().all(|headers| headers["content-type"] == "application/x-protobuf"));
-    assert!(received.headers.iter().all(|headers| !headers.contains_key("x-from-environment")));
-    server.abort();
+    shutdown(telemetry, Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn metrics_are_pushed_while_the_program_runs() {
+    let collector = Collector::start().await.unwrap();
+    let telemetry = start(&Config { metrics_interval: Duration::from_millis(10), ..to(&collector) });
+    let capacity = collector.metric(|metric| metric.name == "otel.sdk.processor.span.queue.capacity").await;
+    assert_eq!((capacity.value(), capacity.unit.as_str()), (Some(8192.0), "{span}"));
+    // What is counted is counted from the start of the program.
+    make_spans(&telemetry, 7);
+    let name = "otel.sdk.exporter.span.exported";
+    let exported = collector.metric(|metric| metric.name == name && metric.value() == Some(7.0)).await;
+    let expected = MetricData::Sum { value: 7.0, monotonic: true, temporality: Temporality::Cumulative };
+    assert_eq!(exported.data, expected);
+    shutdown(telemetry, Duration::from_secs(10)).await;
 }
 
 #[tokio::test]
 async fn what_does_not_fit_is_counted() {
-    let collector = Collector::default();
-    let (endpoint, server) = collector.start().await;
-    let telemetry = start(&Config { span_queue: 100, span_batch: 50, ..to(endpoint) });
+    let collector = Collector::start().await.unwrap();
+    let telemetry = start(&Config { span_queue: 100, span_batch: 50, ..to(&collector) });
     make_spans(&telemetry, 10_000);
     let text = telemetry.metrics().render().unwrap().text;
     assert!(text.contains("otel_sdk_processor_span_processed_total{error_type=\"queue_full\"}"), "{text}");
     let (report, _) = shutdown(telemetry, Duration::from_secs(30)).await;
     assert!(report.spans_dropped > 0 && report.spans_failed == 0 && report.spans_pending == 0, "{report}");
     assert_eq!(report.spans_exported + report.spans_dropped, 10_000);
-    assert_eq!(collector.0.lock().unwrap().spans.len() as u64, report.spans_exported);
-    server.abort();
+    assert_eq!(collector.spans().len() as u64, report.spans_exported);
 }
 
 #[tokio::test]
 async fn a_collector_that_is_away_delays_the_end_to_the_deadline_at_most() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoints = [&closed, &silent].map(|listener| format!("http://{}", listener.local_addr().unwrap()));
-    drop(closed);
+    let (silent, rude, gone) =
+        tokio::try_join!(Collector::start(), Collector::start(), Collector::start()).unwrap();
+    silent.fail(Fault::Hang);
+    rude.fail(Fault::Close);
+    let configs = [&silent, &rude, &gone].map(to);
+    gone.stop().await;
     let deadline = Duration::from_secs(2);
-    for endpoint in endpoints {
-        let telemetry = start(&to(endpoint));
+    for config in configs {
+        let telemetry = start(&config);
         make_spans(&telemetry, 2_000);
         let (report, took) = shutdown(telemetry, deadline).await;
         assert!(took <= deadline + deadline / 10, "{took:?}");
         assert_eq!((report.spans_exported, report.spans_lost()), (0, 2_000), "{report}");
         assert!(!report.metrics_delivered && !report.is_complete());
     }
-    drop(silent);
+}
+
+#[tokio::test]
+async fn a_collector_that_hangs_does_not_hold_up_the_program() {
+    let collector = Collector::start().await.unwrap();
+    collector.fail(Fault::Hang);
+    let patience = Duration::from_secs(60);
+    let config = Config { span_queue: 100, span_batch: 50, export_timeout: patience, ..to(&collector) };
+    let telemetry = start(&config);
+    make_spans(&telemetry, 50);
+    collector.until(|received| received.counts.requests == 1).await;
+
+    let began = Instant::now();
+    make_spans(&telemetry, 10_000);
+    let text = telemetry.metrics().render().unwrap().text;
+    assert!(began.elapsed() < patience / 4, "{:?}", began.elapsed());
+    let dropped = "otel_sdk_processor_span_processed_total{error_type=\"queue_full\"} 9950";
+    assert!(text.contains(dropped) && text.contains("otel_sdk_processor_span_queue_size 100"), "{text}");
+
+    let (report, _) = shutdown(telemetry, Duration::from_millis(200)).await;
+    assert_eq!((report.spans_exported, report.spans_dropped), (0, 9_950), "{report}");
+    assert_eq!(report.spans_failed + report.spans_pending, 100, "{report}");
 }
 
 #[tokio::test]
 async fn a_collector_that_refuses_is_counted() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(async || StatusCode::FORBIDDEN);
-    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let telemetry = start(&to(endpoint));
+    let collector = Collector::start().await.unwrap();
+    collector.fail(Fault::Status(403));
+    let telemetry = start(&to(&collector));
     make_spans(&telemetry, 10);
     let (report, _) = shutdown(telemetry, Duration::from_secs(10)).await;
     assert_eq!((report.spans_failed, report.spans_lost(), report.in_time), (10, 10, true), "{report}");
-    server.abort();
+    assert!(!report.metrics_delivered);
+    // Nobody tries again what is refused for good: one request with spans, one with metrics.
+    assert_eq!(collector.counts().failed, 2);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_busy_is_tried_again_when_it_says_so() {
+    let collector = Collector::start().await.unwrap();
+    let retry_after = Duration::from_secs(1);
+    collector.fail_next(1, Fault::Unavailable { retry_after });
+    let telemetry = start(&to(&collector));
+    make_spans(&telemetry, 10);
+    let (report, took) = shutdown(telemetry, Duration::from_secs(30)).await;
+    assert!(report.is_complete() && report.in_time && took >= retry_after, "{report}, {took:?}");
+    assert_eq!((report.spans_exported, collector.spans().len()), (10, 10));
+    let statuses: Vec<_> = collector.requests().iter().filter_map(|request| request.status).collect();
+    assert_eq!(statuses, [503, 200, 200]);
+}
+
+#[tokio::test]
+async fn a_part_that_is_rejected_is_not_sent_again() {
+    let collector = Collector::start().await.unwrap();
+    collector.fail_next(1, Fault::PartialSuccess { rejected: 4, message: "too old".to_owned() });
+    let telemetry = start(&to(&collector));
+    make_spans(&telemetry, 10);
+    let (report, _) = shutdown(telemetry, Duration::from_secs(10)).await;
+    assert_eq!((report.spans_exported, report.spans_failed, report.in_time), (10, 0, true), "{report}");
+    assert_eq!((collector.spans().len(), collector.counts().rejected), (6, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_the_guard_flushes_too() {
-    let collector = Collector::default();
-    let (endpoint, server) = collector.start().await;
-    let telemetry = start(&to(endpoint));
+    let collector = Collector::start().await.unwrap();
+    let telemetry = start(&to(&collector));
     make_spans(&telemetry, 10);
     tokio::task::spawn_blocking(move || drop(telemetry)).await.unwrap();
-    assert_eq!(collector.0.lock().unwrap().spans.len(), 10);
-    server.abort();
+    assert_eq!(collector.spans().len(), 10);
 }
 
 #[tokio::test]
 async fn a_ratio_of_zero_records_nothing() {
-    let collector = Collector::default();
-    let (endpoint, server) = collector.start().await;
-    let telemetry = start(&Config { sample_ratio: 0.0, ..to(endpoint) });
+    let collector = Collector::start().await.unwrap();
+    let telemetry = start(&Config { sample_ratio: 0.0, ..to(&collector) });
     make_spans(&telemetry, 100);
     let (report, _) = shutdown(telemetry, Duration::from_secs(10)).await;
     assert_eq!((report.spans_exported, report.spans_lost()), (0, 0));
-    server.abort();
+    assert_eq!(collector.spans(), []);
 }
 
 #[tokio::test]

@@ -7,11 +7,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use shared_devkit::Postgres;
+use shared_devkit::child::Kill;
 use tokio_postgres::Client;
 
 use crate::corpus::Corpus;
 use crate::invariants::{check, connect};
-use crate::program::Program;
+use crate::program::{ends, program, serving, terminate};
 
 const KILLS: usize = 20;
 const SEED: u64 = 20_251_121;
@@ -26,30 +27,33 @@ async fn nothing_is_lost_or_doubled_by_twenty_kills() {
     let database = server.empty_database().await.expect("a database");
     let mut corpus = Corpus::new(SEED, 4, 12);
     let mut rng = StdRng::seed_from_u64(SEED);
-    let arguments = ["--once", "--all", "--embedder", "hash"];
+    let run =
+        |corpus: &Corpus| program(database.url(), corpus.path(), &["--once", "--all", "--embedder", "hash"]);
     let began = Instant::now();
 
     let client = connect(database.url()).await;
     let (mut kills, mut with_work_left, mut unharmed) = (0, 0, 0);
     while kills < KILLS {
-        let mut program = Program::start(database.url(), corpus.path(), &arguments);
+        let moment = Kill::after(LONGEST.mul_f64(rng.random::<f64>().powi(2)));
+        let mut victim = run(&corpus).kill(moment).start().expect("it starts");
         // Every fourth is killed while it starts, perhaps; the others while they work.
         if kills % 4 != 0 {
-            program.serving().await;
+            serving(&mut victim).await;
         }
-        let moment = LONGEST.mul_f64(rng.random::<f64>().powi(2));
-        match program.kill_after(moment).await {
-            true => kills += 1,
-            false => unharmed += 1,
+        if victim.killed().await.expect("its end") {
+            kills += 1;
+        } else {
+            unharmed += 1;
+            ends(victim).await;
         }
         with_work_left += i32::from(has_work_left(&client).await);
         corpus.change();
     }
     // Asked to stop in the middle of its work, it ends in order; and the last run does what is left.
-    let mut program = Program::start(database.url(), corpus.path(), &arguments);
-    program.serving().await;
-    program.terminate().await;
-    Program::start(database.url(), corpus.path(), &arguments).ends().await;
+    let mut stopped = run(&corpus).start().expect("it starts");
+    serving(&mut stopped).await;
+    terminate(stopped).await;
+    ends(run(&corpus).start().expect("it starts")).await;
 
     let counted = check(&client, &corpus).await;
     let took = began.elapsed();
@@ -59,10 +63,11 @@ async fn nothing_is_lost_or_doubled_by_twenty_kills() {
     assert!(counted.parts <= 200);
     assert!(with_work_left > 0, "the kills came too late to show anything");
 
-    let mut program = Program::start(database.url(), corpus.path(), &["--all", "--embedder", "hash"]);
-    let url = program.serving().await;
+    let service = program(database.url(), corpus.path(), &["--all", "--embedder", "hash"]);
+    let mut service = service.start().expect("it starts");
+    let url = serving(&mut service).await;
     the_api_agrees(&url, &corpus).await;
-    program.terminate().await;
+    terminate(service).await;
     check(&client, &corpus).await;
 }
 
@@ -97,14 +102,14 @@ async fn the_model_goes_on_after_a_kill() {
     let server = Postgres::shared().await.expect("a server");
     let database = server.empty_database().await.expect("a database");
     let mut corpus = Corpus::new(SEED, 2, 8);
-    let arguments = ["--once", "--all", "--embedder", "minilm"];
+    let run = program(database.url(), corpus.path(), &["--once", "--all", "--embedder", "minilm"]);
 
-    let mut program = Program::start(database.url(), corpus.path(), &arguments);
-    program.serving().await;
-    let killed = program.kill_after(Duration::from_millis(400)).await;
-    assert!(killed, "a hundred searches alone take longer");
+    let mut run = run.kill(Kill::after(Duration::from_millis(400))).start().expect("it starts");
+    serving(&mut run).await;
+    assert!(run.killed().await.expect("its end"), "a hundred searches alone take longer");
     corpus.change();
-    Program::start(database.url(), corpus.path(), &arguments).ends().await;
+    run.restart().await.expect("it starts again");
+    ends(run).await;
 
     println!("one kill: {}", check(&connect(database.url()).await, &corpus).await);
 }

@@ -1,0 +1,107 @@
+//! One row of one tenant.
+
+use std::time::Duration;
+
+use shared_core::{AssumedTenant, Id, InTenant, TenantId};
+use shared_db::{Config, Db};
+use shared_devkit::Proxy;
+use shared_devkit::load::time;
+
+use crate::by_hand::ByHand;
+use crate::by_sqlx::BySqlx;
+use crate::report::line;
+use crate::schema::{BODY, CHANGE, INSERT, Note, ONE};
+
+/// What a round trip costs more, half of it in each direction. The timers of both are exact to a millisecond at best.
+const DISTANCE: Duration = Duration::from_millis(1);
+
+/// Everybody who reads the row.
+struct Sides {
+    db: Db,
+    tenant: AssumedTenant,
+    note: Id<Note>,
+    hand: ByHand,
+    sqlx: BySqlx,
+}
+
+impl Sides {
+    async fn new(url: &str) -> Self {
+        let db = Db::connect(&Config::new(url)).await.unwrap();
+        let tenant = AssumedTenant::new(TenantId::new(), "a benchmark has no token");
+        let note: Id<Note> = Id::new();
+        db.tenant(&tenant).execute(&INSERT, (note, "the body of a note")).await.unwrap();
+        let (of, id) = (tenant.context().tenant().as_uuid(), note.as_uuid());
+        Self { db, tenant, note, hand: ByHand::new(url, of, id), sqlx: BySqlx::new(url, of, id) }
+    }
+
+    async fn read(&self) {
+        drop(self.db.tenant(&self.tenant).one(&BODY, (self.note,)).await.unwrap());
+    }
+
+    async fn change(&self) {
+        let door = self.db.tenant(&self.tenant);
+        let changed = door.tx(async |tx| {
+            drop(tx.one(&BODY, (self.note,)).await?);
+            tx.execute(&CHANGE, (self.note, "another body")).await
+        });
+        assert_eq!(changed.await.unwrap(), 1);
+    }
+
+    async fn select_one(&self) {
+        assert_eq!(self.db.untenanted().one(&ONE, ()).await.unwrap(), 1);
+    }
+}
+
+pub(crate) async fn on_this_machine(url: &str) {
+    let sides = Sides::new(url).await;
+    let Sides { hand, sqlx, .. } = &sides;
+    let (read, change) = (async || sides.read().await, async || sides.change().await);
+    let compare = Repeated(2_000);
+    compare.line("read / four trips by hand", "≤ 0.60", read, async || hand.read().await).await;
+    compare.line("read / bare prepared query, no tenant", "≤ 2.00", read, async || hand.bare().await).await;
+    compare.line("read / four trips by sqlx", "", read, async || sqlx.read().await).await;
+    compare
+        .line("read and write / five trips by hand", "", change, async || hand.change("other").await)
+        .await;
+    compare
+        .line("read and write / five trips by sqlx", "", change, async || sqlx.change("other").await)
+        .await;
+    let select_one = async || sides.select_one().await;
+    let goal = "≤ 1.30, under 5 µs more";
+    compare
+        .line("checkout, select 1, return / deadpool", goal, select_one, async || hand.select_one().await)
+        .await;
+}
+
+pub(crate) async fn at_a_distance(url: &str) {
+    let proxy = Proxy::to(url).await.unwrap();
+    proxy.to_server().delay(DISTANCE / 2);
+    proxy.to_client().delay(DISTANCE / 2);
+    let sides = Sides::new(&proxy.url(url)).await;
+    let Sides { hand, sqlx, .. } = &sides;
+    let (read, change) = (async || sides.read().await, async || sides.change().await);
+    let compare = Repeated(100);
+    compare.line("1 ms away: read / four trips by hand", "≤ 0.30", read, async || hand.read().await).await;
+    compare.line("1 ms away: read / bare prepared query", "≤ 1.20", read, async || hand.bare().await).await;
+    compare.line("1 ms away: read / four trips by sqlx", "", read, async || sqlx.read().await).await;
+    let by_hand = async || hand.change("other").await;
+    compare.line("1 ms away: read and write / five trips by hand", "", change, by_hand).await;
+}
+
+/// So many operations of each side in a round, one after the other, as one caller sees them.
+struct Repeated(u32);
+
+impl Repeated {
+    async fn line(&self, name: &str, goal: &str, ours: impl AsyncFn(), peer: impl AsyncFn()) {
+        line(name, goal, self.0, async || self.round(&ours).await, async || self.round(&peer).await).await;
+    }
+
+    async fn round(&self, operation: impl AsyncFn()) -> Duration {
+        let all = async || {
+            for _ in 0..self.0 {
+                operation().await;
+            }
+        };
+        time(all).await
+    }
+}

@@ -1,0 +1,30 @@
+//! A line for each comparison.
+#![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
+
+use std::time::Duration;
+
+use shared_devkit::load::{Comparison, Sample};
+
+/// What stands above the lines.
+pub(crate) fn head() {
+    println!(
+        "{:58}  {:>9}  {:>9}  {:>6}  {:>15}  goal",
+        "ours / the peer's", "ours", "peer", "ratio", "its spread"
+    );
+}
+
+/// Runs both sides in turn and prints what came out. The goal stands beside it and judges nothing: machines differ.
+pub(crate) async fn line(
+    name: &str,
+    goal: &str,
+    operations: u32,
+    ours: impl AsyncFnMut() -> Duration,
+    peer: impl AsyncFnMut() -> Duration,
+) {
+    let measured = Comparison::new(name, operations).run(ours, peer).await;
+    let time = |side: &Sample| format!("{:.1?}", Duration::from_secs_f64(side.median()));
+    let ratio = &measured.ratio;
+    let spread = format!("{:.3} to {:.3}", ratio.min(), ratio.max());
+    let (ours, peer) = (time(&measured.a), time(&measured.b));
+    println!("{name:58}  {ours:>9}  {peer:>9}  {:>6.3}  {spread:>15}  {goal}", ratio.median());
+}

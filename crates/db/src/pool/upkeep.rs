@@ -1,0 +1,53 @@
+//! Ends connections that are too old, or that nobody has needed for long.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Metrics, Pool as Deadpool};
+use tokio::task::AbortHandle;
+
+use crate::config::Config;
+
+/// Between two looks: idle connections are a matter of minutes.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Refuses to lend a connection that has passed its lifetime; the pool opens another.
+pub(super) fn refuse_the_old(config: &Config) -> Hook {
+    let lifetime = config.pool_lifetime;
+    Hook::sync_fn(move |_, metrics: &Metrics| match metrics.age() > lifetime.mul_f64(share(metrics)) {
+        true => Err(HookError::message("it has passed its lifetime")),
+        false => Ok(()),
+    })
+}
+
+/// Between 0.9 and 1, different for each connection and always the same for one: those that were opened together, after
+/// a restart of the server, do not all end together.
+fn share(metrics: &Metrics) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    metrics.created.hash(&mut hasher);
+    1.0 - (hasher.finish() % 1000) as f64 / 10_000.0
+}
+
+/// A task that its owner ends by dropping this.
+pub(super) struct Upkeep(AbortHandle);
+
+impl Upkeep {
+    /// Closes what has been idle for too long, from time to time.
+    pub(super) fn start(deadpool: Deadpool, config: &Config) -> Self {
+        let idle = config.pool_idle;
+        let task = tokio::spawn(async move {
+            let mut looks = tokio::time::interval(idle.clamp(Duration::from_millis(1), LOOK));
+            loop {
+                looks.tick().await;
+                deadpool.retain(|_, metrics| metrics.last_used() < idle);
+            }
+        });
+        Self(task.abort_handle())
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,9 @@
+//! What can only be shown with programs that are not the project's own. A missing one is a failure.
+
+mod chromium;
+mod pgbouncer;
+mod postgres15;
+mod process;
+mod prometheus;
+mod python;
+mod tls;
