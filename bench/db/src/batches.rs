@@ -23,9 +23,9 @@ const CHUNK: &str =
 pub(crate) async fn compare(url: &str) {
     let sides = Sides::new(url).await;
     let lines: Vec<(i64, String)> = (0..).map(|id| (id, format!("line {id}"))).take(ROWS).collect();
-    sides.compare("3 columns", "bench.line", (&LINES, LINE), &lines).await;
+    sides.compare("3 columns", "bench.line", &LINES, LINE, &lines).await;
     let chunks: Vec<(Vec<u8>, Vector)> = (0..ROWS).map(chunk).collect();
-    sides.compare("384-d", "bench.chunk", (&CHUNKS, CHUNK), &chunks).await;
+    sides.compare("384-d", "bench.chunk", &CHUNKS, CHUNK, &chunks).await;
 }
 
 /// A hash and an embedding, each time the same.
@@ -53,7 +53,8 @@ impl Sides {
         &self,
         rows: &str,
         table: &str,
-        (many, one): (&Statement<Many<(A, B)>, ()>, &str),
+        many: &Statement<Many<(A, B)>, ()>,
+        one: &str,
         values: &[(A, B)],
     ) where
         A: ToSql + Sync + Send,

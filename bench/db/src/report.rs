@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use shared_devkit::load::{Comparison, Sample};
 
+/// A neighbour on the same core spoils some rounds; the median of many forgets them.
+const ROUNDS: u32 = 15;
+
 /// What stands above the lines.
 pub(crate) fn head() {
     println!(
@@ -21,7 +24,7 @@ pub(crate) async fn line(
     ours: impl AsyncFnMut() -> Duration,
     peer: impl AsyncFnMut() -> Duration,
 ) {
-    let measured = Comparison::new(name, operations).run(ours, peer).await;
+    let measured = Comparison::new(name, operations).rounds(ROUNDS).run(ours, peer).await;
     let time = |side: &Sample| format!("{:.1?}", Duration::from_secs_f64(side.median()));
     let ratio = &measured.ratio;
     let spread = format!("{:.3} to {:.3}", ratio.min(), ratio.max());

@@ -170,8 +170,8 @@ async fn describe(
         lent.done(&refused);
         return refused;
     }
-    let described = lent.connection.client().prepare(select).await;
-    let described = described.map_err(|error| Error::statement(name, &error));
+    let client = lent.connection.client();
+    let described = client.answer(name, client.prepare(select)).await;
     if described.is_err() {
         lent.done(&described);
     }

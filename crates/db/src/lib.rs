@@ -37,20 +37,34 @@
 //! # The ideas
 //! - [`Db`] runs nothing by itself; its doors do. [`Db::tenant`] takes a proof, so the tenant comes from there and from
 //!   nowhere else; [`Db::untenanted`] shows no tenant's row; [`Db::system`] sees the family's own tables alone.
+//!   [`Db::across_tenants`] sees the business rows of all tenants, and reports every use with its reason.
 //! - A [`Statement`] is a constant that says what goes in and what comes out; `$tenant` is bound by the door.
+//!   [`testing::mismatches`] compares all of them with the schema. What a caller chooses at run time is a [`filter`].
 //! - A [`TenantTx`] commits by value and rolls back by drop. What it collects [`AtCommit`] goes out with the COMMIT.
+//!   [`Tenant::retrying`] runs one again that has lost to others; nothing else repeats a transaction.
+//! - [`Many`] rows go into one statement as arrays, [`CopyIn`] and [`CopyOut`] are the server's binary format, and
+//!   [`Streamed`] rows come one by one.
 //! - A [`MigrationSet`] travels with its crate; [`bootstrap`] applies them all, under one lock.
 //!   [`migration`] plans them, checks a database against them, and finds what was changed by hand.
+//! - A read may be answered by a replica that is far enough for it: [`Tenant::consistency`]. [`Db::listen`] hears
+//!   notifications, on a connection that is opened again whenever it is lost.
+//! - [`doctor`] looks at a live database, and [`testing::probe_isolation`] tries to get past the tenants of yours.
 //! - A [`Collection`](vector::Collection) finds texts by meaning, per tenant, with deduplicated embeddings.
 //!
 //! # What is guaranteed
 //! - Row-level security is on and forced for every table made with `shared_db.tenant_table`, and the roles in use obey it:
 //!   [`Db::connect`] refuses otherwise. Without a tenant set, no row shows.
 //! - A future that is dropped, panics or times out at any await never hands on a connection with an open transaction, a
-//!   tenant or a running query: the query is cancelled and the connection closed.
+//!   tenant, a lock, a temporary table or a running query: the query is cancelled and the connection closed.
 //! - It is the connection that is safe, not the effect: a dropped write may have been committed. When the connection breaks
 //!   at COMMIT, the error says that the outcome is unknown.
 //! - A transaction in which a statement failed is never committed, even if its error was swallowed.
+//! - Nobody waits for ever: not for a connection, not for a statement, not for a server that hangs. [`Db::close`] waits, cancels,
+//!   ends, and reports what it had to cut.
+//! - Another machine is spoken to encrypted, its certificate and name verified; profile `production` accepts nothing less.
+//! - Behind a pooler in transaction mode ([`Config::pooler`]) all of this holds but COPY, and migrations and LISTEN go past it.
+//! - A statement is trusted code: it does not compile where it begins with SET or BEGIN, takes a lock of the session or makes a temporary
+//!   table, but what a function does that it calls nobody looks at.
 //!
 //! # Errors
 //! One [`Error`]; ask it [`is_retryable`](Error::is_retryable) or [`is_unique_violation`](Error::is_unique_violation). It

@@ -180,7 +180,8 @@ mod tests {
         let config = Config::new("postgres://localhost/notes");
         let Ok(address) = Address::new(&config, &config.url) else { unreachable!("it is a URL") };
         let (sender, mut reader) = mpsc::channel(2);
-        let mut ears = Ears { address, statement: String::new(), patience: Duration::ZERO, sender, missed: false };
+        let mut ears =
+            Ears { address, statement: String::new(), patience: Duration::ZERO, sender, missed: false };
         for payload in ["1", "2", "lost", "lost"] {
             ears.pass_on(said(payload));
         }

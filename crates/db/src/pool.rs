@@ -1,5 +1,6 @@
 //! A pool that never hands on a connection in doubt.
 
+mod connection;
 mod open;
 mod session;
 mod upkeep;
@@ -10,17 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool as Deadpool, PoolError, RecyclingMethod, Runtime,
-    TimeoutType,
+    ClientWrapper, Manager, ManagerConfig, Pool as Deadpool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
 use shared_core::Secret;
 
+pub(crate) use self::connection::{Client, Connection};
 use self::open::Open;
 use self::session::Session;
 use self::upkeep::Upkeep;
 use crate::address::Address;
 use crate::config::Config;
-use crate::describe::{Described, describe};
+use crate::describe::Described;
 use crate::error::{Error, described};
 use crate::metrics::{METRICS, PoolMetrics};
 use crate::reaper::Reaper;
@@ -118,7 +119,7 @@ impl Pool {
         if object.statement_cache.size() > STATEMENTS {
             object.statement_cache.clear();
         }
-        Ok(Connection { object: Some(object), state: State::Settled, spent: false, pool: self.clone(), lent })
+        Ok(Connection::new(object, self.clone(), lent))
     }
 
     fn refused(&self, error: PoolError) -> Error {
@@ -227,125 +228,4 @@ impl std::fmt::Debug for Pool {
 fn patience(config: &Config) -> Option<Duration> {
     let bounded = !config.statement_timeout.is_zero();
     bounded.then(|| config.statement_timeout.saturating_add(config.connect_timeout))
-}
-
-/// The driver's client of a connection on loan.
-#[derive(Clone, Copy)]
-pub(crate) struct Client<'a> {
-    client: &'a ClientWrapper,
-    patience: Option<Duration>,
-}
-
-impl Client<'_> {
-    /// Waits for an answer, but not for ever: a server that hangs keeps its connections open.
-    pub(crate) async fn answer<T>(
-        &self,
-        name: &'static str,
-        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, Error> {
-        let answered = match self.patience {
-            Some(patience) => match tokio::time::timeout(patience, answer).await {
-                Ok(answered) => answered,
-                Err(_) => return Err(Error::silence(name, patience)),
-            },
-            None => answer.await,
-        };
-        answered.map_err(|error| Error::statement(name, &error))
-    }
-}
-
-impl std::ops::Deref for Client<'_> {
-    type Target = ClientWrapper;
-
-    fn deref(&self) -> &ClientWrapper {
-        self.client
-    }
-}
-
-/// A connection on loan. It goes back to the pool only if every request on it was answered and no transaction
-/// is open; else it is cancelled on the server and closed.
-pub(crate) struct Connection {
-    object: Option<Object>,
-    state: State,
-    /// It is closed when it comes back, however well it is.
-    spent: bool,
-    pool: Pool,
-    lent: Instant,
-}
-
-/// What is known of a connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Everything was answered, and no transaction is open.
-    Settled,
-    /// Everything was answered, and a transaction is open.
-    Open,
-    /// A request was sent and not answered, perhaps since its future was dropped.
-    Waiting,
-}
-
-impl Connection {
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    /// Behind a pooler: asks what a statement takes, inside the transaction that is open.
-    pub(crate) async fn describe(&mut self, text: &Text<'_>) -> Result<Arc<Described>, Error> {
-        // Until it is known to be needed no more.
-        let spent = std::mem::replace(&mut self.spent, true);
-        let described = Arc::new(describe(&self.client(), text).await?);
-        self.spent = spent || described.has_spent_the_driver();
-        self.pool.remember(text, &described);
-        Ok(described)
-    }
-
-    pub(crate) fn client(&self) -> Client<'_> {
-        match &self.object {
-            Some(object) => Client { client: object, patience: self.pool.0.patience },
-            None => unreachable!("the object leaves only when the connection is dropped"),
-        }
-    }
-
-    /// A request goes out. From here until it is answered the connection is in doubt, also if the future is dropped.
-    pub(crate) fn asks(&mut self) {
-        self.state = State::Waiting;
-    }
-
-    /// The request is over, inside a transaction. Without an answer from the server the doubt stays.
-    pub(crate) fn answered<T>(&mut self, done: &Result<T, Error>) {
-        if done.as_ref().err().is_none_or(Error::is_answer) {
-            self.state = State::Open;
-        }
-    }
-
-    /// The last request was a COMMIT. After a refusal in front of it it acts as a ROLLBACK; either way nothing is open.
-    pub(crate) fn ended<T>(&mut self, done: &Result<T, Error>, committed: &Result<(), Error>) {
-        let stale = done.as_ref().err().is_some_and(Error::is_stale);
-        if committed.as_ref().err().is_none_or(Error::is_answer) && !stale {
-            self.state = State::Settled;
-        }
-    }
-
-    /// Everything was answered, and no transaction is open.
-    pub(crate) fn settled(&mut self) {
-        self.state = State::Settled;
-    }
-
-    /// A request has no answer: nothing can be sent behind it without waiting for its end.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.state == State::Waiting
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.pool.0.metrics.used(self.lent.elapsed());
-        match self.object.take() {
-            // Out of the pool first: the pool may open another at once.
-            Some(object) if self.state != State::Settled => self.pool.bury(Object::take(object)),
-            Some(object) if self.spent => drop(Object::take(object)),
-            // Dropped here, it goes back.
-            _ => {}
-        }
-    }
 }

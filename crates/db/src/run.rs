@@ -220,3 +220,20 @@ async fn send(
     let touched = answers.len() as u64;
     Ok((answers, touched))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_without_an_answer_before_a_commit_with_one_may_have_happened() {
+        let silent = || Err::<(), _>(Error::silence("write", Duration::ZERO));
+        for committed in [Ok(()), silent()] {
+            assert!(matches!(outcome(silent(), committed), Err(Error::OutcomeUnknown { .. })));
+        }
+        let refused = Err(Error::unsent("write", "it was not even sent".to_owned()));
+        assert!(matches!(outcome::<()>(refused, Ok(())), Err(Error::Statement { statement: "write", .. })));
+    }
+}

@@ -70,10 +70,11 @@ impl<R: Row> Streamed<'_, R> {
     /// # Errors
     /// Those of the statement, after which there are no more rows.
     pub async fn next_columns(&mut self) -> Result<Option<Columns<'_>>, Error> {
-        self.current = match self.rows.try_next().await {
+        let client = self.lent.connection.client();
+        self.current = match client.answer(self.statement, self.rows.try_next()).await {
             Ok(row) => row,
             Err(error) => {
-                let failed = Err(Error::statement(self.statement, &error));
+                let failed = Err(error);
                 self.lent.done(&failed);
                 return failed;
             }
@@ -134,11 +135,11 @@ async fn send(
     let tenant = lent.tenant.as_ref().map(|tenant| tenant as &(dyn ToSql + Sync));
     let arguments = run::arguments(text, tenant, given);
     let client = lent.connection.client();
-    let sent = match ready {
-        Ready::Prepared(statement) => client.query_raw(statement, arguments).await,
+    match ready {
+        Ready::Prepared(statement) => client.answer(text.name, client.query_raw(statement, arguments)).await,
         Ready::Typed(described) => {
-            client.query_typed_raw(text.sql, arguments.into_iter().zip(described.types.iter().cloned())).await
+            let typed = arguments.into_iter().zip(described.types.iter().cloned());
+            client.answer(text.name, client.query_typed_raw(text.sql, typed)).await
         }
-    };
-    sent.map_err(|error| Error::statement(text.name, &error))
+    }
 }

@@ -59,7 +59,12 @@ async fn statements_waits_and_connections_are_measured_by_their_conventional_nam
     has(&["db_client_connection_timeouts_total", pool, "} 1"]);
     has(&["db_client_connection_count", pool, "db_client_connection_state=\"used\"", "} 1"]);
     has(&["db_client_connection_count", pool, "db_client_connection_state=\"idle\"", "} 0"]);
-    has(&["db_client_connection_count", "orders/shared_system", "db_client_connection_state=\"idle\"", "} 1"]);
+    has(&[
+        "db_client_connection_count",
+        "orders/shared_system",
+        "db_client_connection_state=\"idle\"",
+        "} 1",
+    ]);
     assert!(!text.contains("hunter2"), "{text}");
     drop(held);
 }

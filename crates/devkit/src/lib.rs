@@ -15,7 +15,8 @@
 //! The project's `docs/devkit.md` is the guide: from the first test to the SIGKILL matrix, with programs that run as tests.
 //!
 //! # What there is
-//! - Servers: [`Postgres`] with pgvector and its [`Replica`], [`Redis`], [`RedisCluster`] and [`Nats`] with JetStream.
+//! - Servers: [`Postgres`] with pgvector and its [`Replica`], [`Redis`],
+//!   [`RedisCluster`], [`RedisSentinels`] and [`Nats`] with JetStream.
 //! - A test's own part of a shared server: [`TestDatabase`], [`TestRedis`], [`TestNats`].
 //! - Faults: [kill](Postgres::kill), [stop](Postgres::stop), [pause](Postgres::pause), [crash](Postgres::kill_backend),
 //!   [damage](Postgres::truncate_file) and [start](Postgres::start) a server; cut, delay and stall its connections with a [`Proxy`].
@@ -52,7 +53,7 @@
 //! - Any number of processes may start at once, on an empty cache too: one downloads, one starts, all get the same server.
 //! - Nothing is unpacked whose SHA-256 is not the pinned one, and nothing half-done becomes visible.
 //! - No user is handed a server that is about to stop. A user killed with SIGKILL leaves no server, no directory and no
-//!   shared memory.
+//!   shared memory; one that is killed while its server is only being set up may leave files, which a later start sweeps.
 //! - If the keeper is killed with its server's users, the server stays until the next user, who repairs that; what a
 //!   restart of the machine leaves in the temporary directory is removed by the next start. An exclusive server whose
 //!   owner and keeper were both killed is ended by the next start of one that comes more than five minutes later.

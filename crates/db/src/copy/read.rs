@@ -46,7 +46,8 @@ impl<R: Row> Copied<'_, R> {
     /// Those of the server, after which there are no more rows.
     pub async fn next_columns(&mut self) -> Result<Option<Columns<'_>>, Error> {
         loop {
-            match self.stream.try_next().await {
+            let client = self.lent.connection.client();
+            match client.answer(self.name, self.stream.try_next()).await {
                 Ok(Some(message)) => {
                     if self.take(message)? {
                         return Ok(Some(Columns::copied(&self.row)));
@@ -57,7 +58,7 @@ impl<R: Row> Copied<'_, R> {
                     return Ok(None);
                 }
                 Err(error) => {
-                    let failed = Err(Error::statement(self.name, &error));
+                    let failed = Err(error);
                     self.lent.done(&failed);
                     return failed;
                 }
@@ -155,8 +156,8 @@ async fn open<'tx, R: Row>(mut lent: Lent<'tx>, copy: &CopyOut<R>) -> Result<Cop
     let (name, select) = (copy.name, copy.select.trim_end().trim_end_matches(';'));
     let columns = describe(&mut lent, name, select).await?;
     let text = format!("copy ({select}\n) to stdout (format binary)");
-    let stream =
-        lent.connection.client().copy_out(&text).await.map_err(|error| Error::statement(name, &error));
+    let client = lent.connection.client();
+    let stream = client.answer(name, client.copy_out(&text)).await;
     if stream.is_err() {
         lent.done(&stream);
     }

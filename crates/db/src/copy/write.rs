@@ -55,7 +55,7 @@ impl<P> Copying<'_, P> {
     pub async fn finish(mut self) -> Result<u64, Error> {
         self.chunk.put_i16(-1);
         self.send().await?;
-        let added = self.sink.as_mut().finish().await.map_err(|error| Error::statement(self.name, &error));
+        let added = self.lent.connection.client().answer(self.name, self.sink.as_mut().finish()).await;
         self.lent.done(&added);
         added
     }
@@ -75,9 +75,10 @@ impl<P> Copying<'_, P> {
 
     /// What waits here may be dropped: nothing leaves the buffer before there is room for it.
     async fn send(&mut self) -> Result<(), Error> {
-        let failed = |error| Error::statement(self.name, &error);
-        poll_fn(|context| self.sink.as_mut().poll_ready(context)).await.map_err(failed)?;
-        self.sink.as_mut().start_send(self.chunk.split().freeze()).map_err(failed)
+        let client = self.lent.connection.client();
+        client.answer(self.name, poll_fn(|context| self.sink.as_mut().poll_ready(context))).await?;
+        let sent = self.sink.as_mut().start_send(self.chunk.split().freeze());
+        sent.map_err(|error| Error::statement(self.name, &error))
     }
 }
 
@@ -99,8 +100,8 @@ impl Tx {
         let columns = describe(&mut lent, name, &copy.described()).await?;
         // After a refusal the driver takes each answer for that to the question before: a connection on which this has failed
         // stays in doubt, and is closed.
-        let sink =
-            lent.connection.client().copy_in(&text).await.map_err(|error| Error::statement(name, &error))?;
+        let client = lent.connection.client();
+        let sink = client.answer(name, client.copy_in(&text)).await?;
         let mut chunk = BytesMut::with_capacity(CHUNK + CHUNK / 8);
         chunk.put_slice(HEAD);
         let columns = columns.into_iter().map(|(_, ty)| ty).collect();

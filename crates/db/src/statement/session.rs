@@ -4,8 +4,23 @@ use super::rewrite::{end_of_token, is_name};
 
 /// What a text may not begin with: it opens or ends transactions, which the doors do, or changes the session.
 const SESSION: &[&str] = &[
-    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "set", "reset", "listen", "unlisten",
-    "discard", "prepare", "deallocate", "declare", "load",
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+    "set",
+    "reset",
+    "listen",
+    "unlisten",
+    "discard",
+    "prepare",
+    "deallocate",
+    "declare",
+    "load",
 ];
 
 /// Locks that outlive their transaction; those of `pg_advisory_xact_lock` don't.
@@ -26,12 +41,16 @@ pub const fn refuse_session_state(sql: &str) {
         let end = end_of_token(bytes, at);
         if is_name(bytes[at]) {
             if before.1 == 0 && is_one_of(bytes, at, end, SESSION) {
-                panic!("statements!: the doors open and end transactions, and a session belongs to all: see `Tenant::tx`");
+                panic!(
+                    "statements!: the doors open and end transactions, and a session belongs to all: see `Tenant::tx`"
+                );
             }
             if is_one_of(bytes, at, end, LOCKS) {
                 panic!("statements!: this lock outlives its transaction; take `pg_advisory_xact_lock`");
             }
-            if is_one_of(bytes, at, end, &["temp", "temporary"]) && is_one_of(bytes, before.0, before.1, MAKING) {
+            if is_one_of(bytes, at, end, &["temp", "temporary"])
+                && is_one_of(bytes, before.0, before.1, MAKING)
+            {
                 panic!("statements!: a temporary table outlives its transaction; send arrays, or use `with`");
             }
             before = (at, end);

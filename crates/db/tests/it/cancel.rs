@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use shared_core::{AssumedTenant, Id};
-use shared_db::{Closed, Db, Error, Statement, TenantTx, statements};
+use shared_core::{AssumedTenant, Id, Secret};
+use shared_db::{Closed, Db, Error, Isolation, Statement, TenantTx, statements};
 
 use crate::support::{Done, INSERT, admin, at_work, connected_with, eventually, tenant};
 use crate::trips::Collecting;
@@ -49,7 +49,7 @@ pub(crate) fn scattered(seed: u64) -> u64 {
 /// One of the ways to use a database; every answer is checked.
 async fn use_it(db: &Db, tenant: &AssumedTenant, nonce: u64) -> Result<(), Error> {
     let (asked, pause) = (nonce as i64, [0.0, 0.0005, 0.005, 30.0][(scattered(nonce) >> 8) as usize % 4]);
-    let answer = match nonce % 5 {
+    let answer = match nonce % 7 {
         0 => db.tenant(tenant).one(&ECHO, (asked, pause)).await?,
         1 => db.untenanted().one(&ECHO, (asked, pause)).await?,
         2 => db.system().tx(async |tx| tx.one(&ECHO, (asked, pause)).await).await?,
@@ -59,6 +59,11 @@ async fn use_it(db: &Db, tenant: &AssumedTenant, nonce: u64) -> Result<(), Error
                 tx.savepoint(async |tx| tx.one(&ECHO, (asked, pause)).await).await
             };
             db.tenant(tenant).tx(work).await?
+        }
+        4 => db.across_tenants("a test").one(&ECHO, (asked, pause)).await?,
+        5 => {
+            let serializable = db.tenant(tenant).isolation(Isolation::Serializable).retrying();
+            serializable.tx(async |tx| -> Done<i64> { tx.one(&ECHO, (asked, pause)).await }).await?
         }
         _ => {
             let mut tx = db.tenant(tenant).begin().await?;
@@ -73,7 +78,12 @@ async fn use_it(db: &Db, tenant: &AssumedTenant, nonce: u64) -> Result<(), Error
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn dropped_futures_leave_no_query_no_transaction_and_no_tenant() {
     const CONNECTIONS: u32 = 4;
-    let (database, db) = connected_with(CONNECTIONS).await;
+    let (mut database, db) = connected_with(CONNECTIONS).await;
+    drop(db);
+    // It is no replica, and reads nothing; but commits now say where they were.
+    database.config.replica_urls = vec![Secret::new(&*database.direct)];
+    let db = Db::connect(&database.config).await.unwrap();
+    db.on_crossing(|_| {}).unwrap();
     let admin = admin(&database.config).await;
     let tenants: Vec<_> = (0..20).map(|_| tenant()).collect();
 
@@ -139,8 +149,10 @@ fn unchecked<P, R>(sql: &'static str) -> Statement<P, R> {
 async fn a_dropped_transaction_takes_its_locks_and_temporary_tables_with_it() {
     let (database, db) = connected_with(1).await;
     let admin = admin(&database.config).await;
-    let (lock, table) =
-        (unchecked::<(i64,), ()>("select pg_advisory_lock($1)"), unchecked::<(), ()>("create temp table left (a int)"));
+    let (lock, table) = (
+        unchecked::<(i64,), ()>("select pg_advisory_lock($1)"),
+        unchecked::<(), ()>("create temp table leftover (a int)"),
+    );
     let is_free = async || {
         let locks = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711 and granted";
         admin.query_one(locks, &[]).await.unwrap().get::<_, i64>(0) == 0
@@ -155,7 +167,7 @@ async fn a_dropped_transaction_takes_its_locks_and_temporary_tables_with_it() {
         }
         drop(tx);
         // The only connection of the pool, and another one than before.
-        let there = unchecked::<(), bool>("select to_regclass('pg_temp.left') is not null");
+        let there = unchecked::<(), bool>("select to_regclass('pg_temp.leftover') is not null");
         assert!(!db.untenanted().one(&there, ()).await.unwrap());
         eventually(Duration::from_secs(1), is_free).await;
     }

@@ -195,7 +195,10 @@ async fn a_transaction_that_lies_open_is_ended_by_the_server() {
     let db = Db::connect(&database.config).await.unwrap();
     let admin = crate::support::admin(&database.config).await;
     let mut forgotten = db.untenanted().begin().await.unwrap();
-    crate::support::eventually(Duration::from_secs(5), async || crate::support::at_work(&admin).await.is_empty()).await;
+    crate::support::eventually(Duration::from_secs(5), async || {
+        crate::support::at_work(&admin).await.is_empty()
+    })
+    .await;
     assert!(forgotten.one(&COUNT, ()).await.is_err());
     drop(forgotten);
     assert_eq!(db.untenanted().one(&COUNT, ()).await.unwrap(), 0);

@@ -7,9 +7,11 @@ use shared_core::{Id, Secret};
 use shared_db::{Config, Consistency, Db, Error, bootstrap, statements};
 use shared_devkit::{Postgres, Replica};
 
-use crate::support::{BODIES, COUNT, Done, INSERT, NOTES, eventually, tenant};
+use crate::cancel::{cut_after, scattered};
+use crate::support::{BODIES, COUNT, Done, INSERT, NOTES, admin, at_work, eventually, tenant};
 
 statements! {
+    const SLOW: Statement<(i64, f64), (i64, bool)> = "select $1::int8, pg_is_in_recovery() from pg_sleep($2)";
     const PORT: Statement<(), String> = "select current_setting('port')";
     const ON_REPLICA: Statement<(), bool> = "select pg_is_in_recovery()";
 }
@@ -183,4 +185,31 @@ async fn reads_are_spread_over_the_replicas_and_go_round_a_dead_one() {
     eventually(Duration::from_secs(20), async || answered_by().await == [20]).await;
     replica.server_mut().start().await.unwrap();
     eventually(Duration::from_secs(20), async || answered_by().await == [10, 10]).await;
+}
+
+#[tokio::test]
+async fn a_read_from_a_replica_that_is_dropped_at_any_point_leaves_nothing() {
+    let Pair { replica, config, db, .. } = pair().await;
+    eventually(Duration::from_secs(20), async || by_replica(&db, RECENT).await).await;
+    let tenant = tenant();
+    let reader = db.tenant(&tenant).consistency(RECENT);
+    let (mut cut, mut by_replica) = (0, 0);
+    for nonce in 0..400 {
+        let pause = [0.0, 0.001, 30.0][nonce as usize % 3];
+        let read = tokio::time::timeout(Duration::from_millis(10), reader.one(&SLOW, (nonce, pause)));
+        match cut_after(scattered(nonce as u64) % 10, read).await {
+            Some(Ok(answer)) => {
+                let (answer, is_replica) = answer.unwrap();
+                assert_eq!(answer, nonce, "the answer to another question");
+                by_replica += usize::from(is_replica);
+            }
+            _ => cut += 1,
+        }
+    }
+    assert!(cut > 100 && by_replica > 20, "{cut} were cut, {by_replica} answered: that tests nothing");
+    let mut on_replica = config.clone();
+    on_replica.url = Secret::new(replica.url());
+    let admin = admin(&on_replica).await;
+    eventually(Duration::from_secs(1), async || at_work(&admin).await.is_empty()).await;
+    assert_eq!(db.close(Duration::from_secs(5)).await, shared_db::Closed::default());
 }

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use shared_core::Id;
-use shared_db::{Config, Db, Error, bootstrap};
+use shared_db::{Config, Db, Error, bootstrap, statements};
 use shared_devkit::Postgres;
 
 use crate::support::{BODIES, COUNT, INSERT, NOTES, eventually, tenant};
+
+statements! {
+    const ROWS: Statement<(), String> = "select repeat('x', 1000) from generate_series(1, 1000000)";
+}
 
 #[tokio::test]
 async fn no_caller_waits_for_it_for_ever_and_the_pool_recovers_by_itself() {
@@ -57,4 +61,31 @@ async fn neither_an_end_nor_a_new_listener_waits_for_it() {
     let closed = closed.expect("in time");
     assert_eq!((closed.cancelled, closed.terminated), (1, 0), "nobody was there to end it");
     server.resume().await.unwrap();
+}
+
+#[tokio::test]
+async fn nor_does_who_reads_row_by_row() {
+    let server = Postgres::exclusive().await.unwrap();
+    let mut config = Config::new(server.url());
+    bootstrap(&config, &[NOTES]).await.unwrap();
+    config.connect_timeout = Duration::from_millis(300);
+    config.statement_timeout = Duration::from_secs(2);
+    let db = Db::connect(&config).await.unwrap();
+    let mut tx = db.untenanted().begin().await.unwrap();
+    let mut rows = tx.stream(&ROWS, ()).await.unwrap();
+    assert!(rows.next().await.unwrap().is_some());
+    server.pause().await.unwrap();
+    let reading = async {
+        loop {
+            match rows.next().await {
+                Ok(row) => assert!(row.is_some(), "it was read to its end"),
+                Err(error) => break error,
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("in time");
+    assert!(error.to_string().contains("has not answered"), "{error}");
+    server.resume().await.unwrap();
+    drop(rows);
+    assert!(matches!(tx.commit().await, Err(Error::TransactionFailed { statement: "ROWS", .. })));
 }

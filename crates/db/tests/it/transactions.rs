@@ -18,6 +18,10 @@ statements! {
     const TENANTS: Statement<(), i64> = "select count(distinct tenant_id) from notes.note";
     const PURGE: Statement<(), ()> = "delete from notes.note";
     const SEQSCAN: Statement<(), String> = "select current_setting('enable_seqscan')";
+    const PLANNED: Statement<(), i64> = "select count(*) /* planned */ from notes.note where tenant_id = $tenant";
+    const PLANS: Statement<(), (i64, i64)> = "
+        select custom_plans, generic_plans from pg_prepared_statements where statement like '%/* planned */%' and statement like '%notes.note%'
+           and statement not like '%pg_prepared%'";
     const LOSE: Statement<(), ()> = "
         do $$ begin raise exception 'another was faster' using errcode = 'serialization_failure'; end $$";
     const FRESH: Statement<(String,), String> = "insert into notes.country values ($1, 'x') returning *";
@@ -215,8 +219,7 @@ async fn one_stale_plan_in_any_transaction_is_the_last_one_of_its_pool() {
     let fresh = async |code: String| db.untenanted().tx(async |tx| tx.one(&FRESH, (code,)).await).await;
     // All three connections have prepared it.
     let door = db.untenanted();
-    let (mut one, mut two, mut three) =
-        tokio::try_join!(door.begin(), door.begin(), door.begin()).unwrap();
+    let (mut one, mut two, mut three) = tokio::try_join!(door.begin(), door.begin(), door.begin()).unwrap();
     for (code, tx) in [("a", &mut one), ("b", &mut two), ("c", &mut three)] {
         tx.one(&FRESH, (code,)).await.unwrap();
     }
@@ -249,4 +252,21 @@ async fn a_sign_of_life_is_no_crossing() {
     door.clone().one(&COUNT, ()).await.unwrap();
     assert!(door.tx(async |_| Err::<(), _>(Error::Closed)).await.is_err());
     assert_eq!(reports.load(Ordering::SeqCst), 3, "every use, also of a clone, also of one that fails");
+}
+
+#[tokio::test]
+async fn a_statement_can_be_planned_for_each_tenant_anew() {
+    let (_database, db) = connected_with(1).await;
+    let door = db.tenant(&tenant());
+    let plans = async || db.untenanted().one(&PLANS, ()).await.unwrap();
+    for _ in 0..10 {
+        door.clone().custom_plans().one(&PLANNED, ()).await.unwrap();
+        door.clone().custom_plans().tx(async |tx| tx.one(&PLANNED, ()).await).await.unwrap();
+    }
+    assert_eq!(plans().await, (20, 0));
+    for _ in 0..10 {
+        door.one(&PLANNED, ()).await.unwrap();
+    }
+    let (_, general) = plans().await;
+    assert!(general > 0, "without it the server comes to prefer a general plan");
 }

@@ -6,4 +6,5 @@ mod postgres15;
 mod process;
 mod prometheus;
 mod python;
+mod redis;
 mod tls;

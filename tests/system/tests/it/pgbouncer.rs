@@ -1,10 +1,11 @@
 //! PgBouncer in transaction mode, in front of a PostgreSQL of devkit.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use shared_core::{AssumedTenant, Secret, TenantId};
-use shared_db::{Db, Error, MigrationSet, Step, bootstrap, statements};
+use shared_db::{Db, Error, MigrationSet, Statement, Step, bootstrap, statements};
 use shared_devkit::{Postgres, TestDatabase};
 use system_tests::PGBOUNCER;
 use tokio_postgres::config::Host;
@@ -116,6 +117,9 @@ statements! {
     const INSERT: Statement<(String,), i64> = "
         insert into notes.note (tenant_id, body) values ($tenant, $1) returning id";
     const BODIES: Statement<(), String> = "select body from notes.note where tenant_id = $tenant order by id";
+    const COLOURS: Statement<(), String> = "select colour from notes.note where tenant_id = $tenant";
+    const COLOUR_NAMES: Statement<(), String> = "select colour::text from notes.note where tenant_id = $tenant";
+    const PAINT: Statement<(String,), ()> = "update notes.note set colour = $1 where tenant_id = $tenant";
     const ALL: Statement<(), i64> = "select count(*) from notes.note";
     const SESSION: Statement<(), (String, String, String)> = "
         select current_user::text, current_setting('statement_timeout'), coalesce(current_setting('app.tenant_id', true), '')";
@@ -124,9 +128,14 @@ statements! {
 
 /// The settings of a service whose URL leads to PgBouncer.
 async fn pooled(bouncer: &Bouncer) -> shared_db::Config {
+    pooled_as(bouncer, "shared").await
+}
+
+async fn pooled_as(bouncer: &Bouncer, prefix: &str) -> shared_db::Config {
     let direct = Secret::new(bouncer.database.url());
     let mut config = shared_db::Config::new(format!("postgres://postgres@127.0.0.1:{}/test", bouncer.port));
     config.pooler = true;
+    config.role_prefix = prefix.to_owned();
     config.owner_url = Some(direct.clone());
     bootstrap(&config, &[NOTES]).await.expect("the migrations, past the pooler");
     assert!(matches!(
@@ -194,9 +203,88 @@ async fn behind_it_a_dropped_future_leaves_no_query_and_others_go_on() {
     let door = db.untenanted();
     for _ in 0..10 {
         let sleeping = door.execute(&SLEEP, (60.0,));
-        assert!(tokio::time::timeout(Duration::from_millis(50), sleeping).await.is_err());
+        let given_up = tokio::time::timeout(Duration::from_millis(50), sleeping).await;
+        // PgBouncer may close a server connection under the next one, who is told so.
+        let told = given_up.map_or(true, |answer| answer.as_ref().is_err_and(Error::is_retryable));
+        assert!(told, "an answer that nobody can act on");
     }
     let tenant = tenant();
     let done = tokio::time::timeout(Duration::from_secs(20), db.tenant(&tenant).one(&INSERT, ("on",))).await;
     done.expect("in time").expect("a row");
+}
+
+#[tokio::test]
+async fn behind_it_a_first_use_that_is_dropped_at_any_point_leaves_nothing_prepared() {
+    let bouncer = Bouncer::start().await;
+    let db = Db::connect(&pooled(&bouncer).await).await.expect("a pool");
+    let tenant = tenant();
+    for number in 0..150_i64 {
+        // A statement's text is a constant; a test may make one. Nobody has asked for its types yet.
+        let sql: &'static str = format!("select {number}::int8 + $1 from notes.note").leak();
+        let made = Statement::<(i64,), i64>::from_macro("MADE", sql, false);
+        let door = db.tenant(&tenant);
+        let mut asked = pin!(door.all(&made, (1_i64,)));
+        // So many polls, and no more.
+        for _ in 0..number % 15 {
+            if tokio::time::timeout(Duration::from_micros(300), asked.as_mut()).await.is_ok() {
+                break;
+            }
+        }
+    }
+    db.tenant(&tenant).one(&INSERT, ("on",)).await.expect("the pool serves");
+    assert_eq!(db.tenant(&tenant).all(&BODIES, ()).await.expect("its row"), ["on"]);
+    let others = bouncer.connect().await;
+    for _ in 0..4 {
+        let prepared =
+            others.query_typed("select count(*) from pg_prepared_statements", &[]).await.expect("a count");
+        assert_eq!(
+            prepared[0].get::<_, i64>(0),
+            0,
+            "nothing that was prepared stays on a connection of the pooler"
+        );
+    }
+}
+
+#[tokio::test]
+async fn behind_it_a_role_that_is_taken_away_is_an_error_and_leaves_nothing_open() {
+    let bouncer = Bouncer::start().await;
+    // Of its own, since the roles of a server belong to all its databases.
+    let prefix = format!("lost{}", bouncer.port);
+    let mut config = pooled_as(&bouncer, &prefix).await;
+    config.pool_size = 1;
+    let db = Db::connect(&config).await.expect("a pool");
+    let others = bouncer.connect().await;
+    let run = async |sql: String| others.batch_execute(&sql).await.expect("it is allowed");
+    run(format!("alter role {prefix}_app rename to {prefix}_gone")).await;
+    for _ in 0..3 {
+        let error = db.untenanted().one(&ALL, ()).await.expect_err("there is no such role");
+        assert_eq!(error.code(), Some("22023"), "{error}");
+    }
+    run(format!("alter role {prefix}_gone rename to {prefix}_app")).await;
+    assert_eq!(db.untenanted().one(&ALL, ()).await.expect("it is back"), 0);
+
+    let roles =
+        ["owner", "app", "system", "across", "definer"].map(|role| format!("{prefix}_{role}")).join(", ");
+    run(format!("drop owned by {roles} cascade; drop role {roles}")).await;
+}
+
+#[tokio::test]
+async fn behind_it_types_that_are_not_built_in_are_told_and_harm_nobody() {
+    let bouncer = Bouncer::start().await;
+    let mut config = pooled(&bouncer).await;
+    config.pool_size = 1;
+    let db = Db::connect(&config).await.expect("a pool");
+    let tenant = tenant();
+    let door = db.tenant(&tenant);
+    door.one(&INSERT, ("red",)).await.expect("a row");
+    for _ in 0..3 {
+        let read = door.all(&COLOURS, ()).await.expect_err("an enum");
+        assert!(
+            read.to_string().contains("column `colour` is notes.colour, which can't be read behind a pooler"),
+            "{read}"
+        );
+        let written = door.execute(&PAINT, ("blue",)).await.expect_err("no text");
+        assert!(written.to_string().contains("parameter"), "{written}");
+        assert_eq!(door.all(&COLOUR_NAMES, ()).await.expect("texts"), ["red"]);
+    }
 }
