@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use shared_devkit::{Instance, Postgres};
+use shared_devkit::{Instance, Nats, Postgres, Redis};
 
 pub(crate) struct Sandbox {
     root: PathBuf,
@@ -32,7 +32,9 @@ impl Sandbox {
     /// With the wheels that this user has already, and nothing else.
     pub(crate) async fn with_wheels() -> Sandbox {
         let sandbox = Sandbox::empty();
-        let _filled = Postgres::shared().await.expect("a server");
+        // A child of another account cannot add to them.
+        let filled = tokio::join!(Postgres::shared(), Redis::shared(), Nats::shared());
+        assert!(filled.0.is_ok() && filled.1.is_ok() && filled.2.is_ok(), "{filled:?}");
         let instance = Instance::postgres("any").expect("a cache");
         let wheels = instance.directory().ancestors().nth(2).expect("the cache").join("wheels");
         if wheels.is_dir() {
