@@ -66,10 +66,13 @@ mod extract;
 mod grant;
 mod issuer;
 mod key;
+mod keys;
 mod matrix;
 mod may;
 mod permissions;
 mod principal;
+#[cfg(feature = "postgres")]
+mod schema;
 mod verifier;
 
 pub use bearer::{Bearer, BearerFuture, BearerLayer};
@@ -78,8 +81,11 @@ pub use error::{Error, VerifyError};
 pub use grant::{Grant, PermissionNames};
 pub use issuer::{Issuer, Token};
 pub use key::{SigningKey, VerifyingKey};
+pub use keys::{KeySet, Keys};
 pub use matrix::{Matrix, Permission};
 pub use may::May;
 pub use permissions::Permissions;
 pub use principal::Principal;
+#[cfg(feature = "postgres")]
+pub use schema::MIGRATIONS;
 pub use verifier::{Verified, Verifier};
