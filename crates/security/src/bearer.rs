@@ -1,16 +1,13 @@
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use pin_project_lite::pin_project;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
 use shared_core::{CorrelationId, Problem};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Matrix, Principal, Verifier, challenge};
+use crate::{Guarded, Matrix, Principal, Verifier, challenge};
 
 /// A tower layer that turns `Authorization: Bearer` into a [`Principal`] among the request's extensions.
 ///
@@ -91,7 +88,7 @@ where
 {
     type Response = Response<Res>;
     type Error = S::Error;
-    type Future = BearerFuture<S::Future, Res>;
+    type Future = Guarded<S::Future, Res>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -103,50 +100,9 @@ where
                 let extensions = request.extensions_mut();
                 extensions.insert(Checked);
                 principal.and_then(|principal| extensions.insert(principal));
-                BearerFuture { passed: Some(self.inner.call(request)), refused: None }
+                Guarded::passed(self.inner.call(request))
             }
-            Err(problem) => BearerFuture { passed: None, refused: Some(response(&problem)) },
-        }
-    }
-}
-
-fn response<B: From<Bytes>>(problem: &Problem) -> Response<B> {
-    let mut response = Response::new(B::from(Bytes::from(problem.to_json())));
-    *response.status_mut() =
-        StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    for (name, value) in problem.headers() {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.append(HeaderName::from_static(name), value);
-        }
-    }
-    response
-}
-
-pin_project! {
-    /// The response of [`Bearer`]: the inner service's, or a refusal. Dropping it drops the inner one.
-    pub struct BearerFuture<F, B> {
-        // One of the two: the inner service works on it, or the request never reached it.
-        #[pin]
-        passed: Option<F>,
-        refused: Option<Response<B>>,
-    }
-}
-
-impl<F, B, E> Future for BearerFuture<F, B>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<B>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match (this.passed.as_pin_mut(), this.refused.take()) {
-            (Some(passed), _) => passed.poll(cx),
-            (None, Some(refusal)) => Poll::Ready(Ok(refusal)),
-            // A future is not polled after it is ready; whoever does so waits.
-            (None, None) => Poll::Pending,
+            Err(problem) => Guarded::refused(&problem),
         }
     }
 }

@@ -46,6 +46,23 @@ pub enum Error {
     /// More permissions than a header can carry.
     #[error("the token would be larger than {max} bytes, which no verifier accepts; grant fewer permissions", max = crate::verifier::MAX_TOKEN)]
     TooLarge,
+    /// A text is no web origin.
+    #[error(
+        "not an origin; expected a scheme and a host, such as https://shop.example, without a path; `http` for this machine only"
+    )]
+    Origin,
+    /// A content security policy that contradicts itself, or could not be written into a header.
+    #[error("not a content security policy: {reason}")]
+    #[non_exhaustive]
+    Csp {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A value that no cookie can have.
+    #[error(
+        "not a cookie's value; expected visible ASCII without quotes, commas, semicolons and backslashes, 4096 bytes with its attributes"
+    )]
+    Cookie,
     /// The cryptographic library refused to sign.
     #[error("a token could not be signed")]
     Signing(#[source] jsonwebtoken::errors::Error),

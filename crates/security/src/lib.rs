@@ -60,23 +60,32 @@ mod bearer;
 mod challenge;
 mod claims;
 mod config;
+mod cookies;
+mod cors;
+mod csrf;
 mod error;
 #[cfg(feature = "axum")]
 mod extract;
 mod grant;
+pub mod headers;
 mod issuer;
 mod key;
 mod keys;
 mod matrix;
 mod may;
+mod origin;
 mod permissions;
 mod principal;
+mod refusal;
 #[cfg(feature = "postgres")]
 mod schema;
 mod verifier;
 
-pub use bearer::{Bearer, BearerFuture, BearerLayer};
+pub use bearer::{Bearer, BearerLayer};
 pub use config::Config;
+pub use cookies::{HostCookie, SameSite};
+pub use cors::{Cors, CorsLayer};
+pub use csrf::{Csrf, CsrfLayer};
 pub use error::{Error, VerifyError};
 pub use grant::{Grant, PermissionNames};
 pub use issuer::{Issuer, Token};
@@ -84,8 +93,10 @@ pub use key::{SigningKey, VerifyingKey};
 pub use keys::{KeySet, Keys};
 pub use matrix::{Matrix, Permission};
 pub use may::May;
+pub use origin::Origin;
 pub use permissions::Permissions;
 pub use principal::Principal;
+pub use refusal::Guarded;
 #[cfg(feature = "postgres")]
 pub use schema::MIGRATIONS;
 pub use verifier::{Verified, Verifier};

@@ -4,6 +4,7 @@
 
 mod config;
 mod forgery;
+mod headers;
 mod http;
 mod log;
 mod permissions;
