@@ -1,17 +1,26 @@
 //! Bodies, queries and paths that answer with a problem when they can't be read.
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_core::Problem;
 use validator::Validate;
 
+use crate::body::{self, wrong_fields};
 use crate::validation::field_errors;
 
 /// A JSON body; as an answer, a JSON body with status 200.
+///
+/// It is read strictly: the content type has to say that it is JSON (415), it has the size that the service accepts (413), is
+/// nested 32 levels deep at most, and has no fields that the type does not know (422), so that nobody sets what was not
+/// asked for. A problem names the place of what is wrong and never the value; of several values that do not fit their
+/// types, the first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json<T>(pub T);
 
@@ -31,8 +40,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let read = axum::Json::<T>::from_request(request, state).await;
-        read.map(|axum::Json(value)| Self(value)).map_err(|rejection| unreadable_body(&rejection))
+        if !is_json(request.headers()) {
+            return Err(Problem::unsupported_media_type().with_detail("the body's content type is not JSON"));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        body::read(&body).map(Self)
     }
 }
 
@@ -47,7 +59,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        let wrong = |rejection: QueryRejection| Problem::bad_request().with_detail(rejection.body_text());
+        let wrong =
+            |rejection: QueryRejection| Problem::bad_request().with_detail(unreadable_query(&rejection));
         read.map(|axum::extract::Query(value)| Self(value)).map_err(wrong)
     }
 }
@@ -59,7 +72,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         let wrong = |rejection: PathRejection| match rejection.status().as_u16() {
             500.. => Problem::internal(),
-            _ => Problem::not_found().with_detail(rejection.body_text()),
+            _ => Problem::not_found(),
         };
         read.map(|axum::extract::Path(value)| Self(value)).map_err(wrong)
     }
@@ -96,22 +109,34 @@ impl<T: DeserializeOwned + Validate + Send, S: Send + Sync> FromRequestParts<S> 
 }
 
 fn valid(value: &impl Validate) -> Result<(), Problem> {
-    value.validate().map_err(|errors| {
-        Problem::unprocessable_content()
-            .with_detail("some fields are not as they should be")
-            .with_errors(field_errors(&errors))
-    })
+    value.validate().map_err(|errors| wrong_fields(field_errors(&errors)))
+}
+
+/// `application/json`, or a type that says it is written in JSON (RFC 6839), whatever its parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
 /// The caller sees its own mistake; nothing of it goes to the log.
-fn unreadable_body(rejection: &JsonRejection) -> Problem {
-    let problem = match rejection.status().as_u16() {
-        413 => {
-            return Problem::content_too_large().with_detail("the body is larger than this service accepts");
-        }
-        415 => Problem::unsupported_media_type(),
-        422 => Problem::unprocessable_content(),
-        _ => Problem::bad_request(),
+fn unreadable(rejection: &BytesRejection) -> Problem {
+    match rejection.status().as_u16() {
+        413 => Problem::content_too_large().with_detail("the body is larger than this service accepts"),
+        _ => Problem::bad_request().with_detail("the body ended before its end"),
+    }
+}
+
+/// The parameter and what it should be, without what it is.
+fn unreadable_query(rejection: &QueryRejection) -> String {
+    let text = rejection.body_text();
+    let said = text.split_once(": ").map_or(text.as_str(), |(_, said)| said);
+    let (at, said) = match said.split_once(": ") {
+        Some((name, said)) if !name.contains(' ') => (Some(name), said),
+        _ => (None, said),
     };
-    problem.with_detail(rejection.body_text())
+    match (at, body::words(said)) {
+        (_, (Some(name), detail)) | (Some(name), (None, detail)) => format!("the parameter {name}: {detail}"),
+        (None, (None, detail)) => format!("the query: {detail}"),
+    }
 }

@@ -44,6 +44,7 @@
 //! | `testing` | `testing::TestService` |
 
 mod admin;
+mod body;
 mod config;
 mod created;
 mod exit;

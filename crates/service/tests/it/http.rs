@@ -46,3 +46,18 @@ async fn every_answer_carries_a_correlation_id() {
     let answer = app.get("/nowhere", &app.tenant_with(Ask)).await.status(404);
     assert!(answer.header("x-correlation-id").is_some());
 }
+
+/// ASVS 16.2.5: what a caller sent wrongly may be a secret; a problem names its place and does not repeat it.
+#[tokio::test]
+async fn a_problem_repeats_no_value() {
+    let app = start(&Gate::default(), []).await;
+    let tenant = app.tenant_with(Ask);
+    for (path, says) in [
+        ("/pages/hunter2?size=10", ""),
+        ("/pages/7?size=hunter2", "the parameter size: not as expected"),
+        ("/pages/7", "the parameter size: missing"),
+    ] {
+        let answer = app.get(path, &tenant).await;
+        assert!(!answer.text().contains("hunter2") && answer.text().contains(says), "{}", answer.text());
+    }
+}
