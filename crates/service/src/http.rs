@@ -8,17 +8,19 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use shared_core::Problem;
+use shared_security::headers::{SecurityHeaders, SecurityHeadersLayer};
 use shared_security::{BearerLayer, Matrix, Verifier};
 use shared_telemetry::{HttpLayer, Metrics};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::Config;
 
-/// From the outside to the inside: span and correlation id, panics, time-out, token, body limit, route.
+/// From the outside to the inside: span and correlation id, security headers, panics, time-out, token, body limit, route.
 pub(crate) fn layered(
     routes: Router,
     config: &Config,
     metrics: &Metrics,
+    headers: SecurityHeaders,
     verifier: Option<(Verifier, &'static Matrix)>,
 ) -> Router {
     let mut router = routes
@@ -32,6 +34,7 @@ pub(crate) fn layered(
     router
         .layer(from_fn(move |request: Request, next: Next| in_time(limit, request, next)))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(SecurityHeadersLayer::new(headers))
         .layer(
             HttpLayer::new(metrics)
                 .route(|parts| parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str)),

@@ -79,7 +79,13 @@ where
         }
         None => None,
     };
-    let router = http::layered(service.routes.with_state(state.clone()), &config, &how.metrics, verifier);
+    let router = http::layered(
+        service.routes.with_state(state.clone()),
+        &config,
+        &how.metrics,
+        service.headers,
+        verifier,
+    );
     let api = Server::serve(listener, router, &config)?;
     let admin = Server::serve(admin_listener, admin::routes(health.health(), how.metrics.clone()), &config)?;
     tracing::info!(listen = %api.address(), admin = %admin.address(), "{} is up", service.name);

@@ -10,6 +10,7 @@ use shared_db::MigrationSet;
 use shared_events::Events;
 use shared_queues::Jobs;
 use shared_security::Matrix;
+use shared_security::headers::SecurityHeaders;
 use shared_telemetry::{Checks, ServiceInfo, Telemetry};
 
 use crate::launch::{Launch, launch};
@@ -47,6 +48,7 @@ pub struct Service<C, S = Provided<C>> {
     pub(crate) events: Option<Events<S>>,
     pub(crate) routes: Router<S>,
     pub(crate) checks: Checks,
+    pub(crate) headers: SecurityHeaders,
 }
 
 impl<C: Setting + Send + Sync> Service<C> {
@@ -73,6 +75,7 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
             events: None,
             routes: Router::new(),
             checks: Checks::new(),
+            headers: SecurityHeaders::api(),
         }
     }
 
@@ -115,6 +118,13 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     /// What must answer for the service to be ready, beside the database.
     pub fn checks(mut self, add: impl FnOnce(Checks) -> Checks) -> Self {
         self.checks = add(self.checks);
+        self
+    }
+
+    /// The security headers of every answer, in place of those [for an API](SecurityHeaders::api). What a handler sets
+    /// itself stays, so that a single page needs no more than its own policy.
+    pub fn headers(mut self, headers: SecurityHeaders) -> Self {
+        self.headers = headers;
         self
     }
 

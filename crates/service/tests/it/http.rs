@@ -61,3 +61,19 @@ async fn a_problem_repeats_no_value() {
         assert!(!answer.text().contains("hunter2") && answer.text().contains(says), "{}", answer.text());
     }
 }
+
+/// ASVS 3.4.1, 3.4.3, 3.4.4, 3.4.6: on every answer, refusals and panics included.
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let app = start(&Gate::default(), []).await;
+    let tenant = app.tenant_with(Ask);
+    for path in ["/ok", "/panic", "/nowhere", "/pages/7"] {
+        let answer = app.get(path, &tenant).await;
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert!(
+            answer.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"),
+            "{path}"
+        );
+        assert!(answer.header("strict-transport-security").is_some(), "{path}");
+    }
+}
