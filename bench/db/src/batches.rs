@@ -5,14 +5,15 @@ use std::time::Duration;
 use deadpool_postgres::{Object, Pool};
 use pgvector::Vector;
 use shared_core::{AssumedTenant, InTenant, TenantId};
-use shared_db::{BindsTo, Config, Db, Many, Statement};
+use shared_db::vector::Embedding;
+use shared_db::{BindsTo, Config, Db, Error, Many, Statement};
 use shared_devkit::load::time;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::by_hand;
 use crate::report::line;
-use crate::schema::{CHUNKS, LINES};
+use crate::schema::{CHUNKS, FROM_READY, LINES, READY};
 
 const ROWS: usize = 1_000;
 
@@ -23,9 +24,12 @@ const CHUNK: &str =
 pub(crate) async fn compare(url: &str) {
     let sides = Sides::new(url).await;
     let lines: Vec<(i64, String)> = (0..).map(|id| (id, format!("line {id}"))).take(ROWS).collect();
-    sides.compare("3 columns", "bench.line", &LINES, LINE, &lines).await;
+    sides.compare("3 columns", "bench.line", (&LINES, &lines), (LINE, &lines)).await;
     let chunks: Vec<(Vec<u8>, Vector)> = (0..ROWS).map(chunk).collect();
-    sides.compare("384-d", "bench.chunk", &CHUNKS, CHUNK, &chunks).await;
+    let embedded: Vec<(Vec<u8>, Embedding)> =
+        chunks.iter().map(|(hash, vector)| (hash.clone(), Embedding::from(vector.to_vec()))).collect();
+    sides.compare("384-d", "bench.chunk", (&CHUNKS, &embedded), (CHUNK, &chunks)).await;
+    sides.beside_nothing_sent(&embedded, &chunks).await;
 }
 
 /// A hash and an embedding, each time the same.
@@ -49,16 +53,18 @@ impl Sides {
         Self { db, tenant, app: by_hand::app(url), superuser: by_hand::pool(url, "") }
     }
 
-    async fn compare<A, B>(
+    /// The same rows as a batch of ours and one by one, each as their own types.
+    async fn compare<A, B, C, D>(
         &self,
         rows: &str,
         table: &str,
-        many: &Statement<Many<(A, B)>, ()>,
-        one: &str,
-        values: &[(A, B)],
+        (many, values): (&Statement<Many<(A, B)>, ()>, &[(A, B)]),
+        (one, singles): (&str, &[(C, D)]),
     ) where
         A: ToSql + Sync + Send,
         B: ToSql + Sync + Send,
+        C: ToSql + Sync,
+        D: ToSql + Sync,
         for<'a> &'a A: BindsTo<A>,
         for<'a> &'a B: BindsTo<B>,
     {
@@ -72,12 +78,37 @@ impl Sides {
             })
             .await
         };
-        let commits = async || self.singly(table, one, values, true).await;
+        let commits = async || self.singly(table, one, singles, true).await;
         let name = format!("1,000 rows, {rows}: one batch / each with its own commit");
         line(&name, "≤ 0.033 (30×)", 1, batch, commits).await;
-        let together = async || self.singly(table, one, values, false).await;
+        let together = async || self.singly(table, one, singles, false).await;
         let name = format!("1,000 rows, {rows}: one batch / each by itself, one commit");
         line(&name, "≤ 0.200 (5×)", 1, batch, together).await;
+    }
+
+    /// What the server alone takes for these rows: it has them in a table already, and nothing is sent to it.
+    async fn beside_nothing_sent(&self, embedded: &[(Vec<u8>, Embedding)], chunks: &[(Vec<u8>, Vector)]) {
+        let door = self.db.untenanted();
+        let filled = door.tx(async |tx| {
+            let mut copy = tx.copy_in(&READY).await?;
+            for (hash, embedding) in embedded {
+                copy.write((hash, embedding)).await?;
+            }
+            copy.finish().await
+        });
+        let filled: Result<u64, Error> = filled.await;
+        assert_eq!(filled.unwrap(), ROWS as u64);
+        let alone = async || {
+            self.empty("bench.chunk").await;
+            time(async || {
+                let added =
+                    self.db.tenant(&self.tenant).tx(async |tx| tx.execute(&FROM_READY, ()).await).await;
+                assert_eq!(added.unwrap(), ROWS as u64);
+            })
+            .await
+        };
+        let together = async || self.singly("bench.chunk", CHUNK, chunks, false).await;
+        line("1,000 rows, 384-d: nothing sent / each by itself, one commit", "", 1, alone, together).await;
     }
 
     /// Row by row on one connection: each in a transaction of its own, or all in one.

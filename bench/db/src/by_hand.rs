@@ -71,10 +71,18 @@ impl ByHand {
 
     /// Out of the pool, one statement, back into the pool.
     pub(crate) async fn select_one(&self) {
-        let client = self.app.get().await.unwrap();
-        let one = client.prepare_cached("select 1").await.unwrap();
-        client.query_one(&one, &[]).await.unwrap().get::<_, i32>(0);
+        select_one(&self.connection().await).await;
     }
+
+    /// Out of the pool, and kept.
+    pub(crate) async fn connection(&self) -> Object {
+        self.app.get().await.unwrap()
+    }
+}
+
+pub(crate) async fn select_one(client: &Object) {
+    let one = client.prepare_cached("select 1").await.unwrap();
+    client.query_one(&one, &[]).await.unwrap().get::<_, i32>(0);
 }
 
 /// BEGIN, and the tenant.

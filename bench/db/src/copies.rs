@@ -1,16 +1,21 @@
 //! COPY into a table: our writer beside the driver's.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use deadpool_postgres::Pool;
+use futures_util::{Sink, TryStreamExt};
 use pgvector::Vector;
+use shared_db::vector::Embedding;
 use shared_db::{Config, CopyIn, Db, Declared, Error, Params};
 use shared_devkit::load::time;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::ToSql;
 
 use crate::by_hand;
+use crate::cpu::busy;
 use crate::report::line;
 use crate::schema::{NARROW, WIDE};
 
@@ -22,12 +27,15 @@ pub(crate) async fn compare(url: &str) {
         let rows = narrow.iter().map(|(id, kind, value)| [id as Value<'_>, kind, value]);
         sides.drivers("bench.narrow", "id, kind, value", rows).await
     };
-    sides.compare("3 columns", ["≥ 1.1×: ≤ 0.909", ""], "bench.narrow", narrow.len(), ours, drivers).await;
+    sides.compare("3 columns", ["", "≥ 1.1×: ≤ 0.909"], "bench.narrow", narrow.len(), &ours, drivers).await;
+    sides.beside_encoded("3 columns", "bench.narrow (id, kind, value)", narrow.len(), ours).await;
 
     let vector =
         |row: i64| Vector::from((0..1536).map(|at| ((row * 1536 + at) as f32).sin()).collect::<Vec<_>>());
     let wide: Vec<(i64, Vector)> = (0..2_000).map(|id| (id, vector(id))).collect();
-    let ours = async || sides.ours(&WIDE, wide.iter().map(|(id, vector)| (*id, vector))).await;
+    let embeddings: Vec<(i64, Embedding)> =
+        wide.iter().map(|(id, vector)| (*id, Embedding::from(vector.to_vec()))).collect();
+    let ours = async || sides.ours(&WIDE, embeddings.iter().map(|(id, vector)| (*id, vector))).await;
     let drivers = async || {
         let rows = wide.iter().map(|(id, vector)| [id as Value<'_>, vector]);
         sides.drivers("bench.wide", "id, embedding", rows).await
@@ -82,6 +90,44 @@ impl Sides {
         .await;
     }
 
+    /// Our writer beside bytes that need no encoding any more: what is left is the server's time.
+    async fn beside_encoded(&self, copy: &str, into: &str, rows: usize, ours: impl AsyncFn()) {
+        let table = into.split_once(' ').unwrap().0;
+        self.emptied(table, async || time(&ours).await).await;
+        let encoded = self.encoded(into).await;
+        let ours = async || self.emptied(table, async || time(&ours).await).await;
+        let sent =
+            async || self.emptied(table, async || time(async || self.send(into, &encoded).await).await).await;
+        let name = format!("COPY, {copy}, a row / bytes that were encoded before");
+        line(&name, "", u32::try_from(rows).unwrap(), ours, sent).await;
+    }
+
+    /// What is in the table, as the server writes it, in pieces as large as ours.
+    async fn encoded(&self, table: &str) -> Vec<Bytes> {
+        let client = self.superuser.get().await.unwrap();
+        let rows = client.copy_out(&format!("copy {table} to stdout (format binary)")).await.unwrap();
+        let rows: Vec<Bytes> = rows.try_collect().await.unwrap();
+        let mut all = BytesMut::from(&rows.concat()[..]);
+        let mut pieces = Vec::new();
+        while !all.is_empty() {
+            pieces.push(all.split_to(all.len().min(128 << 10)).freeze());
+        }
+        pieces
+    }
+
+    async fn send(&self, into: &str, encoded: &[Bytes]) {
+        let client = self.app.get().await.unwrap();
+        client.batch_execute("BEGIN").await.unwrap();
+        let sink = client.copy_in(&format!("copy {into} from stdin (format binary)")).await.unwrap();
+        let mut sink = pin!(sink);
+        for piece in encoded {
+            poll_fn(|context| sink.as_mut().poll_ready(context)).await.unwrap();
+            sink.as_mut().start_send(piece.clone()).unwrap();
+        }
+        sink.finish().await.unwrap();
+        client.batch_execute("COMMIT").await.unwrap();
+    }
+
     async fn ours<P: Declared, R: Params<P>>(&self, copy: &CopyIn<P>, rows: impl Iterator<Item = R>) {
         let door = self.db.untenanted();
         let copied = door.tx(async |tx| {
@@ -120,17 +166,4 @@ impl Sides {
         client.batch_execute(&format!("truncate {table}")).await.unwrap();
         measured().await
     }
-}
-
-/// For how long some work kept this thread, which is the client's only one, on a core.
-async fn busy(work: impl AsyncFnOnce()) -> Duration {
-    let before = on_core();
-    work().await;
-    on_core() - before
-}
-
-/// Linux counts it, in nanoseconds.
-fn on_core() -> Duration {
-    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(counted.split_whitespace().next().unwrap().parse().unwrap())
 }

@@ -7,6 +7,7 @@ mod batches;
 mod by_hand;
 mod by_sqlx;
 mod copies;
+mod cpu;
 mod reads;
 mod report;
 mod schema;

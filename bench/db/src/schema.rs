@@ -1,7 +1,7 @@
 //! The tables, and our statements on them.
 
-use pgvector::Vector;
 use shared_core::Id;
+use shared_db::vector::Embedding;
 use shared_db::{Config, Many, MigrationSet, Step, bootstrap, statements};
 
 const MIGRATIONS: MigrationSet = MigrationSet::new(
@@ -21,7 +21,8 @@ const MIGRATIONS: MigrationSet = MigrationSet::new(
          select shared_db.tenant_table('bench.chunk');
          create table bench.narrow (id bigint not null, kind int not null, value double precision not null);
          create table bench.wide (id bigint not null, embedding public.vector(1536) not null);
-         grant select, insert on bench.narrow, bench.wide to {app};",
+         create table bench.ready (hash bytea not null, embedding public.vector(384) not null);
+         grant select, insert on bench.ready, bench.narrow, bench.wide to {app};",
     )],
 )
 .requires(&["shared_db"]);
@@ -41,13 +42,18 @@ statements! {
     pub(crate) const LINES: Statement<Many<(i64, String)>, ()> = "
         insert into bench.line (tenant_id, id, body)
         select $tenant, id, body from unnest($1::bigint[], $2::text[]) as new (id, body) on conflict do nothing";
-    pub(crate) const CHUNKS: Statement<Many<(Vec<u8>, Vector)>, ()> = "
+    pub(crate) const CHUNKS: Statement<Many<(Vec<u8>, Embedding)>, ()> = "
         insert into bench.chunk (tenant_id, hash, embedding)
         select $tenant, hash, embedding from unnest($1::bytea[], $2::public.vector[]) as new (hash, embedding)
         on conflict do nothing";
 
+    pub(crate) const READY: CopyIn<(Vec<u8>, Embedding)> = "bench.ready (hash, embedding)";
+    pub(crate) const FROM_READY: Statement<(), ()> = "
+        insert into bench.chunk (tenant_id, hash, embedding) select $tenant, hash, embedding from bench.ready
+        on conflict do nothing";
+
     pub(crate) const NARROW: CopyIn<(i64, i32, f64)> = "bench.narrow (id, kind, value)";
-    pub(crate) const WIDE: CopyIn<(i64, Vector)> = "bench.wide (id, embedding)";
+    pub(crate) const WIDE: CopyIn<(i64, Embedding)> = "bench.wide (id, embedding)";
 }
 
 pub(crate) async fn migrate(url: &str) {

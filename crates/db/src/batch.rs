@@ -158,15 +158,7 @@ impl Chunk {
         let (mut count, mut bytes) = (0, 0);
         while count < ROWS && bytes < BYTES {
             let Some(row) = rows.next() else { break };
-            let values = row.refs();
-            if values.len() != arrays.len() {
-                let wrong =
-                    format!("a row has {} values, and the statement {} arrays", values.len(), arrays.len());
-                return Err(Error::unsent(statement, wrong));
-            }
-            for (at, (array, value)) in arrays.iter_mut().zip(values).enumerate() {
-                bytes += array.push(statement, at, value)?;
-            }
+            bytes += push(statement, &mut arrays, &row)?;
             count += 1;
         }
         Ok((count > 0).then_some(Self(arrays)))
@@ -174,6 +166,25 @@ impl Chunk {
 
     fn refs(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.0.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+/// Appends a row, and returns how many bytes it took.
+fn push<P>(statement: &'static str, arrays: &mut [Array], row: &impl Params<P>) -> Result<usize, Error> {
+    let (expected, mut given, mut bytes) = (arrays.len(), 0, 0);
+    row.each(|value| {
+        if let Some(array) = arrays.get_mut(given) {
+            bytes += array.push(statement, given, value)?;
+        }
+        given += 1;
+        Ok(())
+    })?;
+    match given == expected {
+        true => Ok(bytes),
+        false => {
+            let wrong = format!("a row has {given} values, and the statement {expected} arrays");
+            Err(Error::unsent(statement, wrong))
+        }
     }
 }
 

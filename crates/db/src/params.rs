@@ -23,6 +23,14 @@ impl<T: ToSql + Sync> BindsTo<Vec<T>> for &[T] {}
 pub trait Params<D>: Send + Sync {
     /// The values in their order.
     fn refs(&self) -> Vec<&(dyn ToSql + Sync)>;
+
+    /// Shows them one by one, up to the first error. Tuples make no list for it: of many rows each would cost an allocation.
+    ///
+    /// # Errors
+    /// The one that `visit` returned.
+    fn each<E>(&self, visit: impl FnMut(&(dyn ToSql + Sync)) -> Result<(), E>) -> Result<(), E> {
+        self.refs().into_iter().try_for_each(visit)
+    }
 }
 
 impl Params<()> for () {
@@ -36,6 +44,11 @@ macro_rules! params {
         impl<$($declared, $given: BindsTo<$declared> + Send,)+> Params<($($declared,)+)> for ($($given,)+) {
             fn refs(&self) -> Vec<&(dyn ToSql + Sync)> {
                 vec![$(&self.$at,)+]
+            }
+
+            fn each<E>(&self, mut visit: impl FnMut(&(dyn ToSql + Sync)) -> Result<(), E>) -> Result<(), E> {
+                $(visit(&self.$at)?;)+
+                Ok(())
             }
         }
     };

@@ -41,6 +41,7 @@ mod upsert;
 pub use collection::{Collection, TenantCollection};
 pub use definition::Definition;
 pub use embedder::Embedder;
+pub use embedding::Embedding;
 pub use hashing::Hashing;
 pub use search::{Hit, Hits, Recall, Route, Search};
 pub use upsert::Upserted;

@@ -5,6 +5,7 @@ mod connection;
 mod counters;
 mod faults;
 mod socket;
+mod timer;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -69,7 +70,8 @@ const UNTIL: Duration = Duration::from_secs(60);
 ///
 /// # Limits
 /// 1024 connections at once; the next one is refused. In each direction of each of them 256 chunks of at most 16 KiB are
-/// under way; then the proxy stops reading, as a full network would. Delays are exact to about a millisecond.
+/// under way; then the proxy stops reading, as a full network would. Delays are exact to about a
+/// tenth of a millisecond on a machine that is not busy.
 ///
 /// Everything that the proxy started ends when it is dropped. It lives in the runtime that made it.
 pub struct Proxy {

@@ -21,6 +21,9 @@ const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Bytes that are sent at once: each message costs the driver an allocation and a hop between tasks, however small it is.
 const CHUNK: usize = 128 << 10;
 
+/// What is reserved for a chunk: few rows are larger than the rest, so that a chunk is written into one piece of memory.
+const ROOM: usize = CHUNK + CHUNK / 8;
+
 /// A COPY that is being written. [`finish`](Self::finish) it: if it is dropped before, no row is added, and the transaction can't
 /// be committed.
 #[must_use = "without `finish` no row is added"]
@@ -44,6 +47,7 @@ impl<P> Copying<'_, P> {
         self.encode(&row)?;
         if self.chunk.len() >= CHUNK {
             self.send().await?;
+            self.chunk.reserve(ROOM);
         }
         Ok(())
     }
@@ -61,16 +65,25 @@ impl<P> Copying<'_, P> {
     }
 
     fn encode(&mut self, row: &impl Params<P>) -> Result<(), Error> {
-        let (start, values) = (self.chunk.len(), row.refs());
-        // As many as there are columns, which the constant has proved; more than 12 don't fit a tuple.
-        self.chunk.put_i16(values.len() as i16);
-        for (at, (value, ty)) in values.into_iter().zip(&self.columns).enumerate() {
-            if let Err(error) = binary::append(self.name, at, value, ty, &mut self.chunk) {
-                self.chunk.truncate(start);
-                return Err(error);
+        let Self { name, columns, chunk, .. } = self;
+        let (start, mut given) = (chunk.len(), 0);
+        // More than 12 don't fit a tuple.
+        chunk.extend_from_slice(&(columns.len() as i16).to_be_bytes());
+        let mut written = row.each(|value| {
+            if let Some(ty) = columns.get(given) {
+                binary::append(name, given, value, ty, chunk)?;
             }
+            given += 1;
+            Ok(())
+        });
+        if written.is_ok() && given != columns.len() {
+            let wrong = format!("a row has {given} values, and the copy {} columns", columns.len());
+            written = Err(Error::unsent(name, wrong));
         }
-        Ok(())
+        if written.is_err() {
+            chunk.truncate(start);
+        }
+        written
     }
 
     /// What waits here may be dropped: nothing leaves the buffer before there is room for it.
@@ -102,7 +115,7 @@ impl Tx {
         // stays in doubt, and is closed.
         let client = lent.connection.client();
         let sink = client.answer(name, client.copy_in(&text)).await?;
-        let mut chunk = BytesMut::with_capacity(CHUNK + CHUNK / 8);
+        let mut chunk = BytesMut::with_capacity(ROOM);
         chunk.put_slice(HEAD);
         let columns = columns.into_iter().map(|(_, ty)| ty).collect();
         Ok(Copying { lent, name, sink: Box::pin(sink), columns, chunk, types: PhantomData })

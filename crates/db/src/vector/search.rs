@@ -174,7 +174,7 @@ impl<'a, T: 'static> Search<'a, T> {
         let start = Instant::now();
         let embedder = &self.within.collection.inner.embedder;
         let question = vec![std::mem::take(&mut self.text)];
-        let question = Embedding(embed(embedder, question).await?.swap_remove(0));
+        let question = Embedding::from(embed(embedder, question).await?.swap_remove(0));
         let size = self.within.size(EXACT_UP_TO).await?;
         let (route, items) = match candidates(self.recall) {
             Some(candidates) if size > EXACT_UP_TO => {

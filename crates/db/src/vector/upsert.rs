@@ -133,7 +133,7 @@ impl<T> TenantCollection<T> {
         let texts =
             hashes.iter().map(|hash| texts.get(hash).copied().unwrap_or_default().to_owned()).collect();
         let vectors = embed(&self.collection.inner.embedder, texts).await?;
-        Ok(hashes.iter().cloned().zip(vectors.into_iter().map(Embedding)).collect())
+        Ok(hashes.iter().cloned().zip(vectors.into_iter().map(Embedding::from)).collect())
     }
 
     /// The index is filled by many calls at once. Which texts a tenant has is changed by one call at a time, in statements

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
-use shared_db::{Db, Error, Many, Row, statements};
+use shared_db::{Db, Error, Many, Params, Row, statements};
 use time::OffsetDateTime;
 use tokio::runtime::Handle;
+use tokio_postgres::types::ToSql;
+
+mod types;
 
 use crate::items::{ADD_NEW, Item, with_items};
 use crate::support::{Done, admin, at_work, eventually, tenant};
@@ -154,6 +157,43 @@ async fn a_row_that_cannot_be_sent_is_left_out() {
         })
         .await;
     assert_eq!(added.unwrap(), 0);
+}
+
+/// Tuples have as many values as the constant has columns; a type of one's own may have any number.
+struct Given(Vec<i64>);
+
+impl Params<(i64,)> for Given {
+    fn refs(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_row_of_another_length_is_left_out() {
+    let (_database, db) = with_items().await;
+    let added = db
+        .untenanted()
+        .tx(async |tx| -> Done<u64> {
+            let mut copy = tx.copy_in(&IDS).await?;
+            for values in [vec![], vec![1, 2]] {
+                let error = copy.write(Given(values.clone())).await.unwrap_err().to_string();
+                let wrong = format!(
+                    "statement `IDS` failed: a row has {} values, and the copy 1 columns",
+                    values.len()
+                );
+                assert_eq!(error, wrong);
+            }
+            copy.write(Given(vec![3])).await?;
+            copy.finish().await
+        })
+        .await;
+    assert_eq!(added.unwrap(), 1);
+    let rows = [Given(vec![1, 2])];
+    let error = db.untenanted().tx(async |tx| tx.all_many(&ECHOES, rows).await).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "statement `ECHOES` failed: a row has 2 values, and the statement 1 arrays"
+    );
 }
 
 #[tokio::test]

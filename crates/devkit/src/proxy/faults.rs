@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::counters::{Counters, Traffic};
+use super::timer::sleep_until;
 
 /// Throttled bytes go in pieces that take so long, so that they drip.
 const PIECE: Duration = Duration::from_millis(20);
