@@ -32,6 +32,7 @@ cargo xtask <command>
   test-system --missing
                      the Debian packages of those that are not here, one a line
   bench NAME [ARGS]  the benchmark bench/NAME, in release mode
+  storm [N [SEED]]   drops N futures (10,000) at random awaits over Postgres and over Redis, and counts what is left
 ";
 
 fn main() -> ExitCode {
@@ -63,6 +64,7 @@ fn dispatch(arguments: &[&str]) -> Result {
         ["docs"] => check::docs(),
         ["features"] => features::features(),
         ["bench", name, rest @ ..] => bench(name, rest),
+        ["storm", rest @ ..] => storm(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
@@ -75,4 +77,9 @@ fn bench(name: &str, arguments: &[&str]) -> Result {
     let package = format!("bench-{name}");
     run(cargo(&["run", "--release", "--manifest-path", "bench/Cargo.toml", "-p", &package, "--"])
         .args(arguments))
+}
+
+fn storm(arguments: &[&str]) -> Result {
+    let example = ["run", "--package", "shared-db", "--features", "redis", "--example", "storm", "--"];
+    run(cargo(&example).args(arguments))
 }

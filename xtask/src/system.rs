@@ -12,7 +12,16 @@ pub(crate) fn test_system() -> Result {
         return Err(Missing(&missing).to_string().into());
     }
     // Of all the workspace, so that what `cargo test --workspace` has built is used again.
-    let arguments = ["test", "--workspace", "--features", "system-tests/system", "--test", "system"];
+    let arguments = [
+        "test",
+        "--workspace",
+        "--features",
+        "system-tests/system",
+        "--test",
+        "system",
+        "--test",
+        "system-postgres15",
+    ];
     let mut count = Count::default();
     let outcome = count_tests(&mut cargo(&arguments), &mut count);
     println!("{count}");

@@ -49,8 +49,12 @@ pub struct Config {
     /// healthy queue, and shorter than the patience of a caller.
     #[config(default = "5s")]
     pub pool_timeout: Duration,
-    /// The name of the pools in metrics, with the role behind it. Default: the database's.
+    /// The name of the pools in metrics, with the role behind it. Default: the database's. A program with two
+    /// databases, or two schemas, has a [`Db`](crate::Db) for each, and names them.
     pub pool_name: Option<String>,
+    /// The schema where names without one are looked for, before `public`: lower-case letters, digits and `_`. Default:
+    /// `public` alone, since statements name their schemas. It is for SQL that can't, such as a tool's.
+    pub search_schema: Option<String>,
     /// How long a connection lives at most; a random tenth less, so that not all end together. 30 minutes: what a
     /// session has gathered in memory is given back, and servers that were added get their share.
     #[config(default = "30m")]
@@ -94,6 +98,7 @@ impl Config {
             pool_size: 10,
             pool_timeout: Duration::from_secs(5),
             pool_name: None,
+            search_schema: None,
             pool_lifetime: Duration::from_secs(30 * 60),
             pool_idle: Duration::from_secs(10 * 60),
             pooler: false,
@@ -111,6 +116,21 @@ impl Config {
             return Err(Error::Config("the role prefix has 1 to 40 letters, digits, `_` and `-`".to_owned()));
         }
         Ok(Roles::with_prefix(&self.role_prefix))
+    }
+
+    /// What a session's search path is. It goes into start-up options, where nothing can be quoted.
+    pub(crate) fn search_path(&self) -> Result<String, Error> {
+        let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+        match &self.search_schema {
+            // Extensions lie there.
+            None => Ok("public".to_owned()),
+            Some(schema) if !schema.is_empty() && schema.len() <= 63 && schema.chars().all(fits) => {
+                Ok(format!("{schema},public"))
+            }
+            Some(_) => Err(Error::Config(
+                "the search schema has 1 to 63 lower-case letters, digits and `_`".to_owned(),
+            )),
+        }
     }
 
     pub(crate) fn system_url(&self) -> &Secret {

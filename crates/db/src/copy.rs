@@ -170,6 +170,7 @@ async fn describe(
         lent.done(&refused);
         return refused;
     }
+    lent.measure();
     let client = lent.connection.client();
     let described = client.answer(name, client.prepare(select)).await;
     if described.is_err() {

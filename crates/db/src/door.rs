@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use shared_core::fault;
+use tracing::{Instrument, Span};
 
 use crate::audit::Watch;
 use crate::error::Error;
@@ -10,6 +11,7 @@ use crate::params::Params;
 use crate::pool::{Connection, Pool};
 use crate::row::Row;
 use crate::run::{self, Rows};
+use crate::spans;
 use crate::statement::{Statement, Text};
 
 /// A door without a tenant: single statements in one round trip each, and transactions.
@@ -44,6 +46,11 @@ impl Door {
             Some(lead_in) => Cow::Borrowed(lead_in),
             None => self.pool.begin(),
         }
+    }
+
+    /// The family's own machinery asks many times a second, for nobody's request: it has metrics and no spans.
+    fn is_quiet(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.reason.is_none())
     }
 
     fn report(&self, statement: &'static str) {
@@ -97,7 +104,10 @@ impl Door {
     /// Opens a transaction. Dropping the guard rolls back.
     pub async fn begin(&self) -> Result<Tx, Error> {
         self.report("transaction");
-        let mut tx = Tx::new(self.pool.get().await?);
+        let span = if self.is_quiet() { Span::none() } else { spans::transaction(&self.pool) };
+        let connection = self.pool.get().instrument(span.clone()).await;
+        spans::end(&span, &connection);
+        let mut tx = Tx::new(connection?, span);
         tx.control("begin", &self.opening()).await?;
         Ok(tx)
     }
@@ -126,6 +136,17 @@ impl Door {
     async fn single<D>(&self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
         refuse_tenant(text)?;
         self.report(text.name);
+        let span = if self.is_quiet() { Span::none() } else { spans::statement(text.name, &self.pool) };
+        let done = self.twice_if_stale(text, params).instrument(span.clone()).await;
+        spans::end(&span, &done);
+        done
+    }
+
+    async fn twice_if_stale<D>(
+        &self,
+        text: &Text<'_>,
+        params: &impl Params<D>,
+    ) -> Result<(Rows, u64), Error> {
         match self.one_trip(text, params).await {
             // A table has changed under the prepared statement, which therefore was not run.
             Err(error) if error.is_stale() => {
@@ -166,11 +187,12 @@ impl Door {
 pub struct Tx {
     connection: Connection,
     failed: Option<&'static str>,
+    span: Span,
 }
 
 impl Tx {
-    fn new(connection: Connection) -> Self {
-        Self { connection, failed: None }
+    fn new(connection: Connection, span: Span) -> Self {
+        Self { connection, failed: None, span }
     }
 
     /// The row that the statement returns.
@@ -222,8 +244,10 @@ impl Tx {
     /// [`Error::OutcomeUnknown`] if the connection broke before the answer.
     pub async fn commit(mut self) -> Result<(), Error> {
         if let Some(statement) = self.failed {
+            let failed = Err(Error::TransactionFailed { statement });
+            spans::end(&self.span, &failed);
             self.rollback().await;
-            return Err(Error::TransactionFailed { statement });
+            return failed;
         }
         self.connection.asks();
         fault::point("db.commit.sending");
@@ -233,6 +257,7 @@ impl Tx {
         if committed.as_ref().err().is_none_or(Error::is_answer) {
             self.connection.settled();
         }
+        spans::end(&self.span, &committed);
         committed
     }
 
@@ -256,7 +281,7 @@ impl Tx {
     /// The connection, for what takes more than one question and answer.
     pub(crate) fn lend(&mut self, text: &Text<'_>) -> Result<Lent<'_>, Error> {
         refuse_tenant(text)?;
-        Lent::new(text.name, &mut self.connection, &mut self.failed)
+        Lent::new(text.name, &mut self.connection, &mut self.failed, &self.span)
     }
 
     async fn control(&mut self, name: &'static str, sql: &str) -> Result<(), Error> {
@@ -274,7 +299,9 @@ impl Tx {
         // Set before and taken back after: a future dropped in between counts as failed.
         let failed = self.failed.replace(text.name);
         self.connection.asks();
-        let done = run::run(&mut self.connection, text, None, params.refs()).await;
+        let span = spans::statement_within(&self.span, text.name, self.connection.pool());
+        let done = run::run(&mut self.connection, text, None, params.refs()).instrument(span.clone()).await;
+        spans::end(&span, &done);
         self.connection.answered(&done);
         match &done {
             Ok(_) => self.failed = failed,

@@ -77,6 +77,9 @@ pub enum Error {
     /// A role or a table would let a tenant's rows leak.
     #[error("the database is not safe for tenants: {0}")]
     Unsafe(String),
+    /// A table can't be read by cuts here without losing rows.
+    #[error("rows would be lost here: {0}")]
+    Uncut(String),
     /// A migration could not be applied.
     #[error("migration {schema} {version:04}_{name}: {reason}")]
     #[non_exhaustive]
@@ -217,6 +220,11 @@ impl Error {
             }
             _ => None,
         }
+    }
+
+    /// What spans and metrics call it.
+    pub(crate) fn class(&self) -> &str {
+        self.code().unwrap_or(if self.is_timeout() { "timeout" } else { "_OTHER" })
     }
 
     pub(crate) fn statement(statement: &'static str, error: &tokio_postgres::Error) -> Self {

@@ -46,6 +46,7 @@
 //!   [`Streamed`] rows come one by one.
 //! - A [`MigrationSet`] travels with its crate; [`bootstrap`] applies them all, under one lock.
 //!   [`migration`] plans them, checks a database against them, and finds what was changed by hand.
+//! - Rows that are only ever added are read by [`cut`]: each exactly once, however late it was committed.
 //! - A read may be answered by a replica that is far enough for it: [`Tenant::consistency`]. [`Db::listen`] hears
 //!   notifications, on a connection that is opened again whenever it is lost.
 //! - [`doctor`] looks at a live database, and [`testing::probe_isolation`] tries to get past the tenants of yours.
@@ -82,6 +83,7 @@ mod binary;
 mod bootstrap;
 mod config;
 mod copy;
+pub mod cut;
 mod db;
 mod describe;
 mod direct;
@@ -94,6 +96,7 @@ mod listen;
 mod lsn;
 mod metrics;
 pub mod migration;
+mod operation;
 mod params;
 mod pool;
 mod reaper;
@@ -103,6 +106,7 @@ mod replicas;
 mod row;
 mod run;
 mod safety;
+mod spans;
 #[doc(hidden)]
 pub mod statement;
 mod stream;

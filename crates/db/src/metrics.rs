@@ -1,5 +1,6 @@
 //! What is counted, through the OpenTelemetry API: without a meter provider it costs nothing and goes nowhere.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -36,20 +37,26 @@ impl Metrics {
             operations: seconds(
                 &meter,
                 "db.client.operation.duration",
-                "time from sending a statement to its answer",
+                "time from sending a statement to the end of its answer",
             ),
         }
     }
 
     /// A statement was answered, or not.
-    pub(crate) fn operation(&self, statement: &'static str, took: Duration, error: Option<&str>) {
+    pub(crate) fn operation(
+        &self,
+        statement: &'static str,
+        namespace: &KeyValue,
+        took: Duration,
+        error: Option<&str>,
+    ) {
         let name = KeyValue::new("db.query.summary", statement);
         let system = KeyValue::new("db.system.name", "postgresql");
         match error {
-            None => self.operations.record(took.as_secs_f64(), &[system, name]),
-            Some(code) => {
-                let code = KeyValue::new("error.type", code.to_owned());
-                self.operations.record(took.as_secs_f64(), &[system, name, code]);
+            None => self.operations.record(took.as_secs_f64(), &[system, namespace.clone(), name]),
+            Some(class) => {
+                let class = KeyValue::new("error.type", class.to_owned());
+                self.operations.record(took.as_secs_f64(), &[system, namespace.clone(), name, class]);
             }
         }
     }
@@ -131,6 +138,12 @@ impl PoolMetrics {
                 .build(),
             pool,
         }
+    }
+
+    /// The pool's name.
+    pub(crate) fn pool(&self) -> Cow<'_, str> {
+        let [name] = &self.pool;
+        name.value.as_str()
     }
 
     pub(crate) fn waited(&self, time: Duration) {

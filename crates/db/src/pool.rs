@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Pool as Deadpool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    ClientWrapper, Manager, ManagerConfig, Object, Pool as Deadpool, PoolError, RecyclingMethod, Runtime,
+    TimeoutType,
 };
+use opentelemetry::KeyValue;
 use shared_core::Secret;
+use tracing::Instrument;
 
 pub(crate) use self::connection::{Client, Connection};
 use self::open::Open;
@@ -25,6 +28,7 @@ use crate::describe::Described;
 use crate::error::{Error, described};
 use crate::metrics::{METRICS, PoolMetrics};
 use crate::reaper::Reaper;
+use crate::spans;
 use crate::statement::Text;
 
 /// Connections of one role.
@@ -40,6 +44,8 @@ struct Inner {
     timeout: Duration,
     patience: Option<Duration>,
     metrics: PoolMetrics,
+    /// `db.namespace`: the database and the first schema of its search path.
+    namespace: KeyValue,
     pooled: Option<Pooled>,
     _upkeep: Upkeep,
 }
@@ -67,7 +73,8 @@ impl Pool {
     ) -> Result<Self, Error> {
         let address = Address::new(config, url)?;
         let mut settings = address.settings.clone();
-        let session = Session::new(config, role, begin_with);
+        let search_path = config.search_path()?;
+        let session = Session::new(config, role, &search_path, begin_with);
         let pooled =
             config.pooler.then(|| Pooled { lead_in: session.lead_in(), statements: Mutex::default() });
         if !config.pooler {
@@ -75,6 +82,7 @@ impl Pool {
             settings.options(session.options(asked.as_deref()));
         }
         settings.application_name(role);
+        let namespace = KeyValue::new("db.namespace", namespace(&settings, &search_path));
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(settings, address.tls.clone(), recycling);
         let open = Open::default();
@@ -101,6 +109,7 @@ impl Pool {
             open,
             timeout,
             metrics,
+            namespace,
             pooled,
             _upkeep: upkeep,
         })))
@@ -109,17 +118,25 @@ impl Pool {
     /// A connection that nobody else uses.
     pub(crate) async fn get(&self) -> Result<Connection, Error> {
         let asked = Instant::now();
-        let object = self.0.deadpool.get().await.map_err(|error| self.refused(error))?;
-        // It was being opened while the pool was closed.
-        if self.0.deadpool.is_closed() {
-            return Err(Error::Closed);
-        }
+        let span = spans::checkout(&self.0.metrics.pool());
+        let object = self.object().instrument(span.clone()).await;
+        spans::end(&span, &object);
+        let object = object?;
         let lent = Instant::now();
         self.0.metrics.waited(lent - asked);
         if object.statement_cache.size() > STATEMENTS {
             object.statement_cache.clear();
         }
         Ok(Connection::new(object, self.clone(), lent))
+    }
+
+    async fn object(&self) -> Result<Object, Error> {
+        let object = self.0.deadpool.get().await.map_err(|error| self.refused(error))?;
+        // It was being opened while the pool was closed.
+        match self.0.deadpool.is_closed() {
+            true => Err(Error::Closed),
+            false => Ok(object),
+        }
     }
 
     fn refused(&self, error: PoolError) -> Error {
@@ -182,6 +199,11 @@ impl Pool {
         }
     }
 
+    /// The database and the schema in which its sessions look first, as in `orders|public`.
+    pub(crate) fn namespace(&self) -> Cow<'_, str> {
+        self.0.namespace.value.as_str()
+    }
+
     /// Whether both are the same pool.
     pub(crate) fn is(&self, other: &Pool) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -221,6 +243,12 @@ impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pool({:?})", self.status())
     }
+}
+
+fn namespace(settings: &tokio_postgres::Config, search_path: &str) -> Arc<str> {
+    let database = settings.get_dbname().or(settings.get_user()).unwrap_or_default();
+    let schema = search_path.split(',').next().unwrap_or_default();
+    format!("{database}|{schema}").into()
 }
 
 /// How long an answer may take: as long as the server lets a statement run, and as long again as it takes to reach the

@@ -255,7 +255,8 @@ impl Redis {
         if self.is_cluster() { call.check_slots() } else { Ok(()) }
     }
 
-    fn is_cluster(&self) -> bool {
+    /// Whether it is a cluster, in which what happens together must lie in one slot.
+    pub fn is_cluster(&self) -> bool {
         self.inner.connector.is_cluster()
     }
 

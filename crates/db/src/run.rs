@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use deadpool_postgres::ClientWrapper;
 use futures_util::future::{join, join3};
@@ -12,7 +11,6 @@ use tokio_postgres::{Row as Answer, SimpleQueryMessage};
 use crate::describe::Described;
 use crate::error::Error;
 use crate::lsn::Lsn;
-use crate::metrics::METRICS;
 use crate::pool::{Client, Connection};
 use crate::row::{Columns, Row};
 use crate::statement::Text;
@@ -86,6 +84,17 @@ pub(crate) async fn prepare(
     text: &Text<'_>,
     in_transaction: bool,
 ) -> Result<Ready, Error> {
+    let operation = connection.client().operation(text.name);
+    let ready = ready(connection, text, in_transaction).await;
+    match &ready {
+        // What counts is yet to come.
+        Ok(_) => operation.forget(),
+        Err(_) => operation.end(&ready),
+    }
+    ready
+}
+
+async fn ready(connection: &mut Connection, text: &Text<'_>, in_transaction: bool) -> Result<Ready, Error> {
     if !connection.pool().has_lead_in() {
         let client = connection.client();
         return client.answer(text.name, client.prepare_cached(text.sql)).await.map(Ready::Prepared);
@@ -187,13 +196,9 @@ pub(crate) async fn query(
     ready: &Ready,
     arguments: &[&(dyn ToSql + Sync)],
 ) -> Result<(Rows, u64), Error> {
-    let start = Instant::now();
+    let operation = client.operation(text.name);
     let answered = client.answer(text.name, send(&client, text.sql, ready, arguments)).await;
-    METRICS.operation(
-        text.name,
-        start.elapsed(),
-        answered.as_ref().err().map(|error| error.code().unwrap_or("_OTHER")),
-    );
+    operation.end(&answered);
     let (answers, touched) = answered?;
     Ok((Rows::new(text.name, answers), touched))
 }

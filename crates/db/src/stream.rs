@@ -116,7 +116,10 @@ async fn open<'tx, R>(
     given: Vec<&(dyn ToSql + Sync)>,
 ) -> Result<Streamed<'tx, R>, Error> {
     let rows = match run::prepare(lent.connection, text, true).await {
-        Ok(ready) => send(&lent, text, &ready, given).await,
+        Ok(ready) => {
+            lent.measure();
+            send(&lent, text, &ready, given).await
+        }
         Err(error) => Err(error),
     };
     if rows.is_err() {

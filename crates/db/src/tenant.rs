@@ -12,6 +12,7 @@ use crate::pool::Pool;
 use crate::replicas::Consistency;
 use crate::row::Row;
 use crate::run::{self, Rows};
+use crate::spans;
 use crate::statement::{Statement, Text};
 use crate::tenant_tx::TenantTx;
 use crate::transaction::{Isolation, Mode, Retrying};
@@ -224,13 +225,10 @@ impl Tenant {
     }
 
     async fn single<D>(&self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
-        let span = tracing::info_span!(
-            "db.statement",
-            otel.name = text.name,
-            otel.kind = "client",
-            db.system.name = "postgresql"
-        );
-        self.on_some_server(text, params).instrument(span).await
+        let span = spans::statement(text.name, self.db.app());
+        let done = self.on_some_server(text, params).instrument(span.clone()).await;
+        spans::end(&span, &done);
+        done
     }
 
     /// On a replica that qualifies, or else on the primary: what is asked of a replica only reads, and may be asked again.

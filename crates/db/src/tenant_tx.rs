@@ -15,6 +15,7 @@ use crate::params::Params;
 use crate::pool::{Connection, Pool};
 use crate::row::Row;
 use crate::run::{self, Rows};
+use crate::spans;
 use crate::statement::{Bound, Statement, Text};
 
 /// A transaction in one tenant. [`commit`](Self::commit) consumes it; dropping it rolls back.
@@ -60,8 +61,10 @@ impl TenantTx {
         lead_in: &str,
         committed_at: Option<Arc<AtomicU64>>,
     ) -> Result<Self, Error> {
-        let span = tracing::info_span!("db.transaction", otel.kind = "client", db.system.name = "postgresql");
-        let connection = pool.get().instrument(span.clone()).await?;
+        let span = spans::transaction(pool);
+        let connection = pool.get().instrument(span.clone()).await;
+        spans::end(&span, &connection);
+        let connection = connection?;
         let mut tx = Self {
             connection,
             db,
@@ -179,11 +182,15 @@ impl TenantTx {
     /// future is dropped, the outcome is unknown as well.
     pub async fn commit(mut self) -> Result<(), Error> {
         if let Some(statement) = self.failed {
+            let failed = Err(Error::TransactionFailed { statement });
+            spans::end(&self.span, &failed);
             self.rollback().await;
-            return Err(Error::TransactionFailed { statement });
+            return failed;
         }
         let span = self.span.clone();
-        self.send_collected_and_commit().instrument(span).await?;
+        let committed = self.send_collected_and_commit().instrument(span).await;
+        spans::end(&self.span, &committed);
+        committed?;
         self.collected.committed(&self.db);
         self.after_commit.drain(..).for_each(|hook| hook());
         Ok(())
@@ -208,7 +215,7 @@ impl TenantTx {
 
     /// The connection, for what takes more than one question and answer.
     pub(crate) fn lend(&mut self, text: &Text<'_>) -> Result<Lent<'_>, Error> {
-        let lent = Lent::new(text.name, &mut self.connection, &mut self.failed)?;
+        let lent = Lent::new(text.name, &mut self.connection, &mut self.failed, &self.span)?;
         Ok(lent.within(self.context.tenant(), &mut self.lost))
     }
 
@@ -249,12 +256,14 @@ impl TenantTx {
 
     async fn send<D>(&mut self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
         self.refuse_behind_abandoned()?;
-        let span = tracing::debug_span!(parent: &self.span, "db.statement", otel.name = text.name);
+        let span = spans::statement_within(&self.span, text.name, self.connection.pool());
         // Set before and taken back after: a future dropped in between counts as failed.
         let failed = self.failed.replace(text.name);
         self.connection.asks();
         let tenant = self.context.tenant();
-        let done = run::run(&mut self.connection, text, Some(&tenant), params.refs()).instrument(span).await;
+        let sent = run::run(&mut self.connection, text, Some(&tenant), params.refs());
+        let done = sent.instrument(span.clone()).await;
+        spans::end(&span, &done);
         self.connection.answered(&done);
         match &done {
             Ok(_) => self.failed = failed,

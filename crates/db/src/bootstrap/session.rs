@@ -28,6 +28,8 @@ const NOTICE_DEATH: &str = "SET client_connection_check_interval = '1s'";
 /// A direct connection of its own, ended with the value.
 pub(crate) struct Session {
     pub(crate) client: Client,
+    /// For spans.
+    pub(super) database: String,
     driver: tokio::task::JoinHandle<()>,
 }
 
@@ -42,13 +44,14 @@ impl Session {
     pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
         let Address { mut settings, tls } = Address::new(config, config.owner_url())?;
         settings.application_name("shared-db bootstrap");
+        let database = settings.get_dbname().or(settings.get_user()).unwrap_or_default().to_owned();
         let (client, connection) =
             settings.connect(tls).await.map_err(|error| Error::Connect { reason: described(&error) })?;
         let driver = tokio::spawn(async move {
             // Its error reaches the client as well.
             let _ = connection.await;
         });
-        let session = Self { client, driver };
+        let session = Self { client, database, driver };
         session.run(SETTINGS).await?;
         // Not every operating system can tell the server; then the end is noticed later.
         let _ = session.send(NOTICE_DEATH).await;

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use shared_core::Backoff;
+use tracing::Instrument;
 
 use super::session::Session;
 use crate::config::{Config, Roles, quoted};
 use crate::error::{Error, described};
-use crate::migration::{MigrationSet, Step};
+use crate::migration::{MigrationSet, Step, label};
+use crate::spans;
 
 /// How long a step tries to get its locks.
 #[derive(Clone, Copy)]
@@ -36,6 +38,14 @@ pub(super) struct Steps<'a> {
 impl Steps<'_> {
     /// Applies the step. A lock that is not to be had is asked for again and again, with pauses in which others get on.
     pub(super) async fn apply(&self, set: &MigrationSet, step: &Step) -> Result<Duration, Error> {
+        let name = label(set.schema(), step.version, step.name);
+        let span = spans::migration(&name, &self.session.database);
+        let applied = self.attempts(set, step).instrument(span.clone()).await;
+        spans::end(&span, &applied);
+        applied
+    }
+
+    async fn attempts(&self, set: &MigrationSet, step: &Step) -> Result<Duration, Error> {
         let (start, backoff) =
             (Instant::now(), Backoff::new(Duration::from_millis(100), Duration::from_secs(5)));
         let (mut watcher, mut blockers) = (None, None);

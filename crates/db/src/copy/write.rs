@@ -89,7 +89,11 @@ impl<P> Copying<'_, P> {
     /// What waits here may be dropped: nothing leaves the buffer before there is room for it.
     async fn send(&mut self) -> Result<(), Error> {
         let client = self.lent.connection.client();
-        client.answer(self.name, poll_fn(|context| self.sink.as_mut().poll_ready(context))).await?;
+        let room = client.answer(self.name, poll_fn(|context| self.sink.as_mut().poll_ready(context))).await;
+        if room.is_err() {
+            self.lent.ended(&room);
+        }
+        room?;
         let sent = self.sink.as_mut().start_send(self.chunk.split().freeze());
         sent.map_err(|error| Error::statement(self.name, &error))
     }
@@ -114,7 +118,11 @@ impl Tx {
         // After a refusal the driver takes each answer for that to the question before: a connection on which this has failed
         // stays in doubt, and is closed.
         let client = lent.connection.client();
-        let sink = client.answer(name, client.copy_in(&text)).await?;
+        let sink = client.answer(name, client.copy_in(&text)).await;
+        if sink.is_err() {
+            lent.ended(&sink);
+        }
+        let sink = sink?;
         let mut chunk = BytesMut::with_capacity(ROOM);
         chunk.put_slice(HEAD);
         let columns = columns.into_iter().map(|(_, ty)| ty).collect();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::{MigrationSet, catalogue, drift, plan};
 use crate::bootstrap::bootstrap;
 use crate::config::Config;
+use crate::doctor::doctor;
 use crate::error::Error;
 
 const USAGE: &str = "\
@@ -15,10 +16,11 @@ usage: <program> <command>
   migrate             apply it
   drift               what differs from what the migrations made; exit code 1 if anything does
   catalogue <schema>  what is in a schema, for the file beside its migrations
+  doctor              what would let a tenant's rows leak, or be slow; exit code 1 if anything alarms
 ";
 
-/// A program's migrations as commands: `status`, `plan`, `migrate`, `drift` and `catalogue <schema>`, printed to standard
-/// output, and errors to standard error. The program brings its sets; whatever else it does is before or after this.
+/// A program's migrations as commands: `status`, `plan`, `migrate`, `drift`, `catalogue <schema>` and `doctor`, printed to
+/// standard output, and errors to standard error. The program brings its sets; whatever else it does is before or after this.
 ///
 /// ```no_run
 /// # const MIGRATIONS: shared_db::MigrationSet = shared_db::MigrationSet::new("notes", &[]);
@@ -27,7 +29,8 @@ usage: <program> <command>
 /// # }
 /// ```
 ///
-/// The exit code is 0; 1 where steps are missing (`status`) or something differs (`drift`); 2 for an error.
+/// The exit code is 0; 1 where steps are missing (`status`), something differs (`drift`) or alarms
+/// ([`doctor`](crate::doctor())); 2 for an error.
 pub async fn cli(config: &Config, sets: &[MigrationSet], args: impl IntoIterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.into_iter().collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -49,6 +52,9 @@ async fn answer(config: &Config, sets: &[MigrationSet], args: &[&str]) -> Result
         }),
         ["migrate"] => bootstrap(config, sets).await.map(|applied| (applied.to_string(), 0)),
         ["drift"] => drift(config, sets).await.map(|drift| (drift.to_string(), u8::from(!drift.is_empty()))),
+        ["doctor"] => doctor(config)
+            .await
+            .map(|report| (report.to_string(), u8::from(report.alarms().next().is_some()))),
         ["catalogue", schema] => catalogue(config, schema).await.map(|text| (text, 0)),
         _ => Ok((USAGE.to_owned(), 2)),
     }
@@ -90,10 +96,34 @@ mod tests {
         let (drift, code) = answer("drift").await;
         assert_eq!((drift.as_str(), code), ("no drift\nnotes was not compared: its set has no catalogue", 0));
         assert!(answer("catalogue notes").await.0.contains("table note: column id bigint not null\n"));
+        assert_eq!(answer("doctor").await, ("the database is as it should be\n".to_owned(), 0));
         for wrong in ["", "migrate now", "catalogue", "help"] {
             let (usage, code) = answer(wrong).await;
             assert!(usage.starts_with("usage: ") && code == 2, "{usage}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_doctor_says_what_is_wrong_why_and_what_mends_it() {
+        let server = Postgres::shared().await.unwrap();
+        let database = server.empty_database().await.unwrap();
+        let config = Config::new(database.url());
+        const OPEN: MigrationSet = MigrationSet::new(
+            "notes",
+            &[Step::sql(
+                1,
+                "note",
+                "create table notes.note (tenant_id uuid primary key); grant select on notes.note to {app};",
+            )],
+        );
+        bootstrap(&config, &[OPEN]).await.unwrap();
+        let (report, code) = answer(&config, &[OPEN], &["doctor"]).await.unwrap();
+        assert!(report.starts_with("ALARM: notes.note has a tenant_id, no row-level security") && code == 1);
+        assert!(
+            report.contains("\n    why:  the app role reads or writes the rows of every tenant"),
+            "{report}"
+        );
+        assert!(report.contains("\n    mend: select shared_db.tenant_table('notes.note');"), "{report}");
     }
 
     #[tokio::test]

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{ClientWrapper, Object};
+use opentelemetry::KeyValue;
 
 use super::Pool;
 use crate::describe::{Described, describe};
 use crate::error::Error;
+use crate::operation::Operation;
 use crate::statement::Text;
 
 /// The driver's client of a connection on loan.
@@ -15,9 +17,15 @@ use crate::statement::Text;
 pub(crate) struct Client<'a> {
     client: &'a ClientWrapper,
     patience: Option<Duration>,
+    namespace: &'a KeyValue,
 }
 
 impl Client<'_> {
+    /// A statement is sent.
+    pub(crate) fn operation(&self, statement: &'static str) -> Operation {
+        Operation::begin(statement, self.namespace)
+    }
+
     /// Waits for an answer, but not for ever: a server that hangs keeps its connections open.
     pub(crate) async fn answer<T>(
         &self,
@@ -86,7 +94,10 @@ impl Connection {
 
     pub(crate) fn client(&self) -> Client<'_> {
         match &self.object {
-            Some(object) => Client { client: object, patience: self.pool.0.patience },
+            Some(object) => {
+                let pool = &self.pool.0;
+                Client { client: object, patience: pool.patience, namespace: &pool.namespace }
+            }
             None => unreachable!("the object leaves only when the connection is dropped"),
         }
     }

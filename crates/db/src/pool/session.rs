@@ -10,13 +10,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(config: &Config, role: &str, begin_with: &[(&str, &str)]) -> Self {
+    pub(super) fn new(config: &Config, role: &str, search_path: &str, begin_with: &[(&str, &str)]) -> Self {
         let milliseconds = |duration: std::time::Duration| duration.as_millis().to_string();
         let common = [
             ("statement_timeout", milliseconds(config.statement_timeout)),
             ("idle_in_transaction_session_timeout", milliseconds(config.idle_in_transaction_timeout)),
-            // Statements name their schemas; extensions lie in `public`.
-            ("search_path", "public".to_owned()),
+            ("search_path", search_path.to_owned()),
         ];
         let own = begin_with.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let common = common.into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -39,8 +38,25 @@ impl Session {
         const NOTICE: &str = "client_connection_check_interval = '500ms'";
         let mut lead_in = format!("; SET LOCAL ROLE {}; SET LOCAL {NOTICE}", quoted(&self.role));
         for (name, value) in &self.settings {
+            // A list of names is a list of texts.
+            let value = value.replace(',', "', '");
             lead_in.push_str(&format!("; SET LOCAL {name} = '{value}'"));
         }
         lead_in
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_path_is_one_list_at_the_start_and_behind_each_begin() {
+        let mut config = Config::new("postgres://localhost/notes");
+        config.search_schema = Some("archive".to_owned());
+        let path = config.search_path().unwrap();
+        let session = Session::new(&config, "shared_app", &path, &[]);
+        assert!(session.options(None).ends_with(" -c search_path=archive,public"));
+        assert!(session.lead_in().ends_with("; SET LOCAL search_path = 'archive', 'public'"));
     }
 }

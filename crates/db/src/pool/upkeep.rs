@@ -51,3 +51,34 @@ impl Drop for Upkeep {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn connections_that_were_opened_together_end_spread_over_a_tenth_of_their_lifetime() {
+        // A pool that is filled after a restart of the server: a connection every few microseconds.
+        let opened = Instant::now();
+        let metrics = |n: u64| Metrics {
+            created: opened + Duration::from_micros(7 * n),
+            recycled: None,
+            recycle_count: 0,
+        };
+        let shares: Vec<f64> = (0..1000).map(|n| share(&metrics(n))).collect();
+        assert!(shares.iter().all(|share| (0.9..=1.0).contains(share)), "{shares:?}");
+        // In each fifth of the span about a fifth of them.
+        for fifth in 0..5 {
+            let (from, to) = (0.9 + 0.02 * f64::from(fifth), 0.92 + 0.02 * f64::from(fifth));
+            let within = shares.iter().filter(|share| (from..to).contains(*share)).count();
+            assert!((100..300).contains(&within), "{within} of 1000 between {from} and {to}");
+        }
+        let different: BTreeSet<u64> = shares.iter().map(|share| (share * 10_000.0) as u64).collect();
+        assert!(different.len() > 400, "{} different ends", different.len());
+        // Each keeps its own.
+        assert!((0..1000).all(|n| share(&metrics(n)) == shares[n as usize]));
+    }
+}

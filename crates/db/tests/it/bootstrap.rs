@@ -1,8 +1,8 @@
 //! Migrations: once, in order, whole or not at all.
 
 use shared_db::{Applied, Config, Error, MigrationSet, Step, bootstrap};
-use shared_devkit::Postgres;
 
+use crate::server::Shared;
 use crate::support::{NOTES, admin};
 
 const ONE: Step = Step::sql(1, "one", "create table t.one (a int)");
@@ -19,8 +19,8 @@ fn names(applied: &Applied) -> Vec<String> {
     applied.steps.iter().map(ToString::to_string).collect()
 }
 
-async fn empty() -> (Postgres, shared_devkit::TestDatabase, Config) {
-    let server = Postgres::shared().await.unwrap();
+async fn empty() -> (Shared, shared_devkit::TestDatabase, Config) {
+    let server = crate::server::shared().await;
     let database = server.empty_database().await.unwrap();
     let config = Config::new(database.url());
     (server, database, config)

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
 
+#[path = "copy/types.rs"]
 mod types;
 
 use crate::items::{ADD_NEW, Item, with_items};

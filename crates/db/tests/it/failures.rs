@@ -9,9 +9,9 @@ use shared_db::{AtCommit, Bound, Db, Error, TenantTx, statements};
 use time::{Date, Month};
 
 use crate::support::{
-    BODIES, COUNT, Done, INSERT, Note, admin, at_work, connected, connected_with, eventually, tenant,
+    BODIES, COUNT, Collecting, Done, INSERT, Note, admin, at_work, connected, connected_with, eventually,
+    tenant,
 };
-use crate::trips::Collecting;
 
 statements! {
     const INSERT_AND_FAIL: Statement<(Id<Note>,), i32> = "

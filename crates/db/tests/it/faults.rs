@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use shared_core::{AssumedTenant, Id};
 use shared_db::{Config, Db, Error, bootstrap};
-use shared_devkit::{Postgres, Shutdown};
+use shared_devkit::Shutdown;
 
 use crate::support::{BODIES, Done, INSERT, NOTES, eventually, tenant};
 
@@ -64,7 +64,7 @@ async fn write(db: &Db, tenant: &AssumedTenant, writer: u32, load: &Load) -> BTr
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_or_told_wrongly() {
-    let mut server = Postgres::exclusive().await.unwrap();
+    let mut server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
     config.pool_size = 4;

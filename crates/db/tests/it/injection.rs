@@ -8,7 +8,6 @@ use postgres_types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use shared_core::Id;
 use shared_db::vector::{Collection, Definition};
 use shared_db::{Config, Db, Error, MigrationSet, Notice, Params, Step, bootstrap, statements};
-use shared_devkit::Postgres;
 
 use crate::support::{BODIES, COUNT, INSERT, NOTES, Note, admin, connected, connected_with, tenant};
 
@@ -60,6 +59,11 @@ async fn names_in_the_settings_are_refused_or_kept_as_names() {
     database.config.pool_name = Some(ATTACK.to_owned());
     let db = Db::connect(&database.config).await.unwrap();
     is_fine(&db).await;
+    for schema in [ATTACK, "notes,pg_temp", "notes -c role=postgres", "Notes", "", "notes\0"] {
+        database.config.search_schema = Some(schema.to_owned());
+        assert!(matches!(Db::connect(&database.config).await, Err(Error::Config(_))), "{schema}");
+    }
+    database.config.search_schema = None;
     for prefix in [ATTACK, "shared_app; reset role", "shared -c role=postgres", "shared\0", "{owner}"] {
         database.config.role_prefix = prefix.to_owned();
         assert!(matches!(Db::connect(&database.config).await, Err(Error::Config(_))), "{prefix}");
@@ -72,7 +76,7 @@ async fn names_in_the_settings_are_refused_or_kept_as_names() {
 #[tokio::test]
 async fn the_name_of_a_schema_stays_a_name() {
     const ODD: &str = "a\"; drop table notes.note cascade; --'$$";
-    let server = Postgres::shared().await.unwrap();
+    let server = crate::server::shared().await;
     let database = server.empty_database().await.unwrap();
     let config = Config::new(database.url());
     let steps: &'static [Step] = Box::leak(Box::new([Step::sql(1, ODD, "select 1")]));
@@ -107,7 +111,7 @@ async fn a_text_to_be_found_is_a_value() {
         ],
     )
     .requires(&["shared_db"]);
-    let server = Postgres::shared().await.unwrap();
+    let server = crate::server::shared().await;
     let database = server.empty_database().await.unwrap();
     let config = Config::new(database.url());
     bootstrap(&config, &[MIGRATIONS]).await.unwrap();

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use shared_db::{Config, Db, Error, Listener, Notice, bootstrap};
-use shared_devkit::Postgres;
 
 use crate::support::{NOTES, admin, connected};
 
@@ -35,7 +34,7 @@ async fn what_is_said_on_a_channel_is_heard_in_order() {
 
 #[tokio::test]
 async fn after_an_absence_it_says_that_something_may_be_missing_and_hears_again() {
-    let mut server = Postgres::exclusive().await.unwrap();
+    let mut server = crate::server::exclusive().await;
     let config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
     let db = Db::connect(&config).await.unwrap();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use shared_db::migration::{check, plan};
 use shared_db::{Config, Db, Error, MigrationSet, Step, bootstrap};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_devkit::TestDatabase;
 use tokio_postgres::Client;
 
+use crate::server::Shared;
 use crate::support::{NOTES, admin, eventually};
 
 const THING: Step =
@@ -23,11 +24,11 @@ pub(crate) struct Empty {
     pub config: Config,
     pub admin: Client,
     _database: TestDatabase,
-    _server: Postgres,
+    _server: Shared,
 }
 
 pub(crate) async fn empty() -> Empty {
-    let server = Postgres::shared().await.unwrap();
+    let server = crate::server::shared().await;
     let database = server.empty_database().await.unwrap();
     let config = Config::new(database.url());
     Empty { admin: admin(&config).await, config, _database: database, _server: server }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use shared_db::migration::catalogue;
 use shared_db::{Config, MigrationSet, Step, bootstrap};
-use shared_devkit::Postgres;
 use shared_devkit::child::{self, Child, Kill, Matrix, Outcome};
 
+use crate::server::Shared;
 use crate::support::NOTES;
 
 /// The URL of the database in which the victim works.
@@ -53,7 +53,7 @@ async fn a_second_run_converges_wherever_the_first_one_was_killed() {
         ledger.append(applied).unwrap();
         return;
     }
-    let server = Postgres::shared().await.unwrap();
+    let server = crate::server::shared().await;
     let untouched = server.empty_database().await.unwrap();
     let config = Config::new(untouched.url());
     bootstrap(&config, &SETS).await.unwrap();
@@ -86,7 +86,7 @@ async fn victim(url: &str, kill: Kill) -> Result<bool, shared_devkit::Error> {
 }
 
 /// How many statements a run sends: the first that is never reached, less one.
-async fn statements(server: &Postgres) -> u64 {
+async fn statements(server: &Shared) -> u64 {
     let (mut reached, mut missed) = (1, 128);
     while missed - reached > 1 {
         let middle = (reached + missed) / 2;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use shared_core::Id;
 use shared_db::{Config, Db, Error, bootstrap, statements};
-use shared_devkit::Postgres;
 
 use crate::support::{COUNT, INSERT, NOTES, admin, at_work, database, eventually, tenant};
 
@@ -14,7 +13,7 @@ statements! {
 
 #[tokio::test]
 async fn the_pool_outlives_a_killed_server() {
-    let mut server = Postgres::exclusive().await.unwrap();
+    let mut server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     config.pool_size = 4;
     bootstrap(&config, &[NOTES]).await.unwrap();

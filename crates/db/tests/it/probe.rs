@@ -2,12 +2,13 @@
 
 use shared_db::testing::{Outcome, Probe, Probed, Verb, probe_isolation};
 use shared_db::{Config, Error, MigrationSet, Step, bootstrap};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_devkit::TestDatabase;
 
+use crate::server::Shared;
 use crate::support::{NOTES, admin, database};
 
-async fn migrated(sql: &'static str) -> (Postgres, TestDatabase, Config) {
-    let server = Postgres::shared().await.unwrap();
+async fn migrated(sql: &'static str) -> (Shared, TestDatabase, Config) {
+    let server = crate::server::shared().await;
     let database = server.empty_database().await.unwrap();
     let config = Config::new(database.url());
     let steps: &'static [Step] = vec![Step::sql(1, "tables", sql)].leak();
@@ -15,7 +16,7 @@ async fn migrated(sql: &'static str) -> (Postgres, TestDatabase, Config) {
     (server, database, config)
 }
 
-async fn probed(sql: &'static str) -> Probed {
+pub(crate) async fn probed(sql: &'static str) -> Probed {
     let (_server, _database, config) = migrated(sql).await;
     probe_isolation(&config).await.unwrap()
 }
@@ -58,7 +59,7 @@ async fn rows_are_found_for_columns_of_every_kind() {
              at timestamptz not null, day date not null, till date not null, check (day < till), length interval not null,
              body bytea not null check (length(body) = 32), doc jsonb not null check (jsonb_typeof(doc) = 'array'), tags text[] not null,
              days int[] not null check (cardinality(days) > 0), where_from inet not null, span t.span not null, spans int4multirange not null,
-             bits bit(3) not null, seen pg_lsn not null, words tsvector not null, near public.vector(3) not null, point point not null,
+             bits bit(3) not null, seen pg_lsn not null, words tsvector not null, point point not null,
              shout text generated always as (upper(kind)) stored, email text check (email like '%@%'),
              primary key (tenant_id, id), unique (tenant_id, email), foreign key (tenant_id, parent) references t.parent,
              foreign key (tenant_id, above) references t.everything);
@@ -219,7 +220,7 @@ async fn an_exemption_is_shown_and_one_that_nothing_needs_fails() {
 
 #[tokio::test]
 async fn a_database_without_tenants_is_no_success() {
-    let server = Postgres::shared().await.unwrap();
+    let server = crate::server::shared().await;
     let database = server.empty_database().await.unwrap();
     let config = Config::new(database.url());
     bootstrap(&config, &[]).await.unwrap();

@@ -7,7 +7,7 @@ use shared_core::{Id, Secret};
 use shared_db::{Config, Consistency, Db, Error, bootstrap, statements};
 use shared_devkit::{Postgres, Replica};
 
-use crate::cancel::{cut_after, scattered};
+use crate::storm::{cut_after, scattered};
 use crate::support::{BODIES, COUNT, Done, INSERT, NOTES, admin, at_work, eventually, tenant};
 
 statements! {
@@ -26,7 +26,7 @@ struct Pair {
 }
 
 async fn pair() -> Pair {
-    let server = Postgres::exclusive().await.unwrap();
+    let server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
     let replica = server.replica().await.unwrap();

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use shared_core::Id;
 use shared_db::{Config, Db, Error, bootstrap, statements};
-use shared_devkit::Postgres;
 
 use crate::support::{BODIES, COUNT, INSERT, NOTES, eventually, tenant};
 
@@ -14,7 +13,7 @@ statements! {
 
 #[tokio::test]
 async fn no_caller_waits_for_it_for_ever_and_the_pool_recovers_by_itself() {
-    let server = Postgres::exclusive().await.unwrap();
+    let server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
     config.pool_size = 2;
@@ -48,7 +47,7 @@ async fn no_caller_waits_for_it_for_ever_and_the_pool_recovers_by_itself() {
 
 #[tokio::test]
 async fn neither_an_end_nor_a_new_listener_waits_for_it() {
-    let server = Postgres::exclusive().await.unwrap();
+    let server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
     config.connect_timeout = Duration::from_millis(300);
@@ -65,7 +64,7 @@ async fn neither_an_end_nor_a_new_listener_waits_for_it() {
 
 #[tokio::test]
 async fn nor_does_who_reads_row_by_row() {
-    let server = Postgres::exclusive().await.unwrap();
+    let server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
     config.connect_timeout = Duration::from_millis(300);

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use shared_core::{AssumedTenant, Id, Secret, TenantId};
-use shared_db::{Config, Db, Error, MIGRATIONS, MigrationSet, Row, Step, bootstrap, fingerprint, statements};
-use shared_devkit::{Postgres, Proxy, TestDatabase};
-
+use shared_core::{AssumedTenant, Context, Id, Secret, TenantId};
+use shared_db::{
+    AtCommit, Bound, Config, Db, Error, MIGRATIONS, MigrationSet, Row, Step, bootstrap, fingerprint,
+    statements,
+};
+use shared_devkit::{Proxy, TestDatabase};
 use tokio_postgres::{Client, NoTls};
+
+use crate::server::{self, Shared};
 
 /// The tables that the tests work on.
 pub(crate) const NOTES: MigrationSet = MigrationSet::new(
@@ -34,6 +38,8 @@ pub(crate) struct Note {
 statements! {
     pub(crate) const INSERT: Statement<(Id<Note>, String), Note> = "
         insert into notes.note (tenant_id, id, body) values ($tenant, $1, $2) returning id, body";
+    const ADD: Statement<(Vec<String>,), ()> = "
+        insert into notes.note (tenant_id, id, body) select $tenant, gen_random_uuid(), b from unnest($1::text[]) b";
     pub(crate) const BODIES: Statement<(), String> = "select body from notes.note order by id";
     pub(crate) const COUNT: Statement<(), i64> = "select count(*) from notes.note";
 }
@@ -44,7 +50,7 @@ pub(crate) struct Database {
     /// Past any proxy.
     pub direct: String,
     _database: TestDatabase,
-    _server: Postgres,
+    _server: Shared,
 }
 
 impl Database {
@@ -58,7 +64,7 @@ impl Database {
 
 /// A migrated database.
 pub(crate) async fn database() -> Database {
-    let server = Postgres::shared().await.unwrap();
+    let server = server::shared().await;
     let migrate = async |url: String| bootstrap(&Config::new(url), &[NOTES]).await.map(drop);
     let database = server.database(&fingerprint(&[MIGRATIONS, NOTES]), migrate).await.unwrap();
     let direct = database.url().to_owned();
@@ -112,3 +118,22 @@ pub(crate) fn tenant() -> AssumedTenant {
 
 /// For `tx`, whose error type has to be named somewhere.
 pub(crate) type Done<T = ()> = Result<T, Error>;
+
+/// Bodies that are written with the COMMIT.
+#[derive(Default)]
+pub(crate) struct Collecting(pub(crate) Vec<String>);
+
+impl AtCommit for Collecting {
+    fn mark(&self) -> usize {
+        self.0.len()
+    }
+    fn rewind(&mut self, mark: usize) {
+        self.0.truncate(mark);
+    }
+    fn statements(&self, _: &Context) -> Vec<Bound> {
+        vec![ADD.bind((self.0.clone(),))]
+    }
+    fn committed(&self, db: &Db) {
+        db.signal("collected").notify_one();
+    }
+}

@@ -2,9 +2,10 @@
 
 use shared_core::Id;
 use shared_db::{Config, Db, MigrationSet, Step, bootstrap, doctor, statements};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_devkit::TestDatabase;
 use tokio_postgres::Client;
 
+use crate::server::Shared;
 use crate::support::{admin, tenant};
 
 statements! {
@@ -14,8 +15,8 @@ statements! {
     const PART: Statement<(), i64> = "select count(*) from t.visit_1";
 }
 
-async fn empty() -> (Postgres, TestDatabase, Config) {
-    let server = Postgres::shared().await.unwrap();
+async fn empty() -> (Shared, TestDatabase, Config) {
+    let server = crate::server::shared().await;
     let database = server.empty_database().await.unwrap();
     let config = Config::new(database.url());
     (server, database, config)

@@ -2,35 +2,11 @@
 
 use std::time::Duration;
 
-use shared_core::{Context, Id, Secret};
-use shared_db::{AtCommit, Bound, Db, statements};
+use shared_core::{Id, Secret};
+use shared_db::Db;
 use shared_devkit::Proxy;
 
-use crate::support::{BODIES, COUNT, Database, INSERT, database, tenant};
-
-statements! {
-    const ADD: Statement<(Vec<String>,), ()> = "
-        insert into notes.note (tenant_id, id, body) select $tenant, gen_random_uuid(), b from unnest($1::text[]) b";
-}
-
-/// Bodies that are written with the COMMIT.
-#[derive(Default)]
-pub(crate) struct Collecting(pub(crate) Vec<String>);
-
-impl AtCommit for Collecting {
-    fn mark(&self) -> usize {
-        self.0.len()
-    }
-    fn rewind(&mut self, mark: usize) {
-        self.0.truncate(mark);
-    }
-    fn statements(&self, _: &Context) -> Vec<Bound> {
-        vec![ADD.bind((self.0.clone(),))]
-    }
-    fn committed(&self, db: &Db) {
-        db.signal("collected").notify_one();
-    }
-}
+use crate::support::{BODIES, COUNT, Collecting, Database, INSERT, database, tenant};
 
 /// How long an answer is on its way: what the client sends meanwhile was not waiting for it.
 const DELAY: Duration = Duration::from_millis(15);

@@ -7,4 +7,5 @@ mod process;
 mod prometheus;
 mod python;
 mod redis;
+mod redis_tls;
 mod tls;

@@ -140,12 +140,7 @@ async fn a_close_waits_and_then_cuts_and_says_so() {
     assert_eq!(redis.close(Duration::from_secs(5)).await, Closed::default());
 }
 
-/// How many clients of this database wait in a blocking command.
+/// How many clients of this database wait for an element.
 pub(super) async fn blocked(redis: &Redis) -> usize {
-    let own: String = redis.command(cmd("CLIENT").arg("INFO")).await.unwrap();
-    let number = own.split(' ').find(|part| part.starts_with("db=")).unwrap();
-    let all: String = redis.command(cmd("CLIENT").arg("LIST")).await.unwrap();
-    let is_blocked =
-        |client: &&str| client.split(' ').any(|part| part == number) && client.contains("flags=b");
-    all.lines().filter(is_blocked).count()
+    crate::storm_redis::blocked(redis).await.len()
 }
