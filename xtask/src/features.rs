@@ -1,4 +1,5 @@
-//! Each feature of each crate alone: a feature that leans on another one without saying so does not build here.
+//! Each feature of each crate alone: a feature that leans on another one without saying so does not build here. And those
+//! that other crates may add to ours.
 
 use crate::command::{Result, cargo, run};
 use crate::workspace::{Package, workspace};
@@ -9,8 +10,11 @@ pub(crate) fn features() -> Result {
             run(cargo(&["check", "--quiet", "--package", &package.name]).args(arguments))?;
         }
     }
-    Ok(())
+    run(&mut cargo(&["test", "--quiet", "--manifest-path", BOTH_BACKENDS, "--target-dir", "target"]))
 }
+
+/// A workspace of its own, whose dependencies switch on features that ours have to bear with.
+const BOTH_BACKENDS: &str = "crates/security/tests/both-backends/Cargo.toml";
 
 /// A package with features is built with none of them, and with each. One without features is built by every other part.
 fn builds(package: &Package) -> Vec<Vec<String>> {

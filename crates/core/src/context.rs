@@ -22,6 +22,8 @@ pub struct Context {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     site: Option<Id<Site>>,
     actor: Actor,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegate: Option<Actor>,
     correlation: CorrelationId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<TraceParent>,
@@ -30,12 +32,25 @@ pub struct Context {
 impl Context {
     /// A context with a correlation id of its own, without site and trace.
     pub fn new(tenant: TenantId, actor: Actor) -> Self {
-        Self { tenant, site: None, actor, correlation: CorrelationId::new(), traceparent: None }
+        Self {
+            tenant,
+            site: None,
+            actor,
+            delegate: None,
+            correlation: CorrelationId::new(),
+            traceparent: None,
+        }
     }
 
     /// The same within a site of the tenant.
     pub fn with_site(mut self, site: Id<Site>) -> Self {
         self.site = Some(site);
+        self
+    }
+
+    /// The same with somebody else at the keyboard: an administrator who acts as a user, a service that acts for one.
+    pub fn with_delegate(mut self, delegate: Actor) -> Self {
+        self.delegate = Some(delegate);
         self
     }
 
@@ -64,6 +79,11 @@ impl Context {
     /// Who acts.
     pub fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// Who acts in the actor's place, if somebody does (the claim `act` of RFC 8693): an administrator, a service.
+    pub fn delegate(&self) -> Option<&Actor> {
+        self.delegate.as_ref()
     }
 
     /// The conversation, the same over all services, jobs and events that follow from one request.
@@ -162,6 +182,7 @@ mod tests {
     #[test]
     fn travels_as_json() {
         let context = Context::new(TenantId::new(), Actor::new("user:7"))
+            .with_delegate(Actor::new("admin:1"))
             .with_correlation("req-1".parse().unwrap())
             .with_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok());
         let json = serde_json::to_string(&context).unwrap();

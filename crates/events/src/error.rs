@@ -37,6 +37,14 @@ impl Error {
     pub(crate) fn refused(event: &'static str, reason: impl Into<String>) -> Self {
         Self::Refused { event, reason: reason.into(), source: None }
     }
+
+    /// As [`Unsafe`](Self::Unsafe), where the database says so.
+    pub(crate) fn uncut(error: shared_db::Error) -> Self {
+        match error {
+            shared_db::Error::Uncut(reason) => Self::Unsafe(reason),
+            error => error.into(),
+        }
+    }
 }
 
 impl From<Error> for shared_core::Problem {

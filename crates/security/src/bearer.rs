@@ -1,13 +1,20 @@
-use std::task::{Context, Poll};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
 use shared_core::{CorrelationId, Problem};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Guarded, Matrix, Principal, Verifier, challenge};
+use crate::metrics::METRICS;
+use crate::{Matrix, Principal, Verified, Verifier, VerifyError, challenge, refusal};
+
+#[cfg(test)]
+mod tests;
 
 /// A tower layer that turns `Authorization: Bearer` into a [`Principal`] among the request's extensions.
 ///
@@ -15,7 +22,8 @@ use crate::{Guarded, Matrix, Principal, Verifier, challenge};
 ///   has one. A [`CorrelationId`] among the extensions, and the running trace, become part of its context.
 /// - No token, or another scheme: the request goes on without a principal, so that public routes live beside others;
 ///   a handler that asks for one answers 401.
-/// - A bad token: 401 at once. A header that comes twice, or that has no token in it: 400 (RFC 6750, section 3.1).
+/// - A bad token: 401 at once; but if its key is not known, only after the keys' source was asked, which bounds how often.
+///   A header that comes twice, or that has no token in it: 400 (RFC 6750, section 3.1).
 ///
 /// Tokens in query parameters and in bodies are not looked at: they end up in logs.
 #[derive(Clone, Debug)]
@@ -30,16 +38,25 @@ impl BearerLayer {
         Self { verifier, matrix }
     }
 
-    fn principal<B>(&self, request: &Request<B>) -> Result<Option<Principal>, Problem> {
-        let Some(token) = bearer_token(request.headers())? else { return Ok(None) };
-        let verified = self.verifier.verify(token).inspect_err(|reason| {
-            tracing::info!(%reason, "a bearer token was refused");
-        })?;
+    /// Lets a request on with the principal of its token.
+    fn admit<B>(&self, mut request: Request<B>, token: Option<Verified>) -> Request<B> {
         let conversation = request.extensions().get::<CorrelationId>().cloned();
-        let principal = Principal::new(verified, self.matrix, conversation);
-        tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant()));
-        Ok(Some(principal))
+        let extensions = request.extensions_mut();
+        extensions.insert(Checked);
+        if let Some(token) = token {
+            let principal = Principal::new(token, self.matrix, conversation);
+            tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant()));
+            extensions.insert(principal);
+        }
+        request
     }
+}
+
+/// The one place through which refusals go on record.
+fn refused(reason: VerifyError) -> Problem {
+    METRICS.token_refused(reason);
+    tracing::info!(target: "audit", %reason, "a bearer token was refused");
+    reason.into()
 }
 
 impl<S> Layer<S> for BearerLayer {
@@ -83,26 +100,127 @@ pub struct Bearer<S> {
 
 impl<S, Req, Res> Service<Request<Req>> for Bearer<S>
 where
-    S: Service<Request<Req>, Response = Response<Res>>,
+    S: Service<Request<Req>, Response = Response<Res>> + Clone,
     Res: From<Bytes>,
 {
     type Response = Response<Res>;
     type Error = S::Error;
-    type Future = Guarded<S::Future, Res>;
+    type Future = BearerFuture<S, Req, Res>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Req>) -> Self::Future {
-        match self.layer.principal(&request) {
-            Ok(principal) => {
-                let extensions = request.extensions_mut();
-                extensions.insert(Checked);
-                principal.and_then(|principal| extensions.insert(principal));
-                Guarded::passed(self.inner.call(request))
-            }
-            Err(problem) => Guarded::refused(&problem),
+    fn call(&mut self, request: Request<Req>) -> Self::Future {
+        let token = match bearer_token(request.headers()) {
+            Ok(Some(token)) => token,
+            Ok(None) => return self.pass(request, None),
+            Err(problem) => return BearerFuture::refused(&problem),
+        };
+        match self.layer.verifier.decide(token) {
+            Ok(verified) => self.pass(request, Some(verified)),
+            Err(VerifyError::UnknownKey) => self.look(token.to_vec(), request),
+            Err(reason) => BearerFuture::refused(&refused(reason)),
+        }
+    }
+}
+
+impl<S> Bearer<S> {
+    fn pass<Req, Res>(&mut self, request: Request<Req>, token: Option<Verified>) -> BearerFuture<S, Req, Res>
+    where
+        S: Service<Request<Req>, Response = Response<Res>>,
+    {
+        let request = self.layer.admit(request, token);
+        BearerFuture { state: State::Passed { answer: self.inner.call(request) } }
+    }
+
+    /// Asks the source of the keys, as an issuer's new key is known there first.
+    fn look<Req, Res>(&mut self, token: Vec<u8>, request: Request<Req>) -> BearerFuture<S, Req, Res>
+    where
+        S: Service<Request<Req>, Response = Response<Res>> + Clone,
+    {
+        // The service that was found ready is the one to be called; its clone may not be.
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let verifier = self.layer.verifier.clone();
+        let look = Box::pin(async move { verifier.decide_after_fetch(&token).await });
+        let held = Some(Held { layer: self.layer.clone(), inner, request });
+        BearerFuture { state: State::Looking { look, held } }
+    }
+}
+
+/// A request that waits for its token's key.
+struct Held<S, Req> {
+    layer: BearerLayer,
+    inner: S,
+    request: Request<Req>,
+}
+
+type Look = Pin<Box<dyn Future<Output = Result<Verified, VerifyError>> + Send>>;
+
+pin_project! {
+    /// The response of [`Bearer`]: the inner service's, or a refusal. Dropping it drops the inner one.
+    pub struct BearerFuture<S, Req, Res>
+    where
+        S: Service<Request<Req>>,
+    {
+        #[pin]
+        state: State<S, Req, Res>,
+    }
+}
+
+pin_project! {
+    #[project = Step]
+    enum State<S, Req, Res>
+    where
+        S: Service<Request<Req>>,
+    {
+        // The inner service works on it.
+        Passed { #[pin] answer: S::Future },
+        // It never reaches the inner service.
+        Refused { response: Option<Response<Res>> },
+        // The source of the keys is asked.
+        Looking { look: Look, held: Option<Held<S, Req>> },
+    }
+}
+
+impl<S: Service<Request<Req>>, Req, Res: From<Bytes>> BearerFuture<S, Req, Res> {
+    fn refused(problem: &Problem) -> Self {
+        Self { state: State::refusal(problem) }
+    }
+}
+
+impl<S: Service<Request<Req>>, Req, Res: From<Bytes>> State<S, Req, Res> {
+    fn refusal(problem: &Problem) -> Self {
+        Self::Refused { response: Some(refusal::response(problem)) }
+    }
+}
+
+impl<S, Req, Res> Future for BearerFuture<S, Req, Res>
+where
+    S: Service<Request<Req>, Response = Response<Res>>,
+    Res: From<Bytes>,
+{
+    type Output = Result<Response<Res>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                Step::Passed { answer } => return answer.poll(cx),
+                // A future is not polled after it is ready; whoever does so waits.
+                Step::Refused { response } => {
+                    return response.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal)));
+                }
+                Step::Looking { look, held } => match (ready!(look.as_mut().poll(cx)), held.take()) {
+                    (Ok(token), Some(Held { layer, mut inner, request })) => {
+                        State::Passed { answer: inner.call(layer.admit(request, Some(token))) }
+                    }
+                    (Err(reason), _) => State::refusal(&refused(reason)),
+                    (Ok(_), None) => return Poll::Pending,
+                },
+            };
+            state.set(next);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use shared_core::Problem;
 
-use crate::VerifyError;
+use crate::happened::happened;
+use crate::{Permission, Principal, VerifyError};
 
 const CHALLENGE: &str = "www-authenticate";
 
@@ -19,10 +20,25 @@ pub(crate) fn unclear(detail: &'static str) -> Problem {
 }
 
 /// A valid token that does not allow it.
-pub(crate) fn not_permitted(permission: &'static str) -> Problem {
+fn not_permitted(permission: &'static str) -> Problem {
     Problem::forbidden()
         .with_detail(format!("this needs the permission {permission}"))
         .with_header(CHALLENGE, format!("Bearer error=\"insufficient_scope\", scope=\"{permission}\""))
+}
+
+/// The same; where the service asks for a permission of a matrix that its callers are not measured by, the log says so.
+pub(crate) fn missing_permission<P: Permission>(principal: &Principal) -> Problem {
+    let matrix = principal.permissions().matrix();
+    if !std::ptr::eq(matrix, P::SET) {
+        tracing::error!(
+            permission = P::NAME,
+            "nobody has this permission: its matrix `{}` is not the one that the bearer layer was given, `{}`",
+            P::SET.name(),
+            matrix.name(),
+        );
+    }
+    happened("permission.denied", principal.context(), P::NAME, "");
+    not_permitted(P::NAME)
 }
 
 /// Whether a token has expired is all that a caller is told: that is what a client can do something about, and the

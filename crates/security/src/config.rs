@@ -3,11 +3,20 @@ use std::time::Duration;
 use shared_core::schema::Profile;
 use shared_core::{Config as Schema, Secret};
 
-use crate::{Error, Issuer, SigningKey, Verifier, VerifyingKey};
+use crate::{Error, Issuer, MasterKey, Sealer, SigningKey, Verifier, VerifyingKey};
+
+mod jwks;
+mod key_ring;
+
+pub use jwks::JwksConfig;
+pub use key_ring::KeyRingConfig;
 
 /// The development key, public since it stands here: profile `production` refuses its public half, wherever it
 /// comes from, and without that half nobody believes it.
 const DEVELOPMENT_KEY: &str = "MC4CAQAwBQYDK2VwBCIEINogfDq+4N72VcKwAB073Uyaat0i+bL7e7HXTcIVkYKL";
+
+/// Seals what a developer's database holds; public as well.
+const DEVELOPMENT_MASTER_KEY: &str = "1:ZGV2ZWxvcG1lbnQga2V5OiBzZWFscyBub3RoaW5nISE=";
 
 /// Whose tokens a program believes, and with what it signs its own.
 ///
@@ -17,16 +26,18 @@ const DEVELOPMENT_KEY: &str = "MC4CAQAwBQYDK2VwBCIEINogfDq+4N72VcKwAB073Uyaat0i+
 pub struct Config {
     /// What the program runs for.
     pub profile: Profile,
-    /// The public keys whose tokens are accepted, separated by commas: Ed25519, each as PEM or its base64 alone. To
-    /// rotate, add the new one everywhere, then sign with it, and remove the old one when its last token has expired.
+    /// The public keys whose tokens are accepted, separated by commas: Ed25519, P-256, or RSA of 2048 bits or
+    /// more, each as PEM or its base64 alone. To rotate, add the new one everywhere, then sign with it, and remove the old one when its last token has expired.
     #[config(
         default = "MCowBQYDK2VwAyEAl/1eCrd2Y1sosZj7ZAFAu6NCppT74FwaKXp46vNLsd0=",
         not_in_production = "the development key"
     )]
     pub keys: Vec<VerifyingKey>,
-    /// The private key that signs tokens, for programs that issue them: Ed25519 in PKCS#8 form, as PEM or its base64
+    /// The private key that signs tokens, for programs that issue them: in PKCS#8 form, as PEM or its base64
     /// alone. Its public half is one of the keys. Default: the development key, where that is accepted.
-    #[config(expected = "an Ed25519 private key in PKCS#8 form, as PEM or its base64 alone")]
+    #[config(
+        expected = "an Ed25519, P-256 or RSA private key (2048 bits or more) in PKCS#8 form, as PEM or its base64 alone"
+    )]
     pub signing_key: Option<SigningKey>,
     /// Who issues the tokens: the claim `iss`.
     #[config(default = "development", not_in_production = "the issuer of development")]
@@ -40,6 +51,20 @@ pub struct Config {
     /// How far the clocks of issuer and verifier may differ. 30 s is more than NTP leaves.
     #[config(default = "30s", max = "5m")]
     pub leeway: Duration,
+    /// The keys that seal private keys in the database, separated by commas: each a version, a colon, and the base64 of 32
+    /// random bytes. The first one seals, all of them open. To rotate, add the new one at the end everywhere, then put it
+    /// first. Default: the development key, outside of production.
+    #[config(
+        expected = "VERSION:BASE64 with 32 bytes, such as `1:` and what `openssl rand -base64 32` prints"
+    )]
+    pub master_keys: Option<Vec<MasterKey>>,
+    /// How the keys of a key ring in the database come and go.
+    pub key_ring: KeyRingConfig,
+    /// Where another issuer publishes its keys, for programs that take them from there. Default: where the issuer says
+    /// that they are, by OpenID Connect Discovery.
+    pub jwks_url: Option<String>,
+    /// How the keys of another issuer are kept up to date.
+    pub jwks: JwksConfig,
 }
 
 impl Config {
@@ -68,6 +93,45 @@ impl Config {
             None => Some(development_key()?).filter(|key| self.accepts(key)).ok_or(Error::NoSigningKey)?,
         };
         Ok(Issuer::new(key, &self.issuer, &self.audience).with_lifetime(self.lifetime))
+    }
+
+    /// The sealer of these settings.
+    ///
+    /// # Errors
+    /// [`Error::MasterKeys`] if there is none in profile `production`, or two of one version; [`Error::DevelopmentKey`] if the
+    /// one of development is among them there.
+    pub fn sealer(&self) -> Result<Sealer, Error> {
+        let production = self.profile == Profile::Production;
+        let development = MasterKey::new(&Secret::new(DEVELOPMENT_MASTER_KEY))?;
+        match &self.master_keys {
+            Some(keys) if production && keys.contains(&development) => Err(Error::DevelopmentKey),
+            Some(keys) => Sealer::new(keys.iter().cloned()),
+            None if production => Err(Error::MasterKeys),
+            None => Sealer::new([development]),
+        }
+    }
+
+    /// Opens the key ring of these settings, whose keys verify for as long as the tokens of these settings live.
+    ///
+    /// # Errors
+    /// Those of [`sealer`](Self::sealer) and [`KeyRing::open`](crate::KeyRing::open).
+    #[cfg(feature = "postgres")]
+    pub async fn open_key_ring(&self, db: shared_db::Db) -> Result<crate::KeyRing, Error> {
+        let mut config = self.key_ring.clone();
+        config.verify_for = config.verify_for.max(self.lifetime + self.leeway);
+        crate::KeyRing::open(db, self.sealer()?, config).await
+    }
+
+    /// Starts fetching the keys of the issuer.
+    ///
+    /// # Errors
+    /// Those of [`JwksClient`](crate::JwksClient).
+    #[cfg(feature = "jwks")]
+    pub async fn start_jwks_client(&self) -> Result<crate::JwksClient, Error> {
+        match &self.jwks_url {
+            Some(url) => crate::JwksClient::start(url, self.jwks.clone()).await,
+            None => crate::JwksClient::discover(&self.issuer, self.jwks.clone()).await,
+        }
     }
 
     fn accepts(&self, key: &SigningKey) -> bool {

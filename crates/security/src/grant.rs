@@ -1,6 +1,10 @@
 use shared_core::{Id, Site, TenantId};
+use time::OffsetDateTime;
 
-use crate::Permission;
+use crate::SessionId;
+use crate::claims::is_name;
+use crate::matrix::is_permission;
+use crate::{Error, Permission, Principal};
 
 /// What a token is to say: who may do what, in which tenant.
 #[derive(Clone, Debug)]
@@ -9,12 +13,52 @@ pub struct Grant {
     pub(crate) subject: String,
     pub(crate) site: Option<Id<Site>>,
     pub(crate) permissions: Vec<String>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) authenticated: Option<OffsetDateTime>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) client: Option<String>,
+    pub(crate) actor: Option<String>,
 }
 
 impl Grant {
     /// `subject` is known to `tenant`, and may do nothing yet.
     pub fn new(tenant: TenantId, subject: impl Into<String>) -> Self {
-        Self { tenant, subject: subject.into(), site: None, permissions: Vec::new() }
+        Self {
+            tenant,
+            subject: subject.into(),
+            site: None,
+            permissions: Vec::new(),
+            roles: Vec::new(),
+            session: None,
+            authenticated: None,
+            methods: Vec::new(),
+            client: None,
+            actor: None,
+        }
+    }
+
+    /// A service speaks for itself, within a tenant: the grant of client credentials (RFC 6749, section 4.4). It is both
+    /// subject and client (RFC 9068, section 2.2), so no user's token can be taken for it.
+    pub fn for_client(tenant: TenantId, client: impl Into<String>) -> Self {
+        let client = client.into();
+        Self { client: Some(client.clone()), ..Self::new(tenant, client) }
+    }
+
+    /// A service acts for whoever is asking it, towards the next service: subject, tenant, site, session and login stay
+    /// those of the principal, so that what ends its session ends this as well; the service is named as the actor
+    /// (RFC 8693). Permissions are those given here, not the principal's: they are names of another service.
+    pub fn on_behalf_of(principal: &Principal, client: impl Into<String>) -> Self {
+        let client = client.into();
+        Self {
+            site: principal.context().site(),
+            session: principal.session(),
+            authenticated: principal.authenticated_at(),
+            methods: principal.methods().map(str::to_owned).collect(),
+            client: Some(client.clone()),
+            actor: Some(client),
+            ..Self::new(principal.tenant(), principal.subject())
+        }
     }
 
     /// The same within a site of the tenant.
@@ -27,6 +71,53 @@ impl Grant {
     pub fn with_permissions(mut self, permissions: impl PermissionNames) -> Self {
         permissions.add_to(&mut self.permissions);
         self
+    }
+
+    /// These roles as well. Each service looks up what they come to, at each request.
+    pub fn with_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.roles.extend(roles.into_iter().map(Into::into));
+        self
+    }
+
+    /// As part of a session: it ends with it.
+    pub fn with_session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// When and how the subject showed who it is, by the names of RFC 8176: `["pwd", "otp"]`.
+    pub fn with_authentication(
+        mut self,
+        at: OffsetDateTime,
+        methods: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.authenticated = Some(at);
+        self.methods = methods.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Somebody else acts for the subject, such as support on a user's behalf (`act`, RFC 8693).
+    pub fn with_actor(mut self, actor: impl Into<String>) -> Self {
+        self.actor = Some(actor.into());
+        self
+    }
+
+    /// Whether verifiers would accept what it says.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !is_name(&self.subject) {
+            return Err(Error::Subject);
+        }
+        if let Some(name) = self.permissions.iter().find(|name| !is_permission(name)) {
+            return Err(Error::Permission { name: name.clone() });
+        }
+        let claims = [
+            ("roles", self.roles.as_slice()),
+            ("amr", &self.methods),
+            ("client_id", self.client.as_slice()),
+            ("act", self.actor.as_slice()),
+        ];
+        let unclear = claims.into_iter().find(|(_, names)| names.iter().any(|name| !is_name(name)));
+        unclear.map_or(Ok(()), |(claim, _)| Err(Error::Claim { claim }))
     }
 }
 

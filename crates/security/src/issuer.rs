@@ -4,19 +4,18 @@ use std::time::Duration;
 use shared_core::{Clock, Id, Secret};
 use time::OffsetDateTime;
 
-use crate::claims::{self, Audience, Claims, Header};
-use crate::matrix::is_permission;
+use crate::claims::{self, Acting, Written};
 use crate::verifier::MAX_TOKEN;
-use crate::{Error, Grant, SigningKey};
+use crate::{Error, Grant, SigningKey, SigningKeys};
 
-/// 10 minutes: a token can't be called back, so it must not live long; and asking for the next one every few
-/// minutes costs a client little.
+/// 10 minutes: a stolen token must not live long; and asking for the next one every few minutes costs a client little.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
-/// Makes tokens that say who may do what, in which tenant: access tokens of RFC 9068, signed with EdDSA.
+/// Makes tokens that say who may do what, in which tenant: access tokens of RFC 9068, signed with the algorithm of the
+/// key. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    key: SigningKey,
+    keys: SigningKeys,
     issuer: String,
     audience: String,
     lifetime: Duration,
@@ -24,15 +23,21 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Issues tokens as `issuer` to be shown to `audience`, valid for 10 minutes.
-    pub fn new(key: SigningKey, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+    /// Issues tokens as `issuer` to be shown to `audience`, valid for 10 minutes. The key is a
+    /// [`SigningKey`], or one that changes, of a key ring.
+    pub fn new(keys: impl Into<SigningKeys>, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self {
-            key,
+            keys: keys.into(),
             issuer: issuer.into(),
             audience: audience.into(),
             lifetime: LIFETIME,
             clock: Clock::system(),
         }
+    }
+
+    /// The same for another audience. Services with an audience each can't use a token that they got towards another one.
+    pub fn for_audience(&self, audience: impl Into<String>) -> Self {
+        Self { audience: audience.into(), ..self.clone() }
     }
 
     /// How long a token is valid, in whole seconds.
@@ -50,46 +55,52 @@ impl Issuer {
     /// Issues a token.
     ///
     /// # Errors
-    /// [`Error::Subject`], [`Error::Permission`] and [`Error::TooLarge`] for a grant that no verifier would accept;
-    /// [`Error::Signing`] if the cryptographic library refuses.
+    /// [`Error::Subject`], [`Error::Claim`], [`Error::Permission`] and [`Error::TooLarge`] for a grant that no verifier
+    /// would accept; [`Error::NoSigningKey`] while the key ring has none; [`Error::Signing`] if the cryptographic library
+    /// refuses.
     pub fn issue(&self, grant: &Grant) -> Result<Token, Error> {
-        if !claims::is_name(&grant.subject) {
-            return Err(Error::Subject);
-        }
-        if let Some(name) = grant.permissions.iter().find(|name| !is_permission(name)) {
-            return Err(Error::Permission { name: name.clone() });
-        }
+        grant.check()?;
         let issued = self.clock.now();
         let lifetime = time::Duration::seconds(i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX));
         let expires = issued.saturating_add(lifetime);
-        let text = self.sign(&self.claims(grant, issued, expires))?;
+        let text = sign(&self.keys.current()?, &self.claims(grant, issued, expires))?;
         if text.expose().len() > MAX_TOKEN {
             return Err(Error::TooLarge);
         }
         Ok(Token { text, expires })
     }
 
-    fn claims(&self, grant: &Grant, issued: OffsetDateTime, expires: OffsetDateTime) -> Claims {
-        Claims {
-            iss: self.issuer.clone(),
-            sub: grant.subject.clone(),
-            aud: Audience::One(self.audience.clone()),
+    fn claims<'g>(
+        &'g self,
+        grant: &'g Grant,
+        issued: OffsetDateTime,
+        expires: OffsetDateTime,
+    ) -> Written<'g> {
+        Written {
+            iss: &self.issuer,
+            sub: &grant.subject,
+            aud: &self.audience,
             exp: expires.unix_timestamp(),
             iat: issued.unix_timestamp(),
-            nbf: None,
             jti: Id::<Token>::new().to_string(),
-            tenant: Some(grant.tenant.to_string()),
+            tenant: grant.tenant,
             site: grant.site,
             scope: grant.permissions.join(" "),
+            roles: &grant.roles,
+            client_id: grant.client.as_deref(),
+            sid: grant.session,
+            auth_time: grant.authenticated.map(OffsetDateTime::unix_timestamp),
+            amr: &grant.methods,
+            act: grant.actor.as_deref().map(|sub| Acting { sub }),
         }
     }
+}
 
-    fn sign(&self, claims: &Claims) -> Result<Secret, Error> {
-        let header = Header { alg: "EdDSA", typ: claims::TYPE, kid: self.key.verifying_key().id() };
-        let message = format!("{}.{}", claims::encode_json(&header), claims::encode_json(claims));
-        let signature = self.key.sign(message.as_bytes())?;
-        Ok(Secret::new(format!("{message}.{}", claims::encode(signature))))
-    }
+fn sign(key: &SigningKey, claims: &Written<'_>) -> Result<Secret, Error> {
+    let header = claims::Header { alg: key.algorithm().name(), typ: claims::TYPE, kid: key.id() };
+    let message = format!("{}.{}", claims::encode_json(&header), claims::encode_json(claims));
+    let signature = key.sign(message.as_bytes())?;
+    Ok(Secret::new(format!("{message}.{}", claims::encode(signature))))
 }
 
 /// A signed token. Whoever holds the text is taken for its subject, so `Debug` does not show it.

@@ -1,143 +1,115 @@
+//! Keys that sign tokens, and their halves that verify them.
+
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::crypto::CryptoProvider;
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use jsonwebtoken::jwk::{EllipticCurve, ThumbprintHash};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use shared_core::Secret;
-use shared_core::schema::{Kind, Value};
-
 use crate::Error;
 
-/// The one algorithm: of verifier, issuer and keys. A token's header is compared with it and never decides.
-pub(crate) const ALGORITHM: Algorithm = Algorithm::EdDSA;
+mod jwk;
+mod pem;
+mod public;
+mod signing;
+mod verifying;
 
-/// Named, and not asked for by `jsonwebtoken`'s own functions: those take the one of the process, and panic when
-/// another crate of the program switches on the second backend.
-static CRYPTO: &CryptoProvider = &DEFAULT_PROVIDER;
+pub use signing::SigningKey;
+pub use verifying::VerifyingKey;
 
-const PUBLIC_KEY_BYTES: usize = 32;
-
-/// An Ed25519 private key that signs tokens. `Debug` shows its id, and the memory is overwritten when it is dropped.
-#[derive(Clone)]
-pub struct SigningKey {
-    key: EncodingKey,
-    public: VerifyingKey,
+/// How a token is signed (RFC 7518, section 3.1, and RFC 8037). It belongs to the key: a key signs and verifies with one
+/// algorithm, so that what a token says about it can only be compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Ed25519. The default: small keys and signatures, and nothing to get wrong.
+    #[default]
+    EdDsa,
+    /// ECDSA over P-256 with SHA-256, for clients that know no EdDSA.
+    Es256,
+    /// RSA with PKCS#1 padding and SHA-256, which every client knows.
+    Rs256,
+    /// HMAC with SHA-256: whoever can verify can sign, so it is for one program alone, and never in a JWKS.
+    Hs256,
 }
 
-impl SigningKey {
-    /// Reads a key in PKCS#8 form: PEM, or for one-line settings its base64 alone.
-    ///
-    /// # Errors
-    /// [`Error::SigningKey`] if it is anything else.
-    pub fn from_pem(text: &Secret) -> Result<Self, Error> {
-        let key = EncodingKey::from_ed_pem(pem(text.expose(), "PRIVATE KEY").expose().as_bytes());
-        let key = key.map_err(|_| Error::SigningKey)?;
-        let public =
-            (CRYPTO.key_utils.ed_pub_components_from_private_key)(key.as_bytes(), &EllipticCurve::Ed25519)
-                .map_err(|_| Error::SigningKey)?;
-        Ok(Self { key, public: VerifyingKey::from_bytes(&public).ok_or(Error::SigningKey)? })
-    }
-
-    /// The public half, which verifies what this key signs.
-    pub fn verifying_key(&self) -> &VerifyingKey {
-        &self.public
-    }
-
-    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let signer = (CRYPTO.signer_factory)(&ALGORITHM, &self.key).map_err(Error::Signing)?;
-        signer.try_sign(message).map_err(|error| Error::Signing(error.into()))
+impl Algorithm {
+    /// The name in a token's header (`alg`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+            Self::Hs256 => "HS256",
+        }
     }
 }
 
-impl fmt::Debug for SigningKey {
+impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({})", self.public.id)
+        f.write_str(self.name())
     }
 }
 
-impl Value for SigningKey {
-    const KIND: Kind = Kind::Secret;
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::from_pem(&Secret::new(text)).ok()
-    }
-}
-
-/// An Ed25519 public key that verifies tokens.
-#[derive(Clone)]
-pub struct VerifyingKey {
-    id: String,
-    key: DecodingKey,
-}
-
-impl VerifyingKey {
-    /// The id by which tokens name it (`kid`): its thumbprint of RFC 7638, so that nobody has to hand one out.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn from_bytes(public: &[u8]) -> Option<Self> {
-        (public.len() == PUBLIC_KEY_BYTES)
-            .then(|| Some(Self { id: thumbprint(public)?, key: DecodingKey::from_ed_der(public) }))?
-    }
-
-    pub(crate) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
-        (CRYPTO.verifier_factory)(&ALGORITHM, &self.key)
-            .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
-    }
-}
-
-impl FromStr for VerifyingKey {
+impl FromStr for Algorithm {
     type Err = Error;
 
-    /// Reads a key in SPKI form: PEM, or for one-line settings its base64 alone.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let key = DecodingKey::from_ed_pem(pem(text, "PUBLIC KEY").expose().as_bytes());
-        let key = key.map_err(|_| Error::VerifyingKey)?;
-        let public = key.try_get_as_bytes().map_err(|_| Error::VerifyingKey)?;
-        Self::from_bytes(public).ok_or(Error::VerifyingKey)
+        let all = [Self::EdDsa, Self::Es256, Self::Rs256, Self::Hs256];
+        all.into_iter().find(|algorithm| algorithm.name() == text).ok_or(Error::Algorithm)
     }
 }
 
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerifyingKey({})", self.id)
-    }
-}
-
-shared_core::setting!(VerifyingKey, "an Ed25519 public key in SPKI form, as PEM or its base64 alone");
-
-/// Puts the lines around base64 that make it PEM.
-fn pem(text: &str, label: &str) -> Secret {
-    let text = text.trim();
-    if text.starts_with("-----") {
-        Secret::new(text)
-    } else {
-        Secret::new(format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n"))
-    }
-}
-
-/// RFC 7638, over the members that RFC 8037 names for an Ed25519 key.
-fn thumbprint(public: &[u8]) -> Option<String> {
-    let x = URL_SAFE_NO_PAD.encode(public);
-    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-    let digest = (CRYPTO.key_utils.compute_digest)(jwk.as_bytes(), ThumbprintHash::SHA256).ok()?;
-    Some(URL_SAFE_NO_PAD.encode(digest))
-}
+shared_core::setting!(Algorithm, "EdDSA, ES256, RS256 or HS256");
 
 #[cfg(test)]
 mod tests {
+    use shared_core::Secret;
+
     use super::*;
 
-    /// The key and the thumbprint of RFC 8037, appendix A.3.
+    const ALL: [Algorithm; 4] = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256, Algorithm::Hs256];
+
     #[test]
-    fn the_id_is_the_thumbprint_of_the_standard() {
-        let public = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
-        let key = VerifyingKey::from_bytes(&public).unwrap();
-        assert_eq!(key.id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    fn a_signature_is_good_for_its_key_and_its_message() {
+        for algorithm in ALL {
+            let (ours, theirs) =
+                (SigningKey::generate(algorithm).unwrap(), SigningKey::generate(algorithm).unwrap());
+            let signature = ours.sign(b"message").unwrap();
+            assert!(ours.verifying_key().verifies(b"message", &signature), "{algorithm}");
+            assert!(!ours.verifying_key().verifies(b"another", &signature), "{algorithm}");
+            assert!(!theirs.verifying_key().verifies(b"message", &signature), "{algorithm}");
+            let (last, rest) = signature.split_last().unwrap();
+            assert!(!ours.verifying_key().verifies(b"message", rest), "{algorithm}: truncated");
+            let longer = [rest, &[*last, 0]].concat();
+            assert!(!ours.verifying_key().verifies(b"message", &longer), "{algorithm}: longer");
+        }
+    }
+
+    /// ASVS 9.1.1: a signature whose numbers are zero, the order of the group, or beyond it.
+    #[test]
+    fn degenerate_signatures_are_refused() {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let order = [
+            0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+            0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        ];
+        for r in [[0; 32], order, [0xff; 32]] {
+            for s in [[0; 32], order, [0xff; 32]] {
+                assert!(!key.verifying_key().verifies(b"message", &[r, s].concat()));
+            }
+        }
+        let key = SigningKey::generate(Algorithm::Rs256).unwrap();
+        for byte in [0, 1, 0xff] {
+            assert!(!key.verifying_key().verifies(b"message", &[byte; 384]));
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_the_same_after_storing_it() {
+        for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
+            let key = SigningKey::generate(algorithm).unwrap();
+            let again = SigningKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
+            assert_eq!(again.id(), key.id());
+            assert!(key.verifying_key().verifies(b"message", &again.sign(b"message").unwrap()));
+        }
+        assert!(SigningKey::hmac(&Secret::new("x".repeat(32))).unwrap().to_pkcs8().is_none());
     }
 }

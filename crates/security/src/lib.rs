@@ -26,25 +26,53 @@
 //! ```
 //!
 //! # The ideas
-//! - An [`Issuer`] makes a signed [`Token`] from a [`Grant`]; a [`Verifier`] decides whether it is to be believed, and
-//!   only it makes [`Verified`].
+//! - An [`Issuer`] makes a signed [`Token`] from a [`Grant`]; a [`Verifier`] decides by its [`Policy`] whether it is to be
+//!   believed, and only it makes [`Verified`].
 //! - [`permissions!`] declares what can be permitted in a service: a type for each, and a bit in a [`Matrix`].
 //! - A [`Principal`] is who was verified. [`BearerLayer`] puts it among a request's extensions.
+//! - The `audit` log (feature `postgres`) remembers who did what, and shows whether anybody has changed that since.
 //! - [`May<P>`](May) is the proof that a principal may do `P` in its tenant. Handlers and repositories ask for it, and
 //!   it is an [`InTenant`](shared_core::InTenant), which is what the doors to data take.
+//! - [`Proof<P>`](Proof) is the same, borrowed, where the principal is at hand. A [`Condition`] is a rule on the data
+//!   beside the permission, [`Principal::explain`] says why, and an [`Authorizer`] is another engine that decides.
+//! - A tenant that a caller names is a [`ClaimedTenant`]: it is compared and never trusted. [`SystemScope`] is the way
+//!   into another tenant, with a reason, and audited.
+//! - `Sessions` are opened by a login and continued by refresh tokens, each used once; what ends one ends its access tokens by
+//!   its [`Revocations`]. `Passwords` hashes and judges passwords, and a `LoginGuard` slows down who guesses them.
+//! - A [`Limiter`] decides how often, by [`Rule`]s over the parts of a [`Key`], in process or over Redis or Postgres;
+//!   [`LimitLayer`] does it for HTTP, and [`ClientAddress`] says whose address a request has behind proxies.
 //!
 //! # Guarantees and limits
 //! - Deny by default: no token, no layer, no permission, or a permission of another service's matrix is a refusal.
-//! - One algorithm, EdDSA with Ed25519; what a token's header says is compared and never decides. Of a header only
-//!   `alg`, `typ`, `kid` and `crit` are read: keys and URLs in it are never used.
-//! - Tokens of more than 8 KiB are refused unread. No bytes make the verifier panic, or cost more than one signature.
+//! - One algorithm for each policy, EdDSA unless said otherwise; what a token's header says is compared and never decides.
+//!   Keys and URLs that a token brings along, critical extensions, and names that come twice are refused.
+//! - Tokens of more than 8 KiB are refused unread. No bytes make the verifier panic, or cost more than one signature for
+//!   each policy that has their key.
+//! - A token that was verified is remembered by its SHA-256, in a bounded cache of that verifier alone. Its times, the
+//!   keys and the [`Revocations`] are looked at again at each use, so that none is accepted after its key was removed or it
+//!   was revoked, as far as this process knows of it.
 //! - Signing and verifying do not depend on the process-wide provider of `jsonwebtoken`, so another crate's choice of
 //!   features can't break them.
+//! - A key belongs to one algorithm. RSA keys have 2048 bits or more, secrets 32 bytes, and secrets are never published.
+//! - A `KeyRing` publishes keys before they sign, and lets them verify until their last token is over; a revoked key is gone
+//!   everywhere within a second, where the database can be reached. Private keys lie sealed in the database.
+//! - The keys of another issuer come from a `JwksClient`, which forgers can't make ask more than once in 30 seconds.
 //! - Keys and tokens don't show in `Debug`, in errors or in log lines. A caller learns that a token has expired, or
 //!   that it is not valid, and not why; the log has the reason.
-//! - A token can't be called back before it expires: keep lifetimes short. Whoever holds it is its subject: use TLS.
-//! - Tokens have the form of RFC 9068 (`at+jwt`) with the claims `tenant` (a UUID) and, if bound to one, `site`; the
-//!   claim `client_id` is missing, since there are no clients to name. Permissions stand in `scope`.
+//! - A token can be called back where its verifier was given [`Revocations`], and nowhere else: keep lifetimes short. Whoever
+//!   holds it is its subject: use TLS.
+//! - Tokens have the form of RFC 9068 (`at+jwt`) with the claims `tenant` (a UUID) and, if bound to one, `site`. Permissions
+//!   stand in `scope`, roles in `roles`, the session in `sid`; services have a `client_id`, and whoever acts for the
+//!   subject stands in `act` (RFC 8693).
+//! - An access token that is revoked is refused at once in this process and within a second in others, as long as their store
+//!   can be read; [`WhenStale`] says what happens else. Whoever holds a token is its subject: use TLS.
+//! - A refresh token has one successor, however often and in parallel it is shown; shown again after the grace window it ends its
+//!   session. Inside the window a thief gets what the client gets: until one of the two is late, nobody can tell them apart.
+//! - Of a refresh token nothing is stored but hashes, and the successor under a key that its holder alone can derive.
+//! - A login fails in the same time, by the same work, whether the user exists or not. What the application does besides is its own.
+//! - Limits are decided together or not at all, by the store's own clock, within a bounded memory; keys that find no room
+//!   share one quota, so that none of them comes back with a fresh one. No forwarded address is read unless its proxies
+//!   are declared.
 //!
 //! # Errors
 //! [`Error`] is a mistake of the program or its settings, met at start-up or while issuing. [`VerifyError`] is why a
@@ -54,49 +82,148 @@
 //! # Features
 //! | feature | adds |
 //! |---|---|
-//! | `axum` | [`May<P>`](May) and [`Principal`] as extractors |
+//! | `axum` | [`May<P>`](May), [`Principal`] and [`headers::Nonce`] as extractors, `SameTenant`, and [`Jwks`] as a service |
+//! | `postgres` | key ring, sessions, revocations of several instances, login guard, tenants' own roles, suspended tenants, limits, `audit` |
+//! | `redis` | revocations and limits over Redis |
+//! | `passwords` | `Passwords` |
+//! | `jwks` | the keys of other issuers, by their JWKS |
+//! | `cedar` | decisions by Cedar policies |
 
+#[cfg(feature = "postgres")]
+pub mod audit;
+mod authorizer;
 mod bearer;
 mod challenge;
 mod claims;
+mod client_address;
+mod compact;
+mod condition;
 mod config;
 mod cookies;
 mod cors;
 mod csrf;
 mod error;
+mod explain;
 #[cfg(feature = "axum")]
 mod extract;
 mod grant;
+mod happened;
+mod header;
 pub mod headers;
+mod held;
 mod issuer;
+mod json;
+mod jwks;
+#[cfg(feature = "jwks")]
+mod jwks_client;
 mod key;
+#[cfg(feature = "postgres")]
+mod key_ring;
 mod keys;
+mod limits;
+#[cfg(feature = "postgres")]
+mod login_guard;
 mod matrix;
 mod may;
+mod metrics;
 mod origin;
+#[cfg(feature = "passwords")]
+mod passwords;
 mod permissions;
+mod policy;
 mod principal;
+mod proof;
+#[cfg(feature = "postgres")]
+mod prune;
 mod refusal;
+mod revocations;
+#[cfg(feature = "postgres")]
+mod roles;
 #[cfg(feature = "postgres")]
 mod schema;
+mod sealed;
+mod session;
+#[cfg(feature = "postgres")]
+mod sessions;
+mod system_scope;
+mod tenancy;
+#[cfg(feature = "postgres")]
+mod tenants;
+mod token_cache;
+mod verified;
 mod verifier;
+mod weakness;
 
-pub use bearer::{Bearer, BearerLayer};
-pub use config::Config;
+#[cfg(feature = "postgres")]
+pub use audit::{Audit, AuditEvent};
+#[cfg(feature = "cedar")]
+pub use authorizer::Cedar;
+pub use authorizer::{Authorizer, Question, Rbac, Resource, Undecided};
+pub use bearer::{Bearer, BearerFuture, BearerLayer};
+pub use client_address::{ClientAddress, ForwardedBy};
+pub use condition::Condition;
+pub use config::{Config, JwksConfig, KeyRingConfig};
 pub use cookies::{HostCookie, SameSite};
 pub use cors::{Cors, CorsLayer};
 pub use csrf::{Csrf, CsrfLayer};
+#[cfg(feature = "postgres")]
+pub use error::RefreshError;
 pub use error::{Error, VerifyError};
+pub use explain::{Because, Explanation};
 pub use grant::{Grant, PermissionNames};
 pub use issuer::{Issuer, Token};
-pub use key::{SigningKey, VerifyingKey};
-pub use keys::{KeySet, Keys};
-pub use matrix::{Matrix, Permission};
+pub use jwks::Jwks;
+#[cfg(feature = "jwks")]
+pub use jwks_client::JwksClient;
+pub use key::{Algorithm, SigningKey, VerifyingKey};
+#[cfg(feature = "postgres")]
+pub use key_ring::{KeyRing, KeyState, KeyStatus};
+pub use keys::{KeySet, Keys, SigningKeys};
+#[cfg(feature = "postgres")]
+pub use limits::PostgresLimits;
+#[cfg(feature = "redis")]
+pub use limits::RedisLimits;
+pub use limits::{
+    By, Decision, InProcess, Key, Limit, LimitLayer, LimitStore, Limited, Limiter, Monotonic, OnOutage, Rule,
+    Standing, Whose,
+};
+#[cfg(feature = "postgres")]
+pub use login_guard::{LoginAttempt, LoginGuard};
+pub use matrix::{BuiltInRole, Matrix, Permission, Role, SystemPermission};
 pub use may::May;
 pub use origin::Origin;
+#[cfg(feature = "passwords")]
+pub use passwords::{PasswordConfig, Passwords, Verdict};
 pub use permissions::Permissions;
+pub use policy::{Policy, TokenType};
 pub use principal::Principal;
+pub use proof::Proof;
+#[cfg(feature = "postgres")]
+pub use prune::{Pruned, prune};
 pub use refusal::Guarded;
 #[cfg(feature = "postgres")]
+pub use revocations::RevocationWorker;
+pub use revocations::{Revocation, RevocationConfig, Revocations, WhenStale};
+#[cfg(feature = "postgres")]
+pub use roles::{RoleDefinition, RoleRefusal, Roles, StoredRole};
+#[cfg(feature = "postgres")]
 pub use schema::MIGRATIONS;
-pub use verifier::{Verified, Verifier};
+pub use sealed::{MasterKey, Place, Sealable, Sealed, Sealer};
+pub use session::{Session, SessionId};
+#[cfg(feature = "postgres")]
+pub use sessions::{Device, Login, NewSession, OpenSession, RefreshToken, SessionConfig, Sessions};
+pub use system_scope::SystemScope;
+pub use tenancy::ClaimedTenant;
+#[cfg(feature = "axum")]
+pub use tenancy::SameTenant;
+#[cfg(feature = "postgres")]
+pub use tenants::{Admitting, Tenants, TenantsConfig, TenantsLayer};
+pub use verified::Verified;
+pub use verifier::Verifier;
+pub use weakness::Weakness;
+
+/// What a program that records in transactions imports: `tx.audit(..)`.
+#[cfg(feature = "postgres")]
+pub mod prelude {
+    pub use crate::audit::AuditTx as _;
+}

@@ -5,7 +5,8 @@ use shared_core::{Context, InTenant, Problem};
 
 use crate::{Permission, Principal};
 
-/// The proof that a principal may do `P` in its tenant: what handlers and repositories ask for.
+/// The proof that a principal may do `P` in its tenant: what handlers and repositories ask for. It is owned, so that it
+/// travels; where the principal is at hand, the borrowed [`Proof<P>`](crate::Proof) costs less.
 ///
 /// It comes from [`Principal::may`] and [`Principal::require`], and with the feature `axum` as an argument of a
 /// handler. It opens the doors of its tenant, and of no other:

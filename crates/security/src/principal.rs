@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use shared_core::{Actor, Context, CorrelationId, Problem, TenantId, trace};
+use time::OffsetDateTime;
 
+use crate::SessionId;
+use crate::held::{Held, HeldRole};
 use crate::{Matrix, May, Permission, Permissions, Verified, challenge};
 
 /// Who is asking, for which tenant, and what they may do. It comes from a verified token and from nothing else;
@@ -11,11 +14,11 @@ use crate::{Matrix, May, Permission, Permissions, Verified, challenge};
 #[derive(Clone, Debug)]
 pub struct Principal(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     context: Context,
-    token_id: String,
-    permissions: Permissions,
+    token: Verified,
+    held: Held,
 }
 
 impl Principal {
@@ -23,15 +26,28 @@ impl Principal {
     /// running trace. [`BearerLayer`](crate::BearerLayer) does it for HTTP.
     pub fn new(token: Verified, matrix: &'static Matrix, conversation: Option<CorrelationId>) -> Self {
         let mut context =
-            Context::new(token.tenant, Actor::new(token.subject)).with_traceparent(trace::current());
-        if let Some(site) = token.site {
+            Context::new(token.tenant(), Actor::new(token.subject())).with_traceparent(trace::current());
+        if let Some(site) = token.site() {
             context = context.with_site(site);
         }
         if let Some(conversation) = conversation {
             context = context.with_correlation(conversation);
         }
-        let permissions = Permissions::named(matrix, token.scope.split(' '));
-        Self(Arc::new(Inner { context, token_id: token.token_id, permissions }))
+        if let Some(actor) = token.actor() {
+            context = context.with_delegate(Actor::new(actor));
+        }
+        let scope = Permissions::named(matrix, token.scopes());
+        let held = Held::new(scope, token.roles(), |name| HeldRole::built_in(matrix, name));
+        Self(Arc::new(Inner { context, token, held }))
+    }
+
+    /// The same with what the token's roles come to now.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn holding(mut self, find: impl Fn(&str) -> Option<HeldRole>) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        let scope = std::mem::replace(&mut inner.held.scope, Permissions::none(inner.held.all.matrix()));
+        inner.held = Held::new(scope, inner.token.roles(), find);
+        self
     }
 
     /// Who acts, for whom, and in which conversation and trace.
@@ -49,14 +65,54 @@ impl Principal {
         self.0.context.tenant()
     }
 
+    /// The token that it comes from.
+    pub fn token(&self) -> &Verified {
+        &self.0.token
+    }
+
     /// The id of the token (`jti`).
     pub fn token_id(&self) -> &str {
-        &self.0.token_id
+        self.0.token.token_id()
+    }
+
+    /// The roles that count: those of the token that the matrix has, and once `Tenants::admit` has looked, those of
+    /// the tenant as it is now.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.0.held.roles.iter().map(HeldRole::name)
+    }
+
+    /// The session, if there is one to be ended.
+    pub fn session(&self) -> Option<SessionId> {
+        self.0.token.session()
+    }
+
+    /// When the subject showed who it is, if that is known: what is dangerous may ask for a fresh login.
+    pub fn authenticated_at(&self) -> Option<OffsetDateTime> {
+        self.0.token.authenticated_at()
+    }
+
+    /// How it did: `pwd`, `otp`, .. of RFC 8176.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        self.0.token.methods()
+    }
+
+    /// Who acts in the subject's place, if somebody does: an administrator, a service.
+    pub fn delegate(&self) -> Option<&Actor> {
+        self.0.context.delegate()
+    }
+
+    /// The client that the token was issued to, if there is one.
+    pub fn client_id(&self) -> Option<&str> {
+        self.0.token.client_id()
     }
 
     /// What they may do in this service.
     pub fn permissions(&self) -> &Permissions {
-        &self.0.permissions
+        &self.0.held.all
+    }
+
+    pub(crate) fn held(&self) -> &Held {
+        &self.0.held
     }
 
     /// The proof that this principal may do `P`, if so.
@@ -69,16 +125,6 @@ impl Principal {
     /// # Errors
     /// 403, which names the missing permission.
     pub fn require<P: Permission>(&self) -> Result<May<P>, Problem> {
-        self.may().ok_or_else(|| {
-            if !std::ptr::eq(self.permissions().matrix(), P::SET) {
-                tracing::error!(
-                    permission = P::NAME,
-                    "nobody has this permission: its matrix `{}` is not the one that the bearer layer was given, `{}`",
-                    P::SET.name(),
-                    self.permissions().matrix().name(),
-                );
-            }
-            challenge::not_permitted(P::NAME)
-        })
+        self.may().ok_or_else(|| challenge::missing_permission::<P>(self))
     }
 }

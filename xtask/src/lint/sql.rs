@@ -63,10 +63,13 @@ impl Sql {
         self.text(at) == text
     }
 
-    /// Names that the SQL itself gives to what it has: `name as (..`, `name (a, b) as materialized (..`, `as name (a, b)`.
+    /// Names that the SQL itself gives to what it has: `name as (..`, `name (a, b) as materialized (..`, `as name (a, b)`, and a trigger's
+    /// `referencing old table as name`.
     pub(super) fn given_names(&self) -> impl Iterator<Item = &str> {
         (1..self.0.len()).filter(|&at| self.is(at, "as")).filter_map(|at| {
-            if self.is(at + 2, "(") && !self.is(at + 1, "materialized") {
+            let is_transition =
+                at > 1 && self.is(at - 1, "table") && matches!(self.text(at - 2), "old" | "new");
+            if is_transition || self.is(at + 2, "(") && !self.is(at + 1, "materialized") {
                 return Some(self.text(at + 1));
             }
             let body = (at + 1..).find(|&next| !matches!(self.text(next), "not" | "materialized"))?;

@@ -180,6 +180,14 @@ mod tests {
     }
 
     #[test]
+    fn the_rows_that_a_trigger_is_given_are_fine() {
+        let sql =
+            "create trigger t after delete on a.job referencing old table as gone execute function a.f();
+                   select gone.id from gone";
+        assert_eq!(in_migration(sql), 0);
+    }
+
+    #[test]
     fn a_table_with_its_schema_is_fine() {
         for sql in [
             "select j.id from a.job j, b.c join a.note n on n.id = j.id where n.x is distinct from j.x",

@@ -1,6 +1,6 @@
 //! Reading the batch between two ticks, a page at a time.
 
-use shared_db::{Db, statements};
+use shared_db::{Db, cut_between, statements};
 
 use crate::Error;
 use crate::received::Stored;
@@ -8,27 +8,16 @@ use crate::received::Stored;
 // `pos` was drawn under whatever lock orders the writers of a key, so it orders the events of a key within a batch; across
 // batches what a snapshot sees does. Neither `pos` nor `xid` alone orders the log.
 statements! {
-    // Both legs use the index on (xid, pos): what began after the earlier tick, and what was open then. So a page costs by
-    // the size of the batch, whatever the age of the oldest open transaction.
-    pub(super) const FIRST: Statement<(i64, i64, i64), Stored> = "
+    pub(super) const FIRST: Statement<(i64, i64, i64), Stored> = concat!("
         with cut as materialized (
             select earlier.snap as seen, later.snap as sees
               from shared_events.tick as earlier, shared_events.tick as later
              where earlier.tick = $1 and later.tick = $2),
-        page as (
-            select log.pos from cut
-              join shared_events.log on log.xid >= pg_snapshot_xmax(cut.seen) and log.xid < pg_snapshot_xmax(cut.sees)
-             where pg_visible_in_snapshot(log.xid, cut.sees)
-            union all
-            select log.pos from cut
-             cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
-              join shared_events.log on log.xid = open.xid
-             where pg_visible_in_snapshot(log.xid, cut.sees)
-             order by pos limit $3)
+        page as (", cut_between!("shared_events.log"), " order by pos limit $3)
         select log.pos, log.id, log.tenant_id, log.name, log.version, log.key, log.payload::text as payload,
                log.context::text as context, log.at, extract(epoch from clock_timestamp() - log.at)::float8 as age
           from page join shared_events.log on log.pos = page.pos
-         order by log.pos";
+         order by log.pos");
 
     // The rest of a large batch, along the positions: the sort over the whole batch is not repeated for each page.
     pub(super) const NEXT: Statement<(i64, i64, i64, i64), Stored> = "

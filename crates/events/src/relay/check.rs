@@ -1,14 +1,11 @@
 //! What must hold before a relay may read a database.
 
-use shared_db::{Db, statements};
+use shared_db::{Db, cut, statements};
 use validator::Validate;
 
 use crate::{Config, Error};
 
 statements! {
-    const SERVER: Statement<(), (bool, i64)> = "
-        select pg_is_in_recovery(), seqcache from pg_catalog.pg_sequence
-         where seqrelid = pg_get_serial_sequence('shared_events.log', 'pos')::regclass";
     const SUBSCRIBE: Statement<(String,), ()> = "
         insert into shared_events.subscription (name) values ($1) on conflict do nothing";
     const AHEAD: Statement<(String,), bool> = "
@@ -26,20 +23,9 @@ pub(crate) fn config(config: &Config) -> Result<(), Error> {
     })
 }
 
-/// The server shows which transactions are open, and positions are drawn in the order of the locks.
+/// The log can be read by cuts.
 pub(crate) async fn database(db: &Db) -> Result<(), Error> {
-    let (standby, cache) = db.system().one(&SERVER, ()).await?;
-    if standby {
-        return Err(Error::Unsafe(
-            "this is a standby, which does not know what is still open; connect to the primary".to_owned(),
-        ));
-    }
-    if cache != 1 {
-        return Err(Error::Unsafe(format!(
-            "the positions are drawn {cache} at a time; run `alter sequence shared_events.log_pos_seq cache 1`"
-        )));
-    }
-    Ok(())
+    cut::check(&db.system(), "shared_events.log").await.map_err(Error::uncut)
 }
 
 /// The subscription is there, and has not seen transactions that this server has yet to make.

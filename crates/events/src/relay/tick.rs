@@ -1,30 +1,17 @@
-//! Ticks cut the log: a batch is what the later of two ticks sees and the earlier did not.
+//! Ticks cut the log ([`shared_db::cut`]): a batch is what the later of two ticks sees and the earlier did not.
 
-use shared_db::{Db, statements};
+use shared_db::{Db, cut, cut_behind, cut_lock, statements};
 
 use crate::Error;
 
 statements! {
     // The next tick, and whether anything was committed behind the last one: a read alone, which draws no transaction id. Ticks
-    // themselves can't tell, since each moves the snapshot of the next. The newest row is asked for by its order, because the
-    // planner would read the whole log for one that it believes to be frequent, and when nothing is new there is none.
-    pub(super) const LOOK: Statement<(i64,), (Option<i64>, bool)> = "
-        select (select min(tick) from shared_events.tick where tick > $1),
-               exists (select 1 from shared_events.tick
-                        where tick.tick = $1 and pg_snapshot_xmax(tick.snap) <= (
-                              select log.xid from shared_events.log order by log.xid desc limit 1))
-            or exists (select 1 from shared_events.tick
-                        cross join lateral pg_snapshot_xip(tick.snap) as open (xid)
-                         join shared_events.log on log.xid = open.xid
-                        where tick.tick = $1)";
+    // themselves can't tell, since each moves the snapshot of the next.
+    pub(super) const LOOK: Statement<(i64,), (Option<i64>, bool)> = concat!("
+        with cut as materialized (select snap as seen from shared_events.tick where tick = $1)
+        select (select min(tick) from shared_events.tick where tick > $1), ", cut_behind!("shared_events.log"));
 
-    // The lock has a statement of its own: a snapshot taken in the same one would be older than the wait for the lock, and the
-    // later tick would hold the older snapshot.
-    const LOCK: Statement<(), bool> = "
-        select set_config('synchronous_commit', 'on', true) = 'on'
-               and current_setting('transaction_isolation') = 'read committed'
-               and not pg_is_in_recovery()
-          from shared_events.tick_lock for update";
+    const LOCK: Statement<(), bool> = cut_lock!("shared_events.tick_lock");
     const CUT: Statement<(), ()> = "
         insert into shared_events.tick (snap) values (pg_current_snapshot())";
 
@@ -47,11 +34,7 @@ pub(crate) async fn look(db: &Db, tick: i64) -> Result<(Option<i64>, bool), Erro
 pub(crate) async fn cut(db: &Db) -> Result<(), Error> {
     db.system()
         .tx(async |tx| {
-            if !tx.one(&LOCK, ()).await? {
-                return Err(Error::Unsafe(
-                    "ticks need a primary, READ COMMITTED and synchronous_commit; the session has been set otherwise".to_owned(),
-                ));
-            }
+            cut::lock(tx, &LOCK).await.map_err(Error::uncut)?;
             tx.execute(&CUT, ()).await?;
             Ok(())
         })

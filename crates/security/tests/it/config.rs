@@ -2,7 +2,7 @@
 
 use shared_core::TenantId;
 use shared_core::schema::{Mistake, from_pairs};
-use shared_security::{Config, Error, Grant};
+use shared_security::{Algorithm, Config, Error, Grant, JwksConfig, KeyRingConfig};
 
 use crate::support::*;
 
@@ -64,7 +64,39 @@ fn a_program_that_issues_signs_with_a_key_that_is_accepted() {
 fn what_is_no_key_is_a_mistake_of_the_settings_and_is_not_repeated() {
     let mistakes = mistakes(&[("KEYS", OURS), ("SIGNING_KEY", OURS_PUBLIC)]);
     assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-    assert!(mistakes[0].contains("an Ed25519 public key in SPKI form"), "{mistakes:?}");
-    assert!(mistakes[1].contains("an Ed25519 private key in PKCS#8 form"), "{mistakes:?}");
+    assert!(mistakes[0].contains("public key (2048 bits or more) in SPKI form"), "{mistakes:?}");
+    assert!(mistakes[1].contains("private key (2048 bits or more) in PKCS#8 form"), "{mistakes:?}");
     assert!(mistakes.iter().all(|mistake| !mistake.contains(OURS) && !mistake.contains(OURS_PUBLIC)));
+}
+
+/// ASVS 13.3.1.
+#[test]
+fn production_seals_with_keys_of_its_own() {
+    let development = "1:ZGV2ZWxvcG1lbnQga2V5OiBzZWFscyBub3RoaW5nISE=";
+    let own = "2:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let sealer = |keys: &str| config(PRODUCTION.into_iter().chain([("MASTER_KEYS", keys)])).sealer();
+    assert!(config([]).sealer().is_ok());
+    assert!(matches!(config(PRODUCTION).sealer(), Err(Error::MasterKeys)));
+    assert!(matches!(sealer(development), Err(Error::DevelopmentKey)));
+    assert!(matches!(sealer(&format!("{own}, 3{}", &development[1..])), Err(Error::DevelopmentKey)));
+    assert!(matches!(sealer(&format!("{own},{own}")), Err(Error::MasterKeys)));
+    assert!(sealer(own).is_ok());
+
+    let mistakes = mistakes(&[("MASTER_KEYS", "secret-but-wrong")]);
+    assert!(mistakes.len() == 1 && !mistakes[0].contains("secret-but-wrong"), "{mistakes:?}");
+    assert!(!format!("{:?}", config([("MASTER_KEYS", own)])).contains(&own[2..]));
+}
+
+#[test]
+fn keys_rotate_as_the_settings_say() {
+    let config =
+        config([("KEY_RING_ALGORITHM", "ES256"), ("KEY_RING_ROTATE_EVERY", "7d"), ("JWKS_COOL_DOWN", "1m")]);
+    assert_eq!(config.key_ring.algorithm, Algorithm::Es256);
+    assert_eq!(
+        (config.key_ring.rotate_every.as_secs(), config.jwks.cool_down.as_secs()),
+        (7 * 24 * 3600, 60)
+    );
+    assert_eq!(config.jwks.refresh, JwksConfig::default().refresh);
+    let untouched: Config = from_pairs([]).unwrap();
+    assert_eq!((untouched.key_ring, untouched.jwks), (KeyRingConfig::default(), JwksConfig::default()));
 }

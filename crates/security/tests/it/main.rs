@@ -2,12 +2,38 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod algorithms;
+mod audit;
+mod authorizer;
+mod client_address;
+mod catalogue;
 mod config;
+mod cost;
 mod forgery;
+mod fuzz;
 mod headers;
 mod http;
+mod jwks;
+mod key_ring;
+mod keys;
+mod kill;
+mod limits;
 mod log;
+mod login_guard;
+mod login_race;
+mod passwords;
 mod permissions;
+mod policies;
+mod prune;
+mod refresh;
+mod revocations;
+mod roles;
 mod rotation;
+mod sealed;
 mod secrecy;
+mod services;
+mod sessions;
 mod support;
+mod tenancy;
+mod tenants;
+mod world;

@@ -1,0 +1,70 @@
+//! A line for each comparison.
+#![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use shared_devkit::load::{Comparison, Sample, time};
+
+/// A neighbour on the same core spoils some rounds; the median of many forgets them.
+const ROUNDS: u32 = 15;
+
+/// What stands above the lines.
+pub(crate) fn head() {
+    println!(
+        "{:62}  {:>9}  {:>9}  {:>9}  {:>20}  goal",
+        "ours / the peer's", "ours", "peer", "ratio", "its spread"
+    );
+}
+
+/// Runs both sides in turn, so many times each, and prints what came out. The goal stands beside it and judges nothing:
+/// machines differ.
+pub(crate) async fn line<A, B>(
+    name: &str,
+    goal: &str,
+    operations: u32,
+    ours: impl Fn() -> A,
+    peer: impl Fn() -> B,
+) {
+    lopsided_line(name, goal, (operations, 1), ours, peer).await;
+}
+
+/// The same where ours does so many times as much in the time that the peer needs: one check is nothing that a clock sees.
+pub(crate) async fn lopsided_line<A, B>(
+    name: &str,
+    goal: &str,
+    (operations, times): (u32, u32),
+    ours: impl Fn() -> A,
+    peer: impl Fn() -> B,
+) {
+    let (ours, peer) = (
+        async || repeat(operations * times, &ours).await / times,
+        async || repeat(operations, &peer).await,
+    );
+    timed_line(name, goal, operations, ours, peer).await;
+}
+
+/// The same for sides that take their own time.
+pub(crate) async fn timed_line(
+    name: &str,
+    goal: &str,
+    operations: u32,
+    ours: impl AsyncFnMut() -> Duration,
+    peer: impl AsyncFnMut() -> Duration,
+) {
+    let measured = Comparison::new(name, operations).rounds(ROUNDS).run(ours, peer).await;
+    let time = |side: &Sample| format!("{:.2?}", Duration::from_secs_f64(side.median()));
+    let ratio = &measured.ratio;
+    let spread = format!("{:.6} to {:.6}", ratio.min(), ratio.max());
+    let (ours, peer) = (time(&measured.a), time(&measured.b));
+    println!("{name:62}  {ours:>9}  {peer:>9}  {:>9.6}  {spread:>20}  {goal}", ratio.median());
+}
+
+async fn repeat<T>(operations: u32, work: &impl Fn() -> T) -> Duration {
+    time(async || {
+        for _ in 0..operations {
+            black_box(work());
+        }
+    })
+    .await
+}

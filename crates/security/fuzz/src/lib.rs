@@ -1,0 +1,3 @@
+//! The entry points: each takes any bytes, and panics if what they promise is not so. A module for each parser.
+
+pub mod token;

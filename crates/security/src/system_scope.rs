@@ -1,0 +1,79 @@
+use shared_core::{AssumedTenant, Context, InTenant, TenantId};
+
+use crate::happened::happened;
+use crate::{Error, May, SystemPermission};
+
+/// The longest reason, in bytes: a sentence and the number of a ticket.
+const MAX_REASON: usize = 1000;
+
+/// The proof of acting in a tenant with the power of the system, and why. It is audited when it is made.
+///
+/// ```
+/// # use shared_core::{InTenant, TenantId};
+/// # use shared_security::{Error, May, SystemScope, permissions};
+/// # permissions! { pub static MATRIX = "notes" { ReadNotes = "notes:read" } system { RepairNotes = "notes:repair" } }
+/// fn repair(may: May<RepairNotes>, of: TenantId) -> Result<SystemScope, Error> {
+///     may.in_tenant(of, "ticket 4711: notes without a body")
+/// }
+/// ```
+///
+/// A permission that tenants hand out themselves does not lead out of a tenant:
+///
+/// ```compile_fail,E0277
+/// # use shared_core::{InTenant, TenantId};
+/// # use shared_security::{Error, May, SystemScope, permissions};
+/// # permissions! { pub static MATRIX = "notes" { ReadNotes = "notes:read" } system { RepairNotes = "notes:repair" } }
+/// fn repair(may: May<ReadNotes>, of: TenantId) -> Result<SystemScope, Error> {
+///     may.in_tenant(of, "ticket 4711: notes without a body")
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SystemScope {
+    context: Context,
+    reason: String,
+}
+
+impl SystemScope {
+    /// That of the program itself, where nobody has a token yet: registering a tenant, a script.
+    pub fn assumed(tenant: &AssumedTenant) -> Self {
+        Self::audited(tenant.context().clone(), tenant.reason().to_owned())
+    }
+
+    fn audited(context: Context, reason: String) -> Self {
+        happened("system.scope", &context, "", &reason);
+        Self { context, reason }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl<P: SystemPermission> May<P> {
+    /// The same principal with the power of the system in this tenant, its own or another one. It is audited.
+    ///
+    /// # Errors
+    /// [`Error::Reason`] without a reason of 1 to 1,000 bytes on one line; [`Error::Delegated`] for somebody who acts in
+    /// another one's place.
+    pub fn in_tenant(&self, tenant: TenantId, reason: &str) -> Result<SystemScope, Error> {
+        let reason = reason.trim();
+        if !(1..=MAX_REASON).contains(&reason.len()) || reason.contains(char::is_control) {
+            return Err(Error::Reason);
+        }
+        let mine = self.context();
+        if mine.delegate().is_some() {
+            return Err(Error::Delegated);
+        }
+        let theirs = Context::new(tenant, mine.actor().clone())
+            .with_correlation(mine.correlation().clone())
+            .with_traceparent(mine.traceparent());
+        Ok(SystemScope::audited(theirs, reason.to_owned()))
+    }
+}
+
+impl InTenant for SystemScope {
+    fn context(&self) -> &Context {
+        &self.context
+    }
+}

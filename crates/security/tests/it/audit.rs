@@ -1,0 +1,10 @@
+//! The audit log: what is recorded is there, and shows what was done to it.
+
+mod events;
+mod keep;
+mod model;
+mod sealing;
+mod support;
+mod tampering;
+mod tenancy;
+mod writing;
