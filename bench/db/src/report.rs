@@ -27,7 +27,11 @@ pub(crate) async fn line(
     let measured = Comparison::new(name, operations).rounds(ROUNDS).run(ours, peer).await;
     let time = |side: &Sample| format!("{:.1?}", Duration::from_secs_f64(side.median()));
     let ratio = &measured.ratio;
-    let spread = format!("{:.3} to {:.3}", ratio.min(), ratio.max());
+    // A difference of two times may come out as nothing, and then has no ratio to anything.
+    let spread = match ratio.min().is_finite() && ratio.max().is_finite() {
+        true => format!("{:.3} to {:.3}", ratio.min(), ratio.max()),
+        false => "beyond measure".to_owned(),
+    };
     let (ours, peer) = (time(&measured.a), time(&measured.b));
     println!("{name:58}  {ours:>9}  {peer:>9}  {:>6.3}  {spread:>15}  {goal}", ratio.median());
 }

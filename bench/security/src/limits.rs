@@ -53,12 +53,19 @@ async fn times() {
         let ours =
             async || on(threads, |at| by_address.check_now(&Key::new().address(addresses[at]), 1).allowed());
         let theirs = async || on(threads, |at| their_addresses.check_key(&addresses[at]).is_ok());
-        timed_line(&format!("check by address, {threads} threads / governor"), "≤ 1.00", CHECKS, ours, theirs)
-            .await;
+        timed_line(
+            &format!("check by address, {threads} threads / governor"),
+            "≤ 1.00",
+            CHECKS,
+            ours,
+            theirs,
+        )
+        .await;
         let ours =
             async || on(threads, |at| by_name.check_now(&Key::new().principal(&names[at]), 1).allowed());
         let theirs = async || on(threads, |at| their_names.check_key(&names[at]).is_ok());
-        timed_line(&format!("check by name, {threads} threads / governor"), "≤ 1.00", CHECKS, ours, theirs).await;
+        timed_line(&format!("check by name, {threads} threads / governor"), "≤ 1.00", CHECKS, ours, theirs)
+            .await;
     }
 }
 
@@ -165,8 +172,14 @@ async fn over_redis() {
         };
         time(all).await
     };
-    timed_line("Redis: check / INCR", "", 1_000, async || many(&open, 1_000).await, async || incr(1_000).await)
-        .await;
+    timed_line(
+        "Redis: check / INCR",
+        "",
+        1_000,
+        async || many(&open, 1_000).await,
+        async || incr(1_000).await,
+    )
+    .await;
     timed_line(
         "Redis: check of three rules / INCR",
         "",

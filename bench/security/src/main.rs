@@ -1,8 +1,9 @@
 //! shared-security beside what others use for the same.
 //!
-//! Each line is one comparison, printed when it is done; `tokens`, `permissions` and `limits` name the parts that are wanted.
+//! Each line is one comparison, printed when it is done; `tokens`, `permissions`, `guard` and `limits` name the parts that are wanted.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails has nothing to say")]
 
+mod guard;
 mod limits;
 mod permissions;
 mod report;
@@ -19,6 +20,9 @@ async fn main() {
     }
     if wants("permissions") {
         permissions::compare().await;
+    }
+    if wants("guard") {
+        guard::compare().await;
     }
     if wants("limits") {
         limits::compare().await;

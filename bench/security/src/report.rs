@@ -37,10 +37,8 @@ pub(crate) async fn lopsided_line<A, B>(
     ours: impl Fn() -> A,
     peer: impl Fn() -> B,
 ) {
-    let (ours, peer) = (
-        async || repeat(operations * times, &ours).await / times,
-        async || repeat(operations, &peer).await,
-    );
+    let (ours, peer) =
+        (async || repeat(operations * times, &ours).await / times, async || repeat(operations, &peer).await);
     timed_line(name, goal, operations, ours, peer).await;
 }
 

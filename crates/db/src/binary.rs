@@ -14,7 +14,7 @@ pub(crate) fn append(
     out: &mut BytesMut,
 ) -> Result<IsNull, Error> {
     let start = out.len();
-    // `extend_from_slice` is inlined, and `put_i32` is not: of a small value the difference is a fifth.
+    // `extend_from_slice` is inlined, and `put_i32` is not, which shows on small values.
     out.extend_from_slice(&(-1_i32).to_be_bytes());
     let written = value.to_sql_checked(ty, out);
     let length = i32::try_from(out.len() - start - 4);

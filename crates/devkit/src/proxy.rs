@@ -70,8 +70,8 @@ const UNTIL: Duration = Duration::from_secs(60);
 ///
 /// # Limits
 /// 1024 connections at once; the next one is refused. In each direction of each of them 256 chunks of at most 16 KiB are
-/// under way; then the proxy stops reading, as a full network would. Delays are exact to about a
-/// tenth of a millisecond on a machine that is not busy.
+/// under way; then the proxy stops reading, as a full network would. Delays come late by less than a
+/// millisecond on a machine that is not busy.
 ///
 /// Everything that the proxy started ends when it is dropped. It lives in the runtime that made it.
 pub struct Proxy {

@@ -70,23 +70,24 @@ mod cli;
 mod config;
 mod crossing;
 mod entry;
-mod event;
 mod export;
 mod handle;
 mod metrics;
 mod prune;
+mod read;
 mod sealer;
 mod transaction;
 mod verify;
 mod writer;
 
+pub use crate::audit_event::{AuditEvent, Detail, Outcome};
 pub use chain::{Digest, InvalidDigest};
 pub use cli::cli;
 pub use config::Config;
-pub use event::{AuditEvent, Detail, Outcome};
 pub use export::{Export, Root, roots};
 pub use handle::{Audit, Durable};
 pub use prune::{Pruned, prune};
+pub use read::{Recorded, recent};
 pub use sealer::Sealer;
 pub use transaction::AuditTx;
 pub use verify::{Finding, Report, Verify};
@@ -96,7 +97,7 @@ pub use writer::{Flushed, Writer};
 pub const NO_TENANT: shared_core::TenantId = entry::NO_TENANT;
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&[(&str, &dyn shared_db::Check)]; 3] =
-    [entry::STATEMENTS, export::STATEMENTS, prune::STATEMENTS];
+pub(crate) const STATEMENTS: [&[(&str, &dyn shared_db::Check)]; 4] =
+    [entry::STATEMENTS, export::STATEMENTS, prune::STATEMENTS, read::STATEMENTS];
 #[cfg(test)]
 pub(crate) use {sealer::STATEMENTS as SEALER_STATEMENTS, verify::STATEMENTS as VERIFY_STATEMENTS};

@@ -7,8 +7,7 @@ use std::future::{Future, ready};
 
 use shared_core::Problem;
 
-use crate::happened::happened;
-use crate::{May, Permission, Principal, challenge};
+use crate::{AuditEvent, May, Permission, Principal, challenge};
 
 #[cfg(feature = "cedar")]
 pub use cedar::Cedar;
@@ -108,7 +107,8 @@ impl Principal {
             Ok(_) => Err(challenge::missing_permission::<P>(self)),
             Err(undecided) => {
                 tracing::error!(permission = P::NAME, "{undecided}");
-                happened("permission.undecided", self.context(), P::NAME, &undecided.reason);
+                let event = AuditEvent::new("permission.undecided").failed().of(self.context());
+                self.trail().record(event.target("permission", P::NAME).because(&undecided.reason));
                 Err(Problem::unavailable().with_detail("nobody can say now whether this is allowed"))
             }
         }

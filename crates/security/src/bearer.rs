@@ -11,7 +11,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::metrics::METRICS;
-use crate::{Matrix, Principal, Verified, Verifier, VerifyError, challenge, refusal};
+use crate::trail::Trail;
+use crate::{AuditEvent, Matrix, Principal, Verified, Verifier, VerifyError, challenge, refusal};
 
 #[cfg(test)]
 mod tests;
@@ -30,21 +31,31 @@ mod tests;
 pub struct BearerLayer {
     verifier: Verifier,
     matrix: &'static Matrix,
+    trail: Trail,
 }
 
 impl BearerLayer {
     /// Believes this verifier, in a service with these permissions.
     pub fn new(verifier: Verifier, matrix: &'static Matrix) -> Self {
-        Self { verifier, matrix }
+        Self { verifier, matrix, trail: Trail::default() }
+    }
+
+    /// Records in this log which tokens are refused and why, and what is denied to the principals of others: permissions, rules,
+    /// tenants that are not theirs. A flood of tokens that are refused is summed from the hundredth of a second on.
+    #[cfg(feature = "postgres")]
+    pub fn with_audit(mut self, audit: crate::Audit) -> Self {
+        self.trail = Trail::to(audit);
+        self
     }
 
     /// Lets a request on with the principal of its token.
     fn admit<B>(&self, mut request: Request<B>, token: Option<Verified>) -> Request<B> {
         let conversation = request.extensions().get::<CorrelationId>().cloned();
         let extensions = request.extensions_mut();
-        extensions.insert(Checked);
+        #[cfg(feature = "axum")]
+        extensions.insert(Checked(self.trail.clone()));
         if let Some(token) = token {
-            let principal = Principal::new(token, self.matrix, conversation);
+            let principal = Principal::recorded(token, self.matrix, conversation, self.trail.clone());
             tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant()));
             extensions.insert(principal);
         }
@@ -52,11 +63,13 @@ impl BearerLayer {
     }
 }
 
-/// The one place through which refusals go on record.
-fn refused(reason: VerifyError) -> Problem {
-    METRICS.token_refused(reason);
-    tracing::info!(target: "audit", %reason, "a bearer token was refused");
-    reason.into()
+/// The one way by which refusals go on record.
+fn refused(trail: &Trail, conversation: Option<&CorrelationId>, reason: &str) {
+    let mut event = AuditEvent::new("token.refused").denied().because(reason);
+    if let Some(conversation) = conversation {
+        event = event.correlation(conversation.clone());
+    }
+    trail.record_of_anybody(event);
 }
 
 impl<S> Layer<S> for BearerLayer {
@@ -87,9 +100,19 @@ fn bearer_token(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     }
 }
 
-/// Among a request's extensions: a bearer layer has looked at it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Checked;
+/// Among a request's extensions: a bearer layer has looked at it, and leaves this trail.
+#[cfg(feature = "axum")]
+#[derive(Clone, Debug)]
+pub(crate) struct Checked(Trail);
+
+#[cfg(feature = "axum")]
+impl Checked {
+    /// It had no token, and would have needed one.
+    pub(crate) fn without_token(&self, conversation: Option<&CorrelationId>) -> Problem {
+        refused(&self.0, conversation, "there is none");
+        challenge::missing()
+    }
+}
 
 /// The service that [`BearerLayer`] puts around another one.
 #[derive(Clone, Debug)]
@@ -115,12 +138,19 @@ where
         let token = match bearer_token(request.headers()) {
             Ok(Some(token)) => token,
             Ok(None) => return self.pass(request, None),
-            Err(problem) => return BearerFuture::refused(&problem),
+            Err(problem) => {
+                refused(&self.layer.trail, request.extensions().get(), "the header is not clear");
+                return BearerFuture::refused(&problem);
+            }
         };
         match self.layer.verifier.decide(token) {
             Ok(verified) => self.pass(request, Some(verified)),
             Err(VerifyError::UnknownKey) => self.look(token.to_vec(), request),
-            Err(reason) => BearerFuture::refused(&refused(reason)),
+            Err(reason) => {
+                METRICS.token_refused(reason);
+                refused(&self.layer.trail, request.extensions().get(), &reason.to_string());
+                BearerFuture::refused(&reason.into())
+            }
         }
     }
 }
@@ -212,13 +242,18 @@ where
                 Step::Refused { response } => {
                     return response.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal)));
                 }
-                Step::Looking { look, held } => match (ready!(look.as_mut().poll(cx)), held.take()) {
-                    (Ok(token), Some(Held { layer, mut inner, request })) => {
-                        State::Passed { answer: inner.call(layer.admit(request, Some(token))) }
+                Step::Looking { look, held } => {
+                    let verified = ready!(look.as_mut().poll(cx));
+                    let Some(Held { layer, mut inner, request }) = held.take() else { return Poll::Pending };
+                    match verified {
+                        Ok(token) => State::Passed { answer: inner.call(layer.admit(request, Some(token))) },
+                        Err(reason) => {
+                            METRICS.token_refused(reason);
+                            refused(&layer.trail, request.extensions().get(), &reason.to_string());
+                            State::refusal(&reason.into())
+                        }
                     }
-                    (Err(reason), _) => State::refusal(&refused(reason)),
-                    (Ok(_), None) => return Poll::Pending,
-                },
+                }
             };
             state.set(next);
         }

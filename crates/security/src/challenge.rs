@@ -2,8 +2,7 @@
 
 use shared_core::Problem;
 
-use crate::happened::happened;
-use crate::{Permission, Principal, VerifyError};
+use crate::{AuditEvent, Permission, Principal, VerifyError};
 
 const CHALLENGE: &str = "www-authenticate";
 
@@ -37,7 +36,8 @@ pub(crate) fn missing_permission<P: Permission>(principal: &Principal) -> Proble
             matrix.name(),
         );
     }
-    happened("permission.denied", principal.context(), P::NAME, "");
+    let event = AuditEvent::new("permission.denied").denied().of(principal.context());
+    principal.trail().record(event.target("permission", P::NAME));
     not_permitted(P::NAME)
 }
 

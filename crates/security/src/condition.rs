@@ -58,11 +58,14 @@ impl<P: Permission> May<P> {
     pub fn only_where<R: ?Sized>(&self, resource: &R, conditions: &[Condition<R>]) -> Result<(), Problem> {
         match conditions.iter().find(|condition| !condition.holds(self.principal(), resource)) {
             None => Ok(()),
-            Some(broken) => Err(Problem::forbidden().with_detail(format!(
-                "the permission {} does not reach that far here; it needs: {}",
-                P::NAME,
-                broken.name
-            ))),
+            Some(broken) => {
+                self.unmet(broken.name);
+                Err(Problem::forbidden().with_detail(format!(
+                    "the permission {} does not reach that far here; it needs: {}",
+                    P::NAME,
+                    broken.name
+                )))
+            }
         }
     }
 }

@@ -60,11 +60,6 @@ pub struct Config {
     pub master_keys: Option<Vec<MasterKey>>,
     /// How the keys of a key ring in the database come and go.
     pub key_ring: KeyRingConfig,
-    /// Where another issuer publishes its keys, for programs that take them from there. Default: where the issuer says
-    /// that they are, by OpenID Connect Discovery.
-    pub jwks_url: Option<String>,
-    /// How the keys of another issuer are kept up to date.
-    pub jwks: JwksConfig,
 }
 
 impl Config {
@@ -120,18 +115,6 @@ impl Config {
         let mut config = self.key_ring.clone();
         config.verify_for = config.verify_for.max(self.lifetime + self.leeway);
         crate::KeyRing::open(db, self.sealer()?, config).await
-    }
-
-    /// Starts fetching the keys of the issuer.
-    ///
-    /// # Errors
-    /// Those of [`JwksClient`](crate::JwksClient).
-    #[cfg(feature = "jwks")]
-    pub async fn start_jwks_client(&self) -> Result<crate::JwksClient, Error> {
-        match &self.jwks_url {
-            Some(url) => crate::JwksClient::start(url, self.jwks.clone()).await,
-            None => crate::JwksClient::discover(&self.issuer, self.jwks.clone()).await,
-        }
     }
 
     fn accepts(&self, key: &SigningKey) -> bool {

@@ -8,7 +8,8 @@ use shared_core::Problem;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Guarded, Origin};
+use crate::trail::Trail;
+use crate::{AuditEvent, Guarded, Origin, Principal};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -21,13 +22,23 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///
 /// No token in forms, nothing to store: what a page can't forge is what the browser itself writes.
 #[derive(Clone, Debug)]
-pub struct CsrfLayer(Arc<[Origin]>);
+pub struct CsrfLayer {
+    origins: Arc<[Origin]>,
+    trail: Trail,
+}
 
 impl CsrfLayer {
     /// Beside pages of the service's own origin, pages of these may send requests with cookies. Give the own origin as well, for
     /// browsers without Fetch Metadata.
     pub fn new(origins: impl IntoIterator<Item = Origin>) -> Self {
-        Self(origins.into_iter().collect())
+        Self { origins: origins.into_iter().collect(), trail: Trail::default() }
+    }
+
+    /// Records in this log what was refused. A flood is summed from the hundredth of a second on.
+    #[cfg(feature = "postgres")]
+    pub fn with_audit(mut self, audit: crate::Audit) -> Self {
+        self.trail = Trail::to(audit);
+        self
     }
 
     fn passes<B>(&self, request: &Request<B>) -> bool {
@@ -43,7 +54,7 @@ impl CsrfLayer {
             values.next().filter(|_| values.next().is_none())
         };
         let own = only(FETCH_SITE).is_some_and(|site| site == "same-origin" || site == "none");
-        own || only(ORIGIN).is_some_and(|origin| self.0.iter().any(|known| known.is(origin)))
+        own || only(ORIGIN).is_some_and(|origin| self.origins.iter().any(|known| known.is(origin)))
     }
 }
 
@@ -79,7 +90,12 @@ where
         if self.layer.passes(&request) {
             return Guarded::passed(self.inner.call(request));
         }
-        tracing::info!("a request with cookies came from another site's page and was refused");
+        let event =
+            AuditEvent::new("request.forged").denied().because("it comes from a page of another site");
+        self.layer.trail.record_of_anybody(match request.extensions().get::<Principal>() {
+            Some(principal) => event.of(principal.context()),
+            None => event,
+        });
         Guarded::refused(&Problem::forbidden().with_detail("this request comes from a page of another site"))
     }
 }

@@ -60,6 +60,13 @@ pub enum Error {
         "a sealed value does not open: it was changed, or moved from another row, or its master key is another one"
     )]
     Unsealable,
+    /// A set of keys that can't be used.
+    #[error("the JWK Set can't be used: {reason}; take it from its issuer again")]
+    #[non_exhaustive]
+    JwkSet {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// An address from which keys can't be taken.
     #[error(
         "keys can't be fetched from this address; expected https, or http to this machine, without a login in it"

@@ -5,7 +5,7 @@ use http::request::Parts;
 use shared_core::Problem;
 
 use crate::bearer::Checked;
-use crate::{May, Permission, Principal, challenge};
+use crate::{May, Permission, Principal};
 
 /// 401 without a token. Without a [`BearerLayer`](crate::BearerLayer) around the route, which is a mistake of the
 /// program, 500 and a line in the log.
@@ -15,7 +15,7 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match (parts.extensions.get::<Principal>(), parts.extensions.get::<Checked>()) {
             (Some(principal), _) => Ok(principal.clone()),
-            (None, Some(Checked)) => Err(challenge::missing()),
+            (None, Some(checked)) => Err(checked.without_token(parts.extensions.get())),
             (None, None) => {
                 tracing::error!(
                     "this route asks who is calling and has no bearer layer around it; add `BearerLayer`"

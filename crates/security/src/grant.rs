@@ -85,6 +85,12 @@ impl Grant {
         self
     }
 
+    /// Issued to this client, such as the app that a user has logged in with (`client_id`, which RFC 9068 asks for).
+    pub fn with_client(mut self, client: impl Into<String>) -> Self {
+        self.client = Some(client.into());
+        self
+    }
+
     /// When and how the subject showed who it is, by the names of RFC 8176: `["pwd", "otp"]`.
     pub fn with_authentication(
         mut self,

@@ -13,10 +13,11 @@ use crate::metrics::METRICS;
 use crate::{Error, JwksConfig, Keys, VerifyingKey};
 
 mod discovery;
-mod document;
 mod fetch;
+mod remote;
 
 use fetch::Fetch;
+pub use remote::RemoteIssuer;
 
 /// Failed attempts are repeated soon, and do not hammer an issuer that is down.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));

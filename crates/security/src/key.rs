@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::Error;
 
 mod jwk;
+pub(crate) mod jwk_set;
 mod pem;
 mod public;
 mod signing;

@@ -13,7 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::keys::Supply;
 use crate::metrics::METRICS;
-use crate::{Error, KeyRingConfig, Keys, Sealer, SigningKeys};
+use crate::trail::Trail;
+use crate::{Audit, AuditEvent, Error, KeyRingConfig, Keys, Sealer, SigningKeys};
 
 mod change;
 mod rows;
@@ -53,6 +54,7 @@ pub struct KeyRing {
     core: Arc<Core>,
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
+    trail: Trail,
 }
 
 struct Core {
@@ -85,7 +87,13 @@ impl KeyRing {
             stop.clone(),
             Instant::now(),
         )));
-        Ok(Self { core, stop, task })
+        Ok(Self { core, stop, task, trail: Trail::default() })
+    }
+
+    /// Records in this log which keys somebody has replaced or revoked.
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.trail = Trail::to(audit);
+        self
     }
 
     /// The keys that verify, for a [`Verifier`](crate::Verifier) and for [`Jwks`](crate::Jwks).
@@ -114,6 +122,7 @@ impl KeyRing {
     pub async fn rotate(&self) -> Result<(), Error> {
         let signs = self.core.signing.current()?;
         change::rotate(&self.core, signs.id()).await?;
+        self.trail.record(AuditEvent::new("key.rotated").target("key", signs.id()));
         self.core.refresh().await
     }
 
@@ -124,6 +133,7 @@ impl KeyRing {
     /// [`Error::NoSuchKey`] if the ring has none of that id, or has revoked it before; [`Error::Database`].
     pub async fn revoke(&self, id: &str) -> Result<(), Error> {
         change::revoke(&self.core, id).await?;
+        self.trail.record(AuditEvent::new("key.revoked").target("key", id));
         self.core.refresh().await
     }
 

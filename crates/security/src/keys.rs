@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-#[cfg(any(feature = "jwks", feature = "postgres"))]
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
@@ -63,7 +61,7 @@ impl Keys {
 
     /// None yet, and the other end, from which they come. Their source is asked for an unknown key once in `cool_down`.
     #[cfg(any(feature = "jwks", feature = "postgres"))]
-    pub(crate) fn supplied(cool_down: Duration) -> (Self, Supply) {
+    pub(crate) fn supplied(cool_down: std::time::Duration) -> (Self, Supply) {
         let (lookup, answers) = Lookup::new(cool_down);
         let shared = Shared { current: ArcSwap::default(), lookup: Some(lookup) };
         let keys = Self(Arc::new(shared));

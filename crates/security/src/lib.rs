@@ -1,4 +1,4 @@
-//! Who is asking, for which tenant, and what may they do: proved by types.
+//! Who is asking, for which tenant, what may they do, and how often: proved by types.
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -26,58 +26,57 @@
 //! ```
 //!
 //! # The ideas
-//! - An [`Issuer`] makes a signed [`Token`] from a [`Grant`]; a [`Verifier`] decides by its [`Policy`] whether it is to be
-//!   believed, and only it makes [`Verified`].
-//! - [`permissions!`] declares what can be permitted in a service: a type for each, and a bit in a [`Matrix`].
-//! - A [`Principal`] is who was verified. [`BearerLayer`] puts it among a request's extensions.
-//! - The `audit` log (feature `postgres`) remembers who did what, and shows whether anybody has changed that since.
-//! - [`May<P>`](May) is the proof that a principal may do `P` in its tenant. Handlers and repositories ask for it, and
-//!   it is an [`InTenant`](shared_core::InTenant), which is what the doors to data take.
-//! - [`Proof<P>`](Proof) is the same, borrowed, where the principal is at hand. A [`Condition`] is a rule on the data
-//!   beside the permission, [`Principal::explain`] says why, and an [`Authorizer`] is another engine that decides.
-//! - A tenant that a caller names is a [`ClaimedTenant`]: it is compared and never trusted. [`SystemScope`] is the way
-//!   into another tenant, with a reason, and audited.
-//! - `Sessions` are opened by a login and continued by refresh tokens, each used once; what ends one ends its access tokens by
-//!   its [`Revocations`]. `Passwords` hashes and judges passwords, and a `LoginGuard` slows down who guesses them.
-//! - A [`Limiter`] decides how often, by [`Rule`]s over the parts of a [`Key`], in process or over Redis or Postgres;
-//!   [`LimitLayer`] does it for HTTP, and [`ClientAddress`] says whose address a request has behind proxies.
+//! **Who.** An [`Issuer`] makes a signed [`Token`] from a [`Grant`]; a [`Verifier`] decides by its [`Policy`] whether it is believed, and
+//! only it makes [`Verified`]. [`BearerLayer`] turns that into a [`Principal`] among a request's extensions. [`Keys`] come from settings, from a
+//! `KeyRing` that rotates by itself, or from the JWKS of another issuer. `Sessions` are opened by a login and continued by refresh tokens,
+//! each used once; what ends one ends its access tokens by its [`Revocations`]. `Passwords` judges passwords, and a `LoginGuard` slows down who
+//! guesses them.
+//!
+//! **For which tenant.** The one in the token. A tenant that a caller names is a [`ClaimedTenant`]: compared, and never trusted.
+//! [`SystemScope`] is the way into another tenant, with a reason, and audited. `Tenants` knows who is suspended.
+//!
+//! **What they may do.** [`permissions!`] declares it: a type for each permission, and a bit in a [`Matrix`]. [`May<P>`](May) is the
+//! proof that a principal may do `P` in its tenant. Handlers and repositories ask for it, and it is an [`InTenant`](shared_core::InTenant),
+//! which is what the doors to data take. [`Proof<P>`](Proof) is the same, borrowed. A [`Condition`] is a rule on the data beside it,
+//! [`Principal::explain`] says why, `Roles` are a tenant's own, and an [`Authorizer`] is another engine that decides.
+//!
+//! **How often.** A [`Limiter`] decides by [`Rule`]s over the parts of a [`Key`], in process or over Redis or Postgres; [`LimitLayer`] does
+//! it for HTTP, and [`ClientAddress`] says whose address a request has behind proxies.
+//!
+//! **And around it.** [`headers`], [`Cors`], [`HostCookie`] and [`CsrfLayer`] are for browsers. The `audit` log remembers who did
+//! what, and shows whether anybody has changed that since: what takes `with_audit` writes its denials and logins there by itself.
+//!
+//! `docs/security.md` has the reasons, a threat model, and a table of OWASP ASVS 5.0 with the test of each line.
 //!
 //! # Guarantees and limits
 //! - Deny by default: no token, no layer, no permission, or a permission of another service's matrix is a refusal.
-//! - One algorithm for each policy, EdDSA unless said otherwise; what a token's header says is compared and never decides.
-//!   Keys and URLs that a token brings along, critical extensions, and names that come twice are refused.
-//! - Tokens of more than 8 KiB are refused unread. No bytes make the verifier panic, or cost more than one signature for
-//!   each policy that has their key.
-//! - A token that was verified is remembered by its SHA-256, in a bounded cache of that verifier alone. Its times, the
-//!   keys and the [`Revocations`] are looked at again at each use, so that none is accepted after its key was removed or it
-//!   was revoked, as far as this process knows of it.
-//! - Signing and verifying do not depend on the process-wide provider of `jsonwebtoken`, so another crate's choice of
-//!   features can't break them.
-//! - A key belongs to one algorithm. RSA keys have 2048 bits or more, secrets 32 bytes, and secrets are never published.
-//! - A `KeyRing` publishes keys before they sign, and lets them verify until their last token is over; a revoked key is gone
-//!   everywhere within a second, where the database can be reached. Private keys lie sealed in the database.
-//! - The keys of another issuer come from a `JwksClient`, which forgers can't make ask more than once in 30 seconds.
-//! - Keys and tokens don't show in `Debug`, in errors or in log lines. A caller learns that a token has expired, or
-//!   that it is not valid, and not why; the log has the reason.
-//! - A token can be called back where its verifier was given [`Revocations`], and nowhere else: keep lifetimes short. Whoever
-//!   holds it is its subject: use TLS.
-//! - Tokens have the form of RFC 9068 (`at+jwt`) with the claims `tenant` (a UUID) and, if bound to one, `site`. Permissions
-//!   stand in `scope`, roles in `roles`, the session in `sid`; services have a `client_id`, and whoever acts for the
-//!   subject stands in `act` (RFC 8693).
-//! - An access token that is revoked is refused at once in this process and within a second in others, as long as their store
-//!   can be read; [`WhenStale`] says what happens else. Whoever holds a token is its subject: use TLS.
-//! - A refresh token has one successor, however often and in parallel it is shown; shown again after the grace window it ends its
-//!   session. Inside the window a thief gets what the client gets: until one of the two is late, nobody can tell them apart.
-//! - Of a refresh token nothing is stored but hashes, and the successor under a key that its holder alone can derive.
+//! - One algorithm for each policy, EdDSA unless said otherwise. What a token's header says is compared and never decides: keys and URLs
+//!   that it brings along, critical extensions, and names that come twice are refused.
+//! - Tokens of more than 8 KiB are refused unread. No bytes make the verifier panic, or cost more than one signature for each policy that
+//!   has their key.
+//! - A token that was verified is remembered by its SHA-256, in a bounded cache of that verifier alone; its times, the keys and the
+//!   [`Revocations`] are looked at again at each use. What is revoked is refused at once in this process and within a second in others,
+//!   while their store can be read; [`WhenStale`] says what happens else.
+//! - Whoever holds a token is its subject: use TLS, and keep lifetimes short.
+//! - A `KeyRing` publishes keys before they sign, and lets them verify until their last token is over; a revoked key is gone everywhere within a
+//!   second, where the database can be reached. The keys of another issuer come from a `JwksClient`, which forgers can't make ask more than once
+//!   in 30 seconds.
+//! - A refresh token has one successor, however often and in parallel it is shown; shown again after the grace window it ends its session.
+//!   Inside the window a thief gets what the client gets. Nothing of it is stored but hashes, and the successor under a key that its holder alone
+//!   can derive.
 //! - A login fails in the same time, by the same work, whether the user exists or not. What the application does besides is its own.
-//! - Limits are decided together or not at all, by the store's own clock, within a bounded memory; keys that find no room
-//!   share one quota, so that none of them comes back with a fresh one. No forwarded address is read unless its proxies
-//!   are declared.
+//! - Limits are decided together or not at all, by the store's own clock, within a bounded memory; keys that find no room share one
+//!   quota, so that none of them comes back with a fresh one. No forwarded address is read unless its proxies are declared.
+//! - What is sealed in the audit log can't be altered unseen. Its last second is not sealed yet, and what was not exported can be made anew by
+//!   the database's owner.
+//! - Keys, passwords and tokens don't show in `Debug`, in errors, in log lines or in the audit log. A caller learns that a token has expired,
+//!   or that it is not valid, and not why.
+//! - Signing and verifying do not depend on the process-wide provider of `jsonwebtoken`, so another crate's features can't break them.
 //!
 //! # Errors
-//! [`Error`] is a mistake of the program or its settings, met at start-up or while issuing. [`VerifyError`] is why a
-//! token is refused, and turns into a 401 [`Problem`](shared_core::Problem) with the challenge of RFC 6750. A missing
-//! permission is a 403 that names it.
+//! [`Error`] is a mistake of the program or its settings, or a store that fails. [`VerifyError`] is why a token is refused, and turns into a
+//! 401 [`Problem`](shared_core::Problem) with the challenge of RFC 6750; `RefreshError` is the same for refresh tokens. A missing permission is a
+//! 403 that names it, another tenant's thing a 404, and a limit a 429.
 //!
 //! # Features
 //! | feature | adds |
@@ -91,6 +90,7 @@
 
 #[cfg(feature = "postgres")]
 pub mod audit;
+mod audit_event;
 mod authorizer;
 mod bearer;
 mod challenge;
@@ -107,7 +107,6 @@ mod explain;
 #[cfg(feature = "axum")]
 mod extract;
 mod grant;
-mod happened;
 mod header;
 pub mod headers;
 mod held;
@@ -150,35 +149,69 @@ mod tenancy;
 #[cfg(feature = "postgres")]
 mod tenants;
 mod token_cache;
+mod trail;
 mod verified;
 mod verifier;
 mod weakness;
 
-#[cfg(feature = "postgres")]
-pub use audit::{Audit, AuditEvent};
-#[cfg(feature = "cedar")]
-pub use authorizer::Cedar;
-pub use authorizer::{Authorizer, Question, Rbac, Resource, Undecided};
+// Tokens.
 pub use bearer::{Bearer, BearerFuture, BearerLayer};
-pub use client_address::{ClientAddress, ForwardedBy};
-pub use condition::Condition;
-pub use config::{Config, JwksConfig, KeyRingConfig};
-pub use cookies::{HostCookie, SameSite};
-pub use cors::{Cors, CorsLayer};
-pub use csrf::{Csrf, CsrfLayer};
+pub use config::Config;
 #[cfg(feature = "postgres")]
 pub use error::RefreshError;
 pub use error::{Error, VerifyError};
-pub use explain::{Because, Explanation};
 pub use grant::{Grant, PermissionNames};
 pub use issuer::{Issuer, Token};
+pub use policy::{Policy, TokenType};
+pub use principal::Principal;
+pub use verified::Verified;
+pub use verifier::Verifier;
+
+// Keys.
+pub use config::{JwksConfig, KeyRingConfig};
 pub use jwks::Jwks;
 #[cfg(feature = "jwks")]
-pub use jwks_client::JwksClient;
+pub use jwks_client::{JwksClient, RemoteIssuer};
 pub use key::{Algorithm, SigningKey, VerifyingKey};
 #[cfg(feature = "postgres")]
 pub use key_ring::{KeyRing, KeyState, KeyStatus};
 pub use keys::{KeySet, Keys, SigningKeys};
+pub use sealed::{MasterKey, Place, Sealable, Sealed, Sealer};
+
+// Logins.
+#[cfg(feature = "postgres")]
+pub use login_guard::{LoginAttempt, LoginGuard};
+#[cfg(feature = "passwords")]
+pub use passwords::{PasswordConfig, Passwords, Verdict};
+#[cfg(feature = "postgres")]
+pub use revocations::RevocationWorker;
+pub use revocations::{Revocation, RevocationConfig, Revocations, WhenStale};
+pub use session::{Session, SessionId};
+#[cfg(feature = "postgres")]
+pub use sessions::{Device, Login, NewSession, OpenSession, RefreshToken, SessionConfig, Sessions};
+pub use weakness::Weakness;
+
+// Permissions and tenants.
+#[cfg(feature = "cedar")]
+pub use authorizer::Cedar;
+pub use authorizer::{Authorizer, Question, Rbac, Resource, Undecided};
+pub use condition::Condition;
+pub use explain::{Because, Explanation};
+pub use matrix::{BuiltInRole, Matrix, Permission, Role, SystemPermission};
+pub use may::May;
+pub use permissions::Permissions;
+pub use proof::Proof;
+#[cfg(feature = "postgres")]
+pub use roles::{RoleDefinition, RoleRefusal, Roles, StoredRole};
+pub use system_scope::SystemScope;
+pub use tenancy::ClaimedTenant;
+#[cfg(feature = "axum")]
+pub use tenancy::SameTenant;
+#[cfg(feature = "postgres")]
+pub use tenants::{Admitting, Tenants, TenantsConfig, TenantsLayer};
+
+// How often.
+pub use client_address::{ClientAddress, ForwardedBy};
 #[cfg(feature = "postgres")]
 pub use limits::PostgresLimits;
 #[cfg(feature = "redis")]
@@ -187,43 +220,30 @@ pub use limits::{
     By, Decision, InProcess, Key, Limit, LimitLayer, LimitStore, Limited, Limiter, Monotonic, OnOutage, Rule,
     Standing, Whose,
 };
-#[cfg(feature = "postgres")]
-pub use login_guard::{LoginAttempt, LoginGuard};
-pub use matrix::{BuiltInRole, Matrix, Permission, Role, SystemPermission};
-pub use may::May;
+
+// Browsers.
+pub use cookies::{HostCookie, SameSite};
+pub use cors::{Cors, CorsLayer};
+pub use csrf::{Csrf, CsrfLayer};
 pub use origin::Origin;
-#[cfg(feature = "passwords")]
-pub use passwords::{PasswordConfig, Passwords, Verdict};
-pub use permissions::Permissions;
-pub use policy::{Policy, TokenType};
-pub use principal::Principal;
-pub use proof::Proof;
+
+// The log, and the tables.
+#[cfg(feature = "postgres")]
+pub use audit::Audit;
+pub use audit_event::AuditEvent;
 #[cfg(feature = "postgres")]
 pub use prune::{Pruned, prune};
 pub use refusal::Guarded;
 #[cfg(feature = "postgres")]
-pub use revocations::RevocationWorker;
-pub use revocations::{Revocation, RevocationConfig, Revocations, WhenStale};
-#[cfg(feature = "postgres")]
-pub use roles::{RoleDefinition, RoleRefusal, Roles, StoredRole};
-#[cfg(feature = "postgres")]
 pub use schema::MIGRATIONS;
-pub use sealed::{MasterKey, Place, Sealable, Sealed, Sealer};
-pub use session::{Session, SessionId};
-#[cfg(feature = "postgres")]
-pub use sessions::{Device, Login, NewSession, OpenSession, RefreshToken, SessionConfig, Sessions};
-pub use system_scope::SystemScope;
-pub use tenancy::ClaimedTenant;
-#[cfg(feature = "axum")]
-pub use tenancy::SameTenant;
-#[cfg(feature = "postgres")]
-pub use tenants::{Admitting, Tenants, TenantsConfig, TenantsLayer};
-pub use verified::Verified;
-pub use verifier::Verifier;
-pub use weakness::Weakness;
 
 /// What a program that records in transactions imports: `tx.audit(..)`.
 #[cfg(feature = "postgres")]
 pub mod prelude {
     pub use crate::audit::AuditTx as _;
 }
+
+/// The guide, whose programs are compiled with the tests.
+#[cfg(all(doctest, feature = "axum", feature = "postgres", feature = "passwords"))]
+#[doc = include_str!("../../../docs/security.md")]
+struct Guide;

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use shared_core::{Context, InTenant, TenantId};
+use shared_core::{Actor, Context, InTenant};
 use shared_db::{Db, TenantTx, statements};
 
-use crate::Error;
+use crate::trail::Trail;
+use crate::{Audit, AuditEvent, Error};
 use bucket::{Bucket, Counted, Kind};
 
 statements! {
@@ -60,6 +61,7 @@ statements! {
 #[derive(Clone)]
 pub struct LoginGuard {
     db: Db,
+    trail: Trail,
 }
 
 /// An attempt that was let through. Say [`succeeded`](Self::succeeded) if it was right; dropped, it counts as failed.
@@ -67,12 +69,21 @@ pub struct LoginAttempt {
     db: Db,
     context: Context,
     buckets: [Bucket; 3],
+    /// What is recorded of it unless it succeeds.
+    failure: Option<AuditEvent>,
+    trail: Trail,
 }
 
 impl LoginGuard {
     /// A guard that counts in this database.
     pub fn new(db: Db) -> Self {
-        Self { db }
+        Self { db, trail: Trail::default() }
+    }
+
+    /// Records in this log which attempts failed and which came too early. A flood is summed from the hundredth of a second on.
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.trail = Trail::to(audit);
+        self
     }
 
     /// Asks whether an attempt to log in may be made now, before the password is looked at, and counts it.
@@ -89,12 +100,24 @@ impl LoginGuard {
     ) -> Result<LoginAttempt, Error> {
         let buckets = Bucket::of(account, address);
         let wait = self.db.tenant(tenant).tx(async |tx| charge(tx, &buckets).await).await?;
+        // The name that was given: whose it is nobody knows yet, nor whether there is somebody.
+        let event = |action| {
+            let event = AuditEvent::new(action).within(tenant).actor(&Actor::new(account));
+            event.denied().from_address(address)
+        };
         match wait {
             Some((kind, wait)) => {
-                happened("login.delayed", tenant.context().tenant(), account, address, kind.name());
+                DELAYED.add(1, &[KeyValue::new("by", kind.name())]);
+                self.trail.record_of_anybody(event("login.delayed").detail("by", kind.name()));
                 Err(Error::LoginDelayed { wait })
             }
-            None => Ok(LoginAttempt { db: self.db.clone(), context: tenant.context().clone(), buckets }),
+            None => Ok(LoginAttempt {
+                db: self.db.clone(),
+                context: tenant.context().clone(),
+                buckets,
+                failure: Some(event("login.failed")),
+                trail: self.trail.clone(),
+            }),
         }
     }
 }
@@ -104,7 +127,8 @@ impl LoginAttempt {
     ///
     /// # Errors
     /// [`Error::Database`]; the login may go on, and its attempt stays counted.
-    pub async fn succeeded(self) -> Result<(), Error> {
+    pub async fn succeeded(mut self) -> Result<(), Error> {
+        self.failure = None;
         let tenant =
             shared_core::AssumedTenant::continuing(self.context.clone(), "the login has begun there");
         let door = self.db.tenant(&tenant);
@@ -162,11 +186,12 @@ static DELAYED: LazyLock<Counter<u64>> = LazyLock::new(|| {
         .build()
 });
 
-/// What has to be found again later: for the audit log.
-fn happened(event: &'static str, tenant: TenantId, account: &str, address: IpAddr, counted: &'static str) {
-    DELAYED.add(1, &[KeyValue::new("by", counted)]);
-    let account: String = account.chars().filter(|c| !c.is_control()).take(shared_core::MAX_TEXT).collect();
-    tracing::info!(target: "audit", event, %tenant, account, %address, counted);
+impl Drop for LoginAttempt {
+    fn drop(&mut self) {
+        if let Some(failure) = self.failure.take() {
+            self.trail.record_of_anybody(failure);
+        }
+    }
 }
 
 impl fmt::Debug for LoginGuard {

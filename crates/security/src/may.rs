@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 
 use shared_core::{Context, InTenant, Problem};
 
-use crate::{Permission, Principal};
+use crate::{AuditEvent, Permission, Principal};
 
 /// The proof that a principal may do `P` in its tenant: what handlers and repositories ask for. It is owned, so that it
 /// travels; where the principal is at hand, the borrowed [`Proof<P>`](crate::Proof) costs less.
@@ -81,7 +81,22 @@ impl<P: Permission> May<P> {
         if rule {
             return Ok(());
         }
+        self.unmet("a rule on the data");
         Err(Problem::forbidden().with_detail(format!("the permission {} does not reach that far", P::NAME)))
+    }
+}
+
+impl<P: Permission> May<P> {
+    /// The permission is there, and a rule beside it does not hold.
+    pub(crate) fn unmet(&self, rule: &str) {
+        let event = AuditEvent::new("permission.denied").denied().within(self);
+        self.principal.trail().record(event.target("permission", P::NAME).because(rule));
+    }
+}
+
+impl<P: Permission> AsRef<Principal> for May<P> {
+    fn as_ref(&self) -> &Principal {
+        &self.principal
     }
 }
 

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use crate::SessionId;
 use crate::held::{Held, HeldRole};
+use crate::trail::Trail;
 use crate::{Matrix, May, Permission, Permissions, Verified, challenge};
 
 /// Who is asking, for which tenant, and what they may do. It comes from a verified token and from nothing else;
@@ -19,12 +20,23 @@ struct Inner {
     context: Context,
     token: Verified,
     held: Held,
+    trail: Trail,
 }
 
 impl Principal {
     /// The principal of a verified token in a service with these permissions, as part of a conversation and of the
     /// running trace. [`BearerLayer`](crate::BearerLayer) does it for HTTP.
     pub fn new(token: Verified, matrix: &'static Matrix, conversation: Option<CorrelationId>) -> Self {
+        Self::recorded(token, matrix, conversation, Trail::default())
+    }
+
+    /// The same; what is denied to it leaves this trail.
+    pub(crate) fn recorded(
+        token: Verified,
+        matrix: &'static Matrix,
+        conversation: Option<CorrelationId>,
+        trail: Trail,
+    ) -> Self {
         let mut context =
             Context::new(token.tenant(), Actor::new(token.subject())).with_traceparent(trace::current());
         if let Some(site) = token.site() {
@@ -38,7 +50,15 @@ impl Principal {
         }
         let scope = Permissions::named(matrix, token.scopes());
         let held = Held::new(scope, token.roles(), |name| HeldRole::built_in(matrix, name));
-        Self(Arc::new(Inner { context, token, held }))
+        Self(Arc::new(Inner { context, token, held, trail }))
+    }
+
+    /// The same; what is denied to it, and what it does with the power of the system, goes to this audit log.
+    /// [`BearerLayer::with_audit`](crate::BearerLayer::with_audit) does it for HTTP.
+    #[cfg(feature = "postgres")]
+    pub fn with_audit(mut self, audit: crate::Audit) -> Self {
+        Arc::make_mut(&mut self.0).trail = Trail::to(audit);
+        self
     }
 
     /// The same with what the token's roles come to now.
@@ -111,6 +131,10 @@ impl Principal {
         &self.0.held.all
     }
 
+    pub(crate) fn trail(&self) -> &Trail {
+        &self.0.trail
+    }
+
     pub(crate) fn held(&self) -> &Held {
         &self.0.held
     }
@@ -126,5 +150,11 @@ impl Principal {
     /// 403, which names the missing permission.
     pub fn require<P: Permission>(&self) -> Result<May<P>, Problem> {
         self.may().ok_or_else(|| challenge::missing_permission::<P>(self))
+    }
+}
+
+impl AsRef<Principal> for Principal {
+    fn as_ref(&self) -> &Principal {
+        self
     }
 }

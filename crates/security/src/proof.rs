@@ -95,6 +95,12 @@ impl Principal {
     }
 }
 
+impl<P: Permission> AsRef<Principal> for Proof<'_, P> {
+    fn as_ref(&self) -> &Principal {
+        self.principal
+    }
+}
+
 impl<P: Permission> InTenant for Proof<'_, P> {
     fn context(&self) -> &Context {
         self.principal.context()

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use shared_core::{Clock, InTenant, TenantId};
 use uuid::Uuid;
 
-use crate::{Error, SessionId, Verified};
+use crate::trail::Trail;
+use crate::{AuditEvent, Error, SessionId, Verified};
 pub use config::{RevocationConfig, WhenStale};
 #[cfg(all(test, feature = "postgres"))]
 pub(crate) use postgres::STATEMENTS;
@@ -58,6 +59,16 @@ impl Revocation {
         }
     }
 
+    /// What it is about, in one word.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Session(_) => "session",
+            Self::Subject(_) => "subject",
+            Self::Tenant => "tenant",
+        }
+    }
+
     /// By what it is found; a session's is its UUID.
     fn name(&self) -> String {
         match self {
@@ -80,7 +91,7 @@ impl Revocation {
 /// half a second, or sooner where a notification comes through. If the store can't be read, the view grows stale;
 /// [`WhenStale`] says what happens then, and [`freshness`](Self::freshness) tells a probe.
 #[derive(Clone)]
-pub struct Revocations(Arc<Inner>);
+pub struct Revocations(Arc<Inner>, Trail);
 
 struct Inner {
     view: View,
@@ -99,12 +110,19 @@ struct Inner {
 impl Revocations {
     /// Revocations that this process alone sees, and forgets when it ends: for a service that runs once, and for tests.
     pub fn in_process(config: RevocationConfig) -> Self {
-        Self(Arc::new(Inner::new(config, Clock::system())))
+        Self(Arc::new(Inner::new(config, Clock::system())), Trail::default())
     }
 
     /// The same with a clock that a test can move.
     pub fn with_clock(config: RevocationConfig, clock: Clock) -> Self {
-        Self(Arc::new(Inner::new(config, clock)))
+        Self(Arc::new(Inner::new(config, clock)), Trail::default())
+    }
+
+    /// Records in this log what is revoked by this handle and its clones.
+    #[cfg(feature = "postgres")]
+    pub fn with_audit(mut self, audit: crate::Audit) -> Self {
+        self.1 = Trail::to(audit);
+        self
     }
 
     /// Revokes, here at once, and for the others as soon as they read it. Revoking twice is no mistake.
@@ -118,6 +136,8 @@ impl Revocations {
         if what.name().len() > shared_core::MAX_TEXT {
             return Err(Error::OutOfRange { what: "the name of what is revoked has 255 bytes at most" });
         }
+        let event = AuditEvent::new("token.revoked").within(tenant);
+        self.1.record(event.target(what.word(), what.name()));
         let (tenant, what) = (tenant.context().tenant(), [what]);
         self.apply_here(tenant, &what);
         #[cfg(feature = "postgres")]

@@ -17,8 +17,7 @@ use statements::{
 };
 
 use crate::claims::is_name;
-use crate::happened::happened;
-use crate::{Error, Permissions, Tenants};
+use crate::{AuditEvent, Error, Permissions, Tenants};
 
 /// 100 roles of one subject: what fits into a token with room to spare.
 const MAX_ASSIGNED: usize = 100;
@@ -71,7 +70,7 @@ impl Roles {
                 self.refuse_too_deep(tx, &role.name).await
             })
             .await?;
-        self.report("role.created", &role.name);
+        self.report("role.created", &role.name, None);
         Ok(())
     }
 
@@ -93,7 +92,7 @@ impl Roles {
                 Ok::<_, Error>(version)
             })
             .await?;
-        self.report("role.changed", &role.name);
+        self.report("role.changed", &role.name, None);
         Ok(version)
     }
 
@@ -116,7 +115,7 @@ impl Roles {
                 withdraw(tx, "", name).await
             })
             .await?;
-        self.report("role.deleted", name);
+        self.report("role.deleted", name, None);
         Ok(())
     }
 
@@ -139,7 +138,7 @@ impl Roles {
                 Ok(())
             })
             .await?;
-        happened("role.assigned", &self.context, subject, role);
+        self.report("role.assigned", role, Some(subject));
         Ok(())
     }
 
@@ -155,7 +154,7 @@ impl Roles {
                 withdraw(tx, subject, role).await
             })
             .await?;
-        happened("role.withdrawn", &self.context, subject, role);
+        self.report("role.withdrawn", role, Some(subject));
         Ok(())
     }
 
@@ -218,14 +217,19 @@ impl Roles {
         match system.or(beyond) {
             None => Ok(()),
             Some(refusal) => {
-                happened("role.refused", &self.context, role, "it has a permission that its dealer has not");
+                let event = AuditEvent::new("role.refused").denied().within(self).target("role", role);
+                self.tenants.trail.record(event.because("it has a permission that its dealer has not"));
                 Err(refused(role, refusal))
             }
         }
     }
 
-    fn report(&self, event: &'static str, role: &str) {
-        happened(event, &self.context, role, "");
+    fn report(&self, action: &'static str, role: &str, subject: Option<&str>) {
+        let event = AuditEvent::new(action).within(self);
+        self.tenants.trail.record(match subject {
+            Some(subject) => event.target("subject", subject).detail("role", role),
+            None => event.target("role", role),
+        });
     }
 }
 

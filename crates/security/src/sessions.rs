@@ -11,10 +11,11 @@ mod token;
 
 use std::fmt;
 
-use shared_core::{Id, InTenant, TenantId};
+use shared_core::{Actor, Id, InTenant, TenantId};
 use shared_db::{Db, TenantTx};
 
-use crate::{Error, Revocation, Revocations, Session, SessionId};
+use crate::trail::Trail;
+use crate::{Audit, AuditEvent, Error, Revocation, Revocations, Session, SessionId};
 pub use config::SessionConfig;
 pub use device::Device;
 use family::Family;
@@ -37,12 +38,15 @@ pub struct Sessions {
     db: Db,
     revocations: Revocations,
     config: SessionConfig,
+    trail: Trail,
 }
 
 /// A session with the refresh token that continues it. Hand the token to the client, and keep nothing of it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct OpenSession {
+    /// The tenant that it is in.
+    pub tenant: TenantId,
     /// The session, for the claims of an access token.
     pub session: Session,
     /// What the client shows the next time.
@@ -56,7 +60,13 @@ impl Sessions {
     /// [`Error::OutOfRange`] if a grace window is longer than 30 seconds, or times are not in order.
     pub fn new(db: Db, revocations: Revocations, config: SessionConfig) -> Result<Self, Error> {
         config.check()?;
-        Ok(Self { db, revocations, config })
+        Ok(Self { db, revocations, config, trail: Trail::default() })
+    }
+
+    /// Records in this log each session that is opened, refreshed, refused or ended.
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.trail = Trail::to(audit);
+        self
     }
 
     /// Begins a login, before the password is looked at. What ends all sessions of the user meanwhile (a reset, a
@@ -102,10 +112,20 @@ impl Sessions {
             let opened = self.insert(tx, &login, &new, &family).await?;
             Ok::<_, Error>((opened, ended))
         });
-        let (session, ended) = done.await?;
+        let event = AuditEvent::new("session.opened").within(tenant).actor(&Actor::new(&login.subject));
+        let event = from_device(event, &new.device);
+        let (session, ended) = match done.await {
+            Ok(done) => done,
+            Err(error) => {
+                if let Error::LoginRefused { reason } = &error {
+                    self.trail.record(event.denied().because(reason));
+                }
+                return Err(error);
+            }
+        };
+        self.trail.record(event.target("session", session.id));
         self.revocations.apply(id, &ended).await?;
-        happened("session.opened", id, &session.subject, Some(session.id), "success");
-        Ok(OpenSession { session, refresh_token: token })
+        Ok(OpenSession { tenant: id, session, refresh_token: token })
     }
 
     /// Locks the user, before whom nothing else is locked, and sees whether the login still holds.
@@ -187,8 +207,10 @@ impl Sessions {
         });
         let ended = ended.await?;
         let id = tenant.context().tenant();
+        let event = AuditEvent::new("session.ended").within(tenant).target("session", session);
+        let event = event.detail("subject", subject);
+        self.trail.record(if ended.is_empty() { event.failed().because("there is none") } else { event });
         self.revocations.apply(id, &ended).await?;
-        happened("session.ended", id, subject, Some(session), outcome(!ended.is_empty()));
         Ok(!ended.is_empty())
     }
 
@@ -222,7 +244,7 @@ impl Sessions {
     /// [`Error::Database`].
     pub async fn allow(&self, tenant: &impl InTenant, subject: &str) -> Result<(), Error> {
         self.db.tenant(tenant).execute(&ALLOW, (subject,)).await?;
-        happened("subject.allowed", tenant.context().tenant(), subject, None, "success");
+        self.happened("subject.allowed", tenant, subject);
         Ok(())
     }
 
@@ -246,8 +268,8 @@ impl Sessions {
         });
         let ended = ended.await?;
         let id = tenant.context().tenant();
+        self.happened(what.event(), tenant, subject);
         self.revocations.apply(id, &ended).await?;
-        happened(what.event(), id, subject, None, "success");
         Ok(ended.len())
     }
 
@@ -264,8 +286,8 @@ impl Sessions {
         });
         done.await?;
         let id = tenant.context().tenant();
+        self.trail.record(AuditEvent::new("tenant.sessions_ended").within(tenant));
         self.revocations.apply(id, &all).await?;
-        happened("tenant.sessions_ended", id, "", None, "success");
         Ok(())
     }
 
@@ -274,6 +296,11 @@ impl Sessions {
         let revocations: Vec<_> = ended.into_iter().map(Revocation::Session).collect();
         self.revocations.write_in(tx, &revocations).await?;
         Ok(revocations)
+    }
+
+    /// Something was done to all sessions of a user.
+    fn happened(&self, action: &'static str, tenant: &impl InTenant, subject: &str) {
+        self.trail.record(AuditEvent::new(action).within(tenant).target("subject", subject));
     }
 }
 
@@ -305,23 +332,16 @@ impl Subject {
     }
 }
 
-fn outcome(found: bool) -> &'static str {
-    if found { "success" } else { "not found" }
-}
-
 /// In milliseconds, as the statements take times.
 fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What has to be found again later: for the audit log.
-fn happened(
-    event: &'static str,
-    tenant: TenantId,
-    subject: &str,
-    session: Option<SessionId>,
-    outcome: &'static str,
-) {
-    let session = session.map(|id| id.to_string()).unwrap_or_default();
-    tracing::info!(target: "audit", event, %tenant, subject, session, outcome);
+/// Where it was asked for.
+fn from_device(event: AuditEvent, device: &Device) -> AuditEvent {
+    let event = if device.user_agent.is_empty() { event } else { event.user_agent(&device.user_agent) };
+    match device.address {
+        Some(address) => event.from_address(address),
+        None => event,
+    }
 }

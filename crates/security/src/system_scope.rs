@@ -1,7 +1,7 @@
 use shared_core::{AssumedTenant, Context, InTenant, TenantId};
 
-use crate::happened::happened;
-use crate::{Error, May, SystemPermission};
+use crate::trail::Trail;
+use crate::{AuditEvent, Error, May, SystemPermission};
 
 /// The longest reason, in bytes: a sentence and the number of a ticket.
 const MAX_REASON: usize = 1000;
@@ -35,12 +35,14 @@ pub struct SystemScope {
 
 impl SystemScope {
     /// That of the program itself, where nobody has a token yet: registering a tenant, a script.
+    ///
+    /// It goes into the program's log, with the target `audit`; [`Audit::scope`](crate::Audit::scope) is the same on record.
     pub fn assumed(tenant: &AssumedTenant) -> Self {
-        Self::audited(tenant.context().clone(), tenant.reason().to_owned())
+        Self::recorded(tenant.context().clone(), tenant.reason().to_owned(), &Trail::default())
     }
 
-    fn audited(context: Context, reason: String) -> Self {
-        happened("system.scope", &context, "", &reason);
+    fn recorded(context: Context, reason: String, trail: &Trail) -> Self {
+        trail.record(AuditEvent::new("system.scope").of(&context).because(&reason));
         Self { context, reason }
     }
 
@@ -68,7 +70,16 @@ impl<P: SystemPermission> May<P> {
         let theirs = Context::new(tenant, mine.actor().clone())
             .with_correlation(mine.correlation().clone())
             .with_traceparent(mine.traceparent());
-        Ok(SystemScope::audited(theirs, reason.to_owned()))
+        Ok(SystemScope::recorded(theirs, reason.to_owned(), self.principal().trail()))
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl crate::Audit {
+    /// [`SystemScope::assumed`], recorded here.
+    pub fn scope(&self, tenant: &AssumedTenant) -> SystemScope {
+        let trail = Trail::to(self.clone());
+        SystemScope::recorded(tenant.context().clone(), tenant.reason().to_owned(), &trail)
     }
 }
 

@@ -7,9 +7,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
-use shared_core::{Context, InTenant, Problem, TenantId};
+use shared_core::{Problem, TenantId};
 
-use crate::happened::happened;
+use crate::{AuditEvent, Principal};
 
 #[cfg(feature = "axum")]
 pub use guard::SameTenant;
@@ -48,19 +48,18 @@ impl ClaimedTenant {
         Self(std::str::from_utf8(text.as_ref()).ok().and_then(tenant_in))
     }
 
-    /// Goes on only for the proof's own tenant.
+    /// Goes on only for the own tenant of a [`Principal`], a `May` or a `Proof`.
     ///
     /// # Errors
     /// 404, as for something that is not there: whether another tenant is, nobody learns.
-    pub fn confirm(&self, proof: &impl InTenant) -> Result<(), Problem> {
-        self.confirm_in(proof.context())
-    }
-
-    pub(crate) fn confirm_in(&self, context: &Context) -> Result<(), Problem> {
-        if self.0 == Some(context.tenant()) {
+    pub fn confirm(&self, who: &impl AsRef<Principal>) -> Result<(), Problem> {
+        let who = who.as_ref();
+        if self.0 == Some(who.tenant()) {
             return Ok(());
         }
-        happened("tenant.mismatch", context, "", "the request names a tenant that is not its own");
+        // What the caller said is not repeated: it is not known to be a tenant.
+        let event = AuditEvent::new("tenant.mismatch").denied().of(who.context());
+        who.trail().record(event.because("the request names a tenant that is not its own"));
         Err(Problem::not_found())
     }
 }

@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::happened::happened;
 use crate::metrics::METRICS;
-use crate::{Error, Matrix, May, Permission, Principal, Roles, SystemScope};
+use crate::trail::Trail;
+use crate::{Audit, AuditEvent, Error, Matrix, May, Permission, Principal, Roles, SystemScope};
 use cache::Cache;
 pub use layer::{Admitting, TenantsLayer};
 use view::TenantView;
@@ -63,6 +63,7 @@ impl Default for TenantsConfig {
 pub struct Tenants {
     shared: Arc<Shared>,
     watch: Arc<Watch>,
+    pub(crate) trail: Trail,
 }
 
 struct Watch {
@@ -98,7 +99,13 @@ impl Tenants {
         let stop = CancellationToken::new();
         let task = tokio::spawn(watch::watch(Arc::clone(&shared), seen, listener, stop.clone()));
         let task = tokio::sync::Mutex::new(Some(AbortOnDropHandle::new(task)));
-        Ok(Self { shared, watch: Arc::new(Watch { stop, task }) })
+        Ok(Self { shared, watch: Arc::new(Watch { stop, task }), trail: Trail::default() })
+    }
+
+    /// Records in this log what changes tenants and roles, and who of a suspended tenant was refused.
+    pub fn with_audit(mut self, audit: Audit) -> Self {
+        self.trail = Trail::to(audit);
+        self
     }
 
     /// Ends the watch, for all clones, and returns when nothing of it runs any more. From
@@ -126,7 +133,8 @@ impl Tenants {
             unknown()
         })?;
         if view.suspended {
-            happened("tenant.refused", principal.context(), "", "the tenant is suspended");
+            let event = AuditEvent::new("tenant.refused").denied().of(principal.context());
+            self.trail.record_of_anybody(event.because("the tenant is suspended"));
             return Err(suspended());
         }
         Ok(view.resolve(principal, OffsetDateTime::now_utc()))
@@ -143,6 +151,15 @@ impl Tenants {
     /// permissions of the system.
     pub fn system_roles(&self, scope: &SystemScope) -> Roles {
         Roles::new(self.clone(), scope.context().clone(), None)
+    }
+
+    /// The roles of a subject of the proof's tenant, by name: what its next token names. It changes nothing, so whoever issues
+    /// tokens needs no right to deal with roles.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn roles_of(&self, tenant: &impl InTenant, subject: &str) -> Result<Vec<String>, Error> {
+        Roles::new(self.clone(), tenant.context().clone(), None).of(subject).await
     }
 
     /// The view of the tenant: one reads it, the others wait for it.

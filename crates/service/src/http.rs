@@ -1,44 +1,88 @@
 //! What surrounds the routes of every service.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use shared_core::Problem;
 use shared_security::headers::{SecurityHeaders, SecurityHeadersLayer};
-use shared_security::{BearerLayer, Matrix, Verifier};
+use shared_security::{
+    Audit, BearerLayer, ClientAddress, CorsLayer, LimitLayer, LimitStore, Limiter, Matrix, Tenants, Verifier,
+};
 use shared_telemetry::{HttpLayer, Metrics};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::Config;
 
-/// From the outside to the inside: span and correlation id, security headers, panics, time-out, token, body limit, route.
-pub(crate) fn layered(
-    routes: Router,
-    config: &Config,
-    metrics: &Metrics,
-    headers: SecurityHeaders,
-    verifier: Option<(Verifier, &'static Matrix)>,
-) -> Router {
+/// What a service has around its routes beside what every service has.
+pub(crate) struct Around {
+    pub(crate) limits: Vec<Limits>,
+    pub(crate) verifier: Option<(Verifier, &'static Matrix)>,
+    pub(crate) audit: Option<Audit>,
+    pub(crate) tenants: Option<Tenants>,
+    pub(crate) cors: Option<CorsLayer>,
+    pub(crate) headers: SecurityHeaders,
+}
+
+/// A layer of limits, whatever its store.
+pub(crate) struct Limits {
+    needs_principal: bool,
+    around: Box<dyn FnOnce(Router) -> Router + Send>,
+}
+
+impl Limits {
+    pub(crate) fn new<L: LimitStore>(
+        limiter: Limiter<L>,
+        address: ClientAddress,
+        audit: Option<Audit>,
+    ) -> Self {
+        let needs_principal = limiter.needs_principal();
+        let layer = LimitLayer::new(limiter)
+            .address(address, |of| of.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0))
+            .route(|of| of.get::<MatchedPath>().map(MatchedPath::as_str));
+        let layer = match audit {
+            Some(audit) => layer.with_audit(audit),
+            None => layer,
+        };
+        Self { needs_principal, around: Box::new(|router| router.layer(layer)) }
+    }
+}
+
+/// From the outside to the inside: span and correlation id, security headers, CORS, panics, time-out, limits by address, token,
+/// tenant, limits by principal, body limit, route.
+pub(crate) fn layered(routes: Router, config: &Config, metrics: &Metrics, around: Around) -> Router {
+    let Around { limits, verifier, audit, tenants, cors, headers } = around;
+    let (inner, outer): (Vec<_>, Vec<_>) = limits.into_iter().partition(|limits| limits.needs_principal);
     let mut router = routes
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(config.body_limit as usize));
-    if let Some((verifier, matrix)) = verifier {
-        router = router.layer(BearerLayer::new(verifier, matrix));
+    router = inner.into_iter().fold(router, |router, limits| (limits.around)(router));
+    if let Some(tenants) = tenants {
+        router = router.layer(tenants.layer());
     }
+    if let Some((verifier, matrix)) = verifier {
+        let layer = BearerLayer::new(verifier, matrix);
+        router = router.layer(match audit {
+            Some(audit) => layer.with_audit(audit),
+            None => layer,
+        });
+    }
+    router = outer.into_iter().fold(router, |router, limits| (limits.around)(router));
     let limit = config.request_timeout;
-    router
+    router = router
         .layer(from_fn(move |request: Request, next: Next| in_time(limit, request, next)))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(SecurityHeadersLayer::new(headers))
-        .layer(
-            HttpLayer::new(metrics)
-                .route(|parts| parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str)),
-        )
+        .layer(CatchPanicLayer::custom(panicked));
+    if let Some(cors) = cors {
+        router = router.layer(cors);
+    }
+    router.layer(SecurityHeadersLayer::new(headers)).layer(
+        HttpLayer::new(metrics).route(|parts| parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str)),
+    )
 }
 
 async fn in_time(limit: Duration, request: Request, next: Next) -> Response {

@@ -9,6 +9,8 @@ use shared_events::Relay;
 use shared_queues::Worker;
 use shared_telemetry::{Checks, Health, Metrics};
 
+use crate::guards::{Asked, Guards};
+use crate::http::Around;
 use crate::running::{Parts as RunningParts, Running};
 use crate::server::{Server, bind};
 use crate::settings::Parts;
@@ -53,14 +55,25 @@ where
         // Somebody else does: what is there must be what this release works with.
         shared_db::migration::check(&db, &migrations(&service)).await?;
     }
-    let state = (service.open)(Start { settings: Arc::new(settings), db: db.clone() }).await?;
+    let Asked { matrix, .. } = service.asked;
+    let mut guards = Guards::start(&db, service.asked, &parts).await?;
+    let state = (service.open)(Start::new(Arc::new(settings), db.clone(), &guards)).await?;
     // Before any job is claimed: a second instance on the same port should not get that far.
     let (listener, admin_listener) = (bind(config.listen).await?, bind(config.admin).await?);
     // What can fail does so before jobs are claimed: a worker that is dropped counts as a crash of its jobs.
-    let verifier = match (service.matrix, &parts.security) {
-        (Some(matrix), Some(security)) => Some((security.verifier()?, matrix)),
-        (Some(_), None) => return Err(missing("shared_security::Config")),
+    let verifier = match (matrix, service.verifier) {
+        (Some(matrix), Some(verifier)) => Some((guards.revoking(verifier(&state)), matrix)),
+        (Some(matrix), None) => Some((guards.verifier(&parts).await?, matrix)),
         (None, _) => None,
+    };
+    let limits = service.limits.into_iter().map(|limits| limits(&state, &guards));
+    let around = Around {
+        limits: limits.collect::<Result<_, _>>()?,
+        verifier,
+        audit: guards.audit(),
+        tenants: guards.tenants.clone(),
+        cors: service.cors,
+        headers: service.headers,
     };
     let checks = checks(service.checks, &db);
     // From here on something runs; if a later step fails, dropping it ends it.
@@ -79,17 +92,11 @@ where
         }
         None => None,
     };
-    let router = http::layered(
-        service.routes.with_state(state.clone()),
-        &config,
-        &how.metrics,
-        service.headers,
-        verifier,
-    );
+    let router = http::layered(service.routes.with_state(state.clone()), &config, &how.metrics, around);
     let api = Server::serve(listener, router, &config)?;
     let admin = Server::serve(admin_listener, admin::routes(health.health(), how.metrics.clone()), &config)?;
     tracing::info!(listen = %api.address(), admin = %admin.address(), "{} is up", service.name);
-    Ok(Running::new(RunningParts { config, state, db, health, relay, worker, api, admin }))
+    Ok(Running::new(RunningParts { config, state, db, guards, health, relay, worker, api, admin }))
 }
 
 fn own_settings(parts: &Parts, how: &Launch) -> Result<Config, Failure> {
@@ -110,10 +117,15 @@ async fn migrate<C, S>(config: &shared_db::Config, service: &Service<C, S>) -> R
     Ok(())
 }
 
-/// The service's own sets and those of the crates that it works with. Handlers may publish and enqueue without the
-/// service being a relay or a worker, so both are always there.
+/// The service's own sets and those of the crates that it works with. Handlers may publish, enqueue and record without the
+/// service being a relay or a worker, or sealing, so all are always there.
 pub(crate) fn migrations<C, S>(service: &Service<C, S>) -> Vec<shared_db::MigrationSet> {
-    let family = [shared_db::MIGRATIONS, shared_events::MIGRATIONS, shared_queues::MIGRATIONS];
+    let family = [
+        shared_db::MIGRATIONS,
+        shared_security::MIGRATIONS,
+        shared_events::MIGRATIONS,
+        shared_queues::MIGRATIONS,
+    ];
     family.into_iter().chain(service.migrations.iter().copied()).collect()
 }
 
@@ -125,6 +137,6 @@ fn checks(checks: Checks, db: &Db) -> Checks {
     })
 }
 
-fn missing(part: &str) -> Failure {
+pub(crate) fn missing(part: &str) -> Failure {
     Failure::dead(format!("the settings have no field of type {part}; add one"))
 }

@@ -22,6 +22,8 @@
 //!   its whole life.
 //! - The settings of the libraries are fields of the program's own; they are found by their type, and one report
 //!   covers all of them. Those that are not embedded take their defaults; only the database's has none.
+//! - What guards it beside tokens is asked for by a method each: [`Service::audited`], [`Service::tenants`],
+//!   [`Service::revocations`], [`Service::limits`], [`Service::cors`]. What is not asked for costs nothing.
 //! - The public API and the probes (`/live`, `/ready`, `/health`, `/metrics`) have a port each.
 //! - [`Json`], [`Query`], [`Path`] and [`Valid`] answer with a [`Problem`](core::Problem) when they can't be read.
 //! - `TestService` (feature `testing`) starts a service on real servers in one line of a test.
@@ -33,7 +35,7 @@
 //! - After [`Running::stop`] nothing of the service runs.
 //! - A handler that panics answers 500, and the process goes on. Bodies, heads, connections and durations are bounded.
 //!
-//! Not yet: TLS and HTTP/2 on the listener (put a proxy in front), rate limits, security headers.
+//! Not yet: TLS and HTTP/2 on the listener (put a proxy in front).
 //!
 //! # Errors
 //! What keeps a service from starting is a [`Failure`](core::Failure), logged and printed to standard error.
@@ -42,6 +44,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | `testing` | `testing::TestService` |
+//! | `jwks` | tokens of another issuer, by the keys that it publishes |
+//! | `redis` | rate limits over Redis |
 
 mod admin;
 mod body;
@@ -49,6 +53,7 @@ mod config;
 mod created;
 mod exit;
 mod extract;
+mod guards;
 mod http;
 mod launch;
 pub mod prelude;

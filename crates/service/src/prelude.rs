@@ -19,7 +19,8 @@ pub use shared_db::vector::{Collection, Definition, Hits, Recall, Recall::AtLeas
 pub use shared_db::{Db, MigrationSet, Step, TenantTx, statements};
 pub use shared_events::{Publish as _, Received};
 pub use shared_queues::{Enqueue as _, JobContext};
-pub use shared_security::{May, Principal, permissions};
+pub use shared_security::prelude::*;
+pub use shared_security::{AuditEvent, May, Principal, permissions};
 
 /// So many milliseconds.
 pub const fn ms(milliseconds: u64) -> Duration {

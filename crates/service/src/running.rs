@@ -7,6 +7,7 @@ use shared_queues::Worker;
 use shared_telemetry::HealthTask;
 
 use crate::Config;
+use crate::guards::Guards;
 use crate::server::Server;
 
 /// A service that runs. [`stop`](Self::stop) ends it well; dropping it cuts everything off.
@@ -18,6 +19,7 @@ pub(crate) struct Parts<S> {
     pub(crate) config: Config,
     pub(crate) state: S,
     pub(crate) db: Db,
+    pub(crate) guards: Guards,
     pub(crate) health: HealthTask,
     pub(crate) relay: Option<Relay>,
     pub(crate) worker: Option<Worker>,
@@ -35,6 +37,8 @@ pub struct Stopped {
     pub jobs: u64,
     /// Deliveries of events were still under way at the deadline; they are rolled back, and come again.
     pub deliveries: bool,
+    /// Audit events that could not be written.
+    pub audit_events: u64,
     /// Database connections that were still out at the deadline.
     pub db_connections: usize,
 }
@@ -71,13 +75,14 @@ impl<S> Running<S> {
         &self.parts.db
     }
 
-    /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, then close the database. Requests and
+    /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, write what is to be audited, then close the
+    /// database. Requests and
     /// jobs share the setting `drain_timeout`; what is left of them then is cut off, and reported. A delivery of an event that
     /// is under way has the time limit of its attempt.
     ///
     /// Dropping the future cuts everything off.
     pub async fn stop(self) -> Stopped {
-        let Parts { config, db, health, relay, worker, mut api, mut admin, .. } = self.parts;
+        let Parts { config, db, guards, health, relay, worker, mut api, mut admin, .. } = self.parts;
         health.health().set_draining();
         tokio::time::sleep(config.settle_time).await;
         let deadline = Instant::now() + config.drain_timeout;
@@ -86,13 +91,16 @@ impl<S> Running<S> {
         // Requests may have enqueued and published up to here; what is not done now is done by others, or later.
         let (jobs, deliveries) = tokio::join!(stop_worker(worker, left()), stop_relay(relay, left()));
         health.stop().await;
+        // After everything that can record. It has a bound of its own: what happened is worth more than the deadline.
+        let audit_events = guards.stop().await;
         let db_connections = db.close(left().max(Duration::from_millis(100))).await.cancelled;
         admin.stop(Duration::from_millis(100)).await;
-        let stopped = Stopped { connections, jobs, deliveries, db_connections };
+        let stopped = Stopped { connections, jobs, deliveries, audit_events, db_connections };
         tracing::info!(
             connections,
             jobs,
             deliveries,
+            audit_events,
             db_connections,
             "stopped; the numbers are what was cut off"
         );

@@ -9,15 +9,21 @@ use shared_core::schema::Setting;
 use shared_db::MigrationSet;
 use shared_events::Events;
 use shared_queues::Jobs;
-use shared_security::Matrix;
 use shared_security::headers::SecurityHeaders;
+use shared_security::{ClientAddress, CorsLayer, LimitStore, Limiter, Matrix, Verifier, WhenStale};
 use shared_telemetry::{Checks, ServiceInfo, Telemetry};
 
+use crate::guards::{Asked, Guards};
+use crate::http::Limits;
 use crate::launch::{Launch, launch};
 use crate::settings::Parts;
 use crate::start::{Provided, Start};
 use crate::{Exit, Running, signals};
 
+/// A verifier of the program's own, found in its state.
+type ToVerifier<S> = Box<dyn FnOnce(&S) -> Verifier + Send>;
+/// Makes a layer of limits, when the state is open.
+type ToLimits<S> = Box<dyn FnOnce(&S, &Guards) -> Result<Limits, Failure> + Send>;
 type Open<C, S> = Box<dyn FnOnce(Start<C>) -> BoxFuture<'static, Result<S, Failure>> + Send>;
 
 /// A service: what it opens, answers, works on and listens to. `C` are its settings, `S` is its state.
@@ -43,7 +49,11 @@ pub struct Service<C, S = Provided<C>> {
     pub(crate) version: &'static str,
     pub(crate) open: Open<C, S>,
     pub(crate) migrations: Vec<MigrationSet>,
-    pub(crate) matrix: Option<&'static Matrix>,
+    pub(crate) asked: Asked,
+    pub(crate) verifier: Option<ToVerifier<S>>,
+    pub(crate) limits: Vec<ToLimits<S>>,
+    pub(crate) address: ClientAddress,
+    pub(crate) cors: Option<CorsLayer>,
     pub(crate) jobs: Option<Jobs<S>>,
     pub(crate) events: Option<Events<S>>,
     pub(crate) routes: Router<S>,
@@ -70,7 +80,11 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
             version: "0.0.0",
             open: Box::new(|start| Box::pin(open(start))),
             migrations: Vec::new(),
-            matrix: None,
+            asked: Asked::default(),
+            verifier: None,
+            limits: Vec::new(),
+            address: ClientAddress::peer(),
+            cors: None,
             jobs: None,
             events: None,
             routes: Router::new(),
@@ -93,7 +107,70 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
 
     /// The permissions that tokens may carry here; bearer tokens are verified from now on.
     pub fn permissions(mut self, matrix: &'static Matrix) -> Self {
-        self.matrix = Some(matrix);
+        self.asked.matrix = Some(matrix);
+        self
+    }
+
+    /// Verifies tokens by a verifier of the state, in place of that of the settings: for a service that issues tokens with a
+    /// key ring, or that believes several issuers.
+    pub fn verifier(mut self, of: impl FnOnce(&S) -> Verifier + Send + 'static) -> Self {
+        self.verifier = Some(Box::new(of));
+        self
+    }
+
+    /// Keeps the [audit log](shared_security::audit): what is denied, and what crosses tenants, is written and sealed while the
+    /// service runs, and flushed at its end. The state finds it in [`Start::audit`].
+    pub fn audited(mut self) -> Self {
+        self.asked.audited = true;
+        self
+    }
+
+    /// Looks at each principal's tenant as it is now: roles count as they stand in the database, and a suspended tenant is
+    /// refused. The state finds them in [`Start::tenants`].
+    pub fn tenants(mut self) -> Self {
+        self.asked.tenants = true;
+        self
+    }
+
+    /// Refuses tokens that were revoked, by any instance on this database; the argument says what happens while it can't be
+    /// asked. The state finds them in [`Start::revocations`].
+    pub fn revocations(mut self, when_stale: WhenStale) -> Self {
+        self.asked.revocations = Some(when_stale);
+        self
+    }
+
+    /// Holds every request against these limits. May be called for several limiters. One that counts by tenant or principal
+    /// looks at verified tokens; one that counts by address or route stands in front of the verifier, and spares it a flood.
+    ///
+    /// ```no_run
+    /// # use shared_service::{Provided, Service, security::{By, InProcess, Limit, Limiter, Rule}};
+    /// # fn example<C: shared_service::core::schema::Setting + Send + Sync>(service: Service<C, Provided<C>>) -> Service<C, Provided<C>> {
+    /// service.limits(|_| {
+    ///     Limiter::new(InProcess::new(100_000), [
+    ///         Rule::new("address", &[By::Address], Limit::per_second(50).burst(200)),
+    ///     ])
+    /// })
+    /// # }
+    /// ```
+    pub fn limits<L: LimitStore>(
+        mut self,
+        limiter: impl FnOnce(&S) -> Result<Limiter<L>, shared_security::Error> + Send + 'static,
+    ) -> Self {
+        let address = self.address.clone();
+        self.limits
+            .push(Box::new(move |state, guards| Ok(Limits::new(limiter(state)?, address, guards.audit()))));
+        self
+    }
+
+    /// Whose address a request has that came through proxies, for the [limits](Self::limits) that are called after this.
+    pub fn behind(mut self, address: ClientAddress) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Which pages of other origins may call it. Without it, none.
+    pub fn cors(mut self, cors: CorsLayer) -> Self {
+        self.cors = Some(cors);
         self
     }
 

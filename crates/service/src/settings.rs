@@ -15,6 +15,11 @@ pub(crate) struct Parts {
     pub(crate) queues: Option<shared_queues::Config>,
     pub(crate) events: Option<shared_events::Config>,
     pub(crate) telemetry: shared_telemetry::Config,
+    pub(crate) audit: Option<shared_security::audit::Config>,
+    pub(crate) tenants: Option<shared_security::TenantsConfig>,
+    /// Only where the program embeds it.
+    #[cfg(feature = "jwks")]
+    pub(crate) issuer: Option<shared_security::RemoteIssuer>,
 }
 
 impl Parts {
@@ -26,6 +31,10 @@ impl Parts {
             queues: part(settings),
             events: part(settings),
             telemetry: find(settings).unwrap_or_default(),
+            audit: part(settings),
+            tenants: part(settings),
+            #[cfg(feature = "jwks")]
+            issuer: find(settings),
         }
     }
 }

@@ -1,7 +1,11 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use shared_core::Failure;
 use shared_db::Db;
+use shared_security::{Audit, Revocations, Tenants};
+
+use crate::guards::Guards;
 
 /// What a service starts with, for the function that opens its state.
 #[derive(Debug)]
@@ -11,6 +15,49 @@ pub struct Start<C> {
     pub settings: Arc<C>,
     /// The migrated database.
     pub db: Db,
+    audit: Option<Audit>,
+    revocations: Option<Revocations>,
+    tenants: Option<Tenants>,
+}
+
+impl<C> Start<C> {
+    pub(crate) fn new(settings: Arc<C>, db: Db, guards: &Guards) -> Self {
+        Self {
+            settings,
+            db,
+            audit: guards.audit(),
+            revocations: guards.revocations.clone(),
+            tenants: guards.tenants.clone(),
+        }
+    }
+
+    /// The audit log, of a service that [is audited](crate::Service::audited).
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn audit(&self) -> Result<Audit, Failure> {
+        self.audit.clone().ok_or_else(|| without("audited"))
+    }
+
+    /// What is revoked, of a service with [revocations](crate::Service::revocations).
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn revocations(&self) -> Result<Revocations, Failure> {
+        self.revocations.clone().ok_or_else(|| without("revocations"))
+    }
+
+    /// The tenants, of a service that [looks at them](crate::Service::tenants).
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn tenants(&self) -> Result<Tenants, Failure> {
+        self.tenants.clone().ok_or_else(|| without("tenants"))
+    }
+}
+
+fn without(method: &str) -> Failure {
+    Failure::dead(format!("the service was built without `{method}`; call that method of `Service`"))
 }
 
 /// The state of a service that has none of its own: handlers may ask for `State<Db>` and for the settings.

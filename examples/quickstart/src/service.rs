@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use shared_service::db::vector::Embedder;
 use shared_service::prelude::*;
+use shared_service::security::{By, Error, InProcess, Limit, Limiter, Rule};
 
 pub(crate) use activity::{Activity, Done};
 pub(crate) use directory::register;
@@ -84,6 +85,8 @@ pub fn service(embedder: Arc<dyn Embedder>) -> Service<Settings, App> {
         .version(env!("CARGO_PKG_VERSION"))
         .migrations(MIGRATIONS)
         .permissions(&MATRIX)
+        .audited()
+        .limits(|_| limiter())
         .jobs(|jobs| jobs.handle(index::index))
         .consumers(|events| events.handle("digest", digest::count))
         .routes(
@@ -94,6 +97,12 @@ pub fn service(embedder: Arc<dyn Embedder>) -> Service<Settings, App> {
         )
         .routes(page::routes())
         .routes(development::routes())
+}
+
+/// So much a tenant may ask: more than this program does, and no more than leaves something for the others.
+fn limiter() -> Result<Limiter<InProcess>, Error> {
+    let tenant = Rule::new("tenant", &[By::Tenant], Limit::per_second(1_000).burst(2_000));
+    Limiter::new(InProcess::new(10_000), [tenant])
 }
 
 #[cfg(test)]

@@ -35,9 +35,11 @@ pub const PYTHON_POSTGRES: Program =
     Program::new("python3 with psycopg2", "python3-psycopg2", || python("psycopg2"));
 /// A Python that has a client of Redis.
 pub const PYTHON_REDIS: Program = Program::new("python3 with redis", "python3-redis", || python("redis"));
+/// A Python that can install packages of the Python package index.
+pub const PYTHON_PIP: Program = Program::new("python3 with pip", "python3-pip", || python("pip"));
 
 /// All of them.
-pub const PROGRAMS: [Program; 10] = [
+pub const PROGRAMS: [Program; 11] = [
     PGBOUNCER,
     PROMETHEUS,
     PROMTOOL,
@@ -48,6 +50,7 @@ pub const PROGRAMS: [Program; 10] = [
     PSQL,
     PYTHON_POSTGRES,
     PYTHON_REDIS,
+    PYTHON_PIP,
 ];
 
 impl Program {

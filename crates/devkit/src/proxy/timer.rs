@@ -10,7 +10,7 @@ use tokio::{
 /// How late the runtime's timer may be.
 const COARSE: Duration = Duration::from_millis(2);
 
-/// Returns about a tenth of a millisecond late, more on a busy machine. Dropping the future leaves at most a thread of the runtime's asleep for the
+/// Returns less than a millisecond late, more on a busy machine. Dropping the future leaves at most a thread of the runtime's asleep for the
 /// last two milliseconds.
 pub(super) async fn sleep_until(due: Instant) {
     let Some(early) = due.checked_sub(COARSE) else { return time::sleep_until(due).await };

@@ -14,7 +14,8 @@ const SECRET: &str = "a secret of 32 bytes for a fuzzer";
 static KEY: LazyLock<SigningKey> =
     LazyLock::new(|| SigningKey::hmac(&Secret::new(SECRET)).expect("it has 32 bytes"));
 
-static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
+/// Who believes that key.
+pub static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     Verifier::new("issuer", "audience", [KEY.verifying_key().clone()]).expect("nothing is missing")
 });
 
@@ -78,9 +79,14 @@ pub fn any_claims(claims: &[u8]) {
 }
 
 fn verify(header: &[u8], claims: &[u8]) -> Option<Verified> {
+    VERIFIER.verify(signed(header, claims)).ok()
+}
+
+/// A token with a right signature around these.
+pub fn signed(header: &[u8], claims: &[u8]) -> String {
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let message = format!("{}.{}", encode(header), encode(claims));
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
     let signature = hmac::sign(&key, message.as_bytes());
-    VERIFIER.verify(format!("{message}.{}", encode(signature.as_ref()))).ok()
+    format!("{message}.{}", encode(signature.as_ref()))
 }

@@ -1,7 +1,7 @@
 use shared_db::Crossing;
 
-use super::event::AuditEvent;
 use super::handle::Audit;
+use crate::AuditEvent;
 
 impl Audit {
     /// Records every use of a door across tenants, as [`Db::on_crossing`](shared_db::Db::on_crossing) reports it:

@@ -10,7 +10,7 @@ use shared_db::{Row, statements};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::event::AuditEvent;
+use crate::AuditEvent;
 
 /// Whose entries those are that belong to no tenant.
 pub(crate) const NO_TENANT: TenantId = TenantId::from_uuid(Uuid::nil());

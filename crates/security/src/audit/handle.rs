@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::entry::NewEntry;
-use super::event::AuditEvent;
 use super::metrics::METRICS;
+use crate::AuditEvent;
 use crate::Error;
 
 /// Where events that belong to no transaction are recorded. Cheap to clone; made by [`Writer`](super::Writer).

@@ -3,7 +3,7 @@ use shared_db::{Db, statements};
 use time::OffsetDateTime;
 
 use super::entry::{APPEND, NO_TENANT, NewEntry, to_json};
-use super::event::AuditEvent;
+use crate::AuditEvent;
 use crate::Error;
 
 /// Batches in one transaction: 20,000 rows at most.

@@ -2,8 +2,8 @@ use shared_core::Context;
 use shared_db::{AtCommit, Bound, Db, TenantTx};
 
 use super::entry::{APPEND_OWN, NewEntry, to_json};
-use super::event::AuditEvent;
 use super::metrics::METRICS;
+use crate::AuditEvent;
 use crate::Error;
 
 /// Most events of one transaction: at their largest some 20 MB.

@@ -3,6 +3,7 @@ use std::fmt;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+#[cfg(feature = "axum")]
 use shared_core::Problem;
 
 /// The nonce of one response: 128 random bits, in base64. Write it into the `nonce` attribute of your scripts and styles.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
-use super::document;
+use crate::key::jwk_set;
 use crate::{Error, VerifyingKey};
 
 /// 64 KiB: 100 RSA keys of 4096 bits fill less.
@@ -30,7 +30,7 @@ impl Fetch {
     }
 
     pub(super) async fn keys(&self) -> Result<Vec<VerifyingKey>, Error> {
-        document::keys(&self.body().await?)
+        jwk_set::read(&self.body().await?).map_err(refused)
     }
 
     /// The body of a good answer, of which no more is read than there may be.
@@ -63,7 +63,7 @@ fn is_safe(url: &Url) -> bool {
     !has_login && !host.is_empty() && (url.scheme() == "https" || url.scheme() == "http" && is_here)
 }
 
-pub(super) fn refused(reason: &'static str) -> Error {
+fn refused(reason: &'static str) -> Error {
     Error::JwksFetch { reason, source: None }
 }
 

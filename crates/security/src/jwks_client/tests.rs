@@ -261,7 +261,7 @@ async fn a_bad_document_changes_nothing() {
     assert!(knows(&client.keys(), &old));
 }
 
-/// ASVS 13.2.1 and 15.3.2: nothing is followed, and nothing is read without end.
+/// ASVS 15.3.2: nothing is followed, and nothing is read without end.
 #[tokio::test(start_paused = true)]
 async fn what_is_no_good_document_is_refused() {
     let ours = key();
@@ -368,7 +368,7 @@ async fn keys_are_not_taken_from_unsafe_addresses() {
     }
 }
 
-/// ASVS 10.5.4: an issuer is who it says, character by character.
+/// ASVS 10.5.3: an issuer is who it says, character by character.
 #[tokio::test(start_paused = true)]
 async fn discovery_believes_the_issuer_alone() {
     let ours = key();

@@ -21,6 +21,7 @@ enum Verdict {
 }
 
 impl Decision {
+    #[inline]
     pub(super) fn counted(allowed: bool, cost: u64) -> Self {
         Self { verdict: Verdict::Counted(allowed), cost, standings: [None; MOST_RULES] }
     }
@@ -29,6 +30,7 @@ impl Decision {
         Self { verdict: Verdict::Outage(allowed), cost, standings: [None; MOST_RULES] }
     }
 
+    #[inline]
     pub(super) fn stands(&mut self, rule: usize, standing: Standing) {
         if let Some(place) = self.standings.get_mut(rule) {
             *place = Some(standing);
@@ -36,6 +38,7 @@ impl Decision {
     }
 
     /// Whether it may go on. If not, nothing was taken from any limit.
+    #[inline]
     pub fn allowed(&self) -> bool {
         matches!(self.verdict, Verdict::Counted(true) | Verdict::Outage(true))
     }
@@ -94,6 +97,7 @@ pub struct Standing {
 }
 
 impl Standing {
+    #[inline]
     pub(super) fn new(name: &'static str, quota: Quota, level: Level) -> Self {
         Self { name, quota, state: Ok(level) }
     }

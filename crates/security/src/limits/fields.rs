@@ -17,7 +17,8 @@ pub(super) fn add(headers: &mut HeaderMap, decision: &Decision) {
         |standing: &Standing| [(key_ref("r"), standing.remaining()), (key_ref("t"), seconds(standing))];
     for (name, value) in [(POLICY, list(decision, policy)), (STATE, list(decision, state))] {
         if let Some(value) = value {
-            headers.insert(name, value);
+            // Both are lists: an outer layer adds its own to what an inner one has said.
+            headers.append(name, value);
         }
     }
 }

@@ -50,6 +50,7 @@ impl InProcess {
     }
 
     /// Decides on one. How it stands afterwards; where the cost does not fit, as before.
+    #[inline]
     pub(super) fn decide_one(&self, ask: &Ask<'_>, cost: u64) -> Result<Level, Level> {
         let (now, hash) = (self.clock.now(), self.hash(0, ask));
         let mut shard = self.table.lock(self.table.shard_of(hash));
@@ -101,6 +102,7 @@ impl InProcess {
         Taken { all, before }
     }
 
+    #[inline]
     fn hash(&self, rule: usize, ask: &Ask<'_>) -> u64 {
         self.table.hash(rule as u64, is_window(ask.quota), ask.rule.by(), ask.key)
     }
@@ -122,6 +124,7 @@ impl InProcess {
     }
 
     /// How much is used of what counts for the key: its own place, or what those without room share.
+    #[inline]
     fn level<'a>(
         &'a self,
         place: Place,
@@ -139,6 +142,7 @@ impl InProcess {
         Level::stored(ask.quota.times(self.sharing), stored, now)
     }
 
+    #[inline]
     fn kept<'a>(&'a self, place: Place, shard: &Shard, rule: usize, aggregate: &mut Aggregate<'a>) -> Stored {
         match place {
             Place::Full => self.shared(aggregate)[rule],
@@ -146,6 +150,7 @@ impl InProcess {
         }
     }
 
+    #[inline]
     fn put<'a>(
         &'a self,
         place: Place,

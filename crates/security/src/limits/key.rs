@@ -50,12 +50,14 @@ pub struct Key<'a> {
 
 impl<'a> Key<'a> {
     /// Without any part: all requests are alike.
+    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Whose address it is. Behind a proxy take it from [`ClientAddress`](crate::ClientAddress). An IPv4 address in the
     /// form of an IPv6 one is the IPv4 address.
+    #[inline]
     pub fn address(mut self, address: IpAddr) -> Self {
         self.address = Some(address.to_canonical());
         self
@@ -68,6 +70,7 @@ impl<'a> Key<'a> {
     }
 
     /// Who, as verified. Where subjects are a tenant's own, limit [by tenant](By::Tenant) and principal.
+    #[inline]
     pub fn principal(mut self, subject: &'a str) -> Self {
         self.principal = Some(subject);
         self
@@ -90,6 +93,7 @@ impl<'a> Key<'a> {
     }
 
     /// Hands over the parts that are named, each behind its kind and its length.
+    #[inline]
     pub(super) fn parts(&self, by: &[By], mut write: impl FnMut(&[u8])) {
         for part in by {
             match part {
@@ -106,6 +110,7 @@ impl<'a> Key<'a> {
         }
     }
 
+    #[inline]
     fn network(&self, v4: u8, v6: u8, write: &mut impl FnMut(&[u8])) {
         match self.address {
             Some(IpAddr::V4(address)) => {
@@ -136,6 +141,7 @@ impl<'a> Key<'a> {
     }
 }
 
+#[inline]
 fn text(kind: u8, text: Option<&str>, write: &mut impl FnMut(&[u8])) {
     match text {
         Some(text) => framed(kind, text.as_bytes(), write),
@@ -143,6 +149,7 @@ fn text(kind: u8, text: Option<&str>, write: &mut impl FnMut(&[u8])) {
     }
 }
 
+#[inline]
 fn framed(kind: u8, bytes: &[u8], write: &mut impl FnMut(&[u8])) {
     write(&[kind, 1]);
     write(&(bytes.len() as u64).to_be_bytes());

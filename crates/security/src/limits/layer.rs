@@ -1,5 +1,5 @@
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use super::{Decision, Key, LimitStore, Limiter, Rule, Standing, fields};
 use crate::refusal::response;
-use crate::{ClientAddress, Principal};
+use crate::trail::Trail;
+use crate::{AuditEvent, ClientAddress, Principal};
 
 /// A tower layer that holds every request against a [`Limiter`].
 ///
@@ -58,6 +59,7 @@ pub struct LimitLayer<S> {
     peer: Peer,
     route: Route,
     cost: Cost,
+    trail: Trail,
 }
 
 type Peer = fn(&Extensions) -> Option<SocketAddr>;
@@ -68,7 +70,22 @@ impl<S: LimitStore> LimitLayer<S> {
     /// Holds requests against these limits, each at a cost of 1, by what a principal tells. Keep the limiter to change its
     /// limits.
     pub fn new(limiter: Limiter<S>) -> Self {
-        Self { limiter, address: ClientAddress::peer(), peer: |_| None, route: |_| None, cost: |_, _, _| 1 }
+        let (peer, route): (Peer, Route) = (|_| None, |_| None);
+        Self {
+            limiter,
+            address: ClientAddress::peer(),
+            peer,
+            route,
+            cost: |_, _, _| 1,
+            trail: Trail::default(),
+        }
+    }
+
+    /// Records in this log who was refused, and by which limits. A flood is summed from the hundredth of a second on.
+    #[cfg(feature = "postgres")]
+    pub fn with_audit(mut self, audit: crate::Audit) -> Self {
+        self.trail = Trail::to(audit);
+        self
     }
 
     /// How to find whose address it is, and where the server has put that of the connection.
@@ -91,8 +108,10 @@ impl<S: LimitStore> LimitLayer<S> {
 
     async fn check(&self, request: &Request<()>) -> Result<Decision, Problem> {
         let mut key = Key::new();
-        match (self.peer)(request.extensions()) {
-            Some(peer) => key = key.address(self.address.find(peer.ip(), request.headers())),
+        let peer = (self.peer)(request.extensions());
+        let address = peer.map(|peer| self.address.find(peer.ip(), request.headers()));
+        match address {
+            Some(address) => key = key.address(address),
             None if self.limiter.rules().iter().any(Rule::needs_address) => {
                 tracing::error!("a limit by address got a request without one: see `LimitLayer::address`");
                 return Err(Problem::internal());
@@ -108,17 +127,34 @@ impl<S: LimitStore> LimitLayer<S> {
         let cost = (self.cost)(request.method(), request.uri(), request.extensions());
         let decision = self.limiter.check(&key, cost).await;
         if !decision.allowed() {
-            happened(&decision, request.extensions().get::<Principal>());
+            self.happened(&decision, request.extensions().get::<Principal>(), address);
         }
         Ok(decision)
+    }
+
+    /// A refusal, for those who look after the service.
+    fn happened(&self, decision: &Decision, who: Option<&Principal>, address: Option<IpAddr>) {
+        let limits: Vec<&str> = decision.denied_by().map(Standing::name).collect();
+        let mut event = AuditEvent::new("limit.exceeded").denied().detail("limits", limits.join(" "));
+        if decision.is_outage() {
+            event = event.because("the store of the limits did not answer");
+        }
+        if let Some(who) = who {
+            event = event.of(who.context());
+        }
+        if let Some(address) = address {
+            event = event.from_address(address);
+        }
+        self.trail.record_of_anybody(event);
     }
 }
 
 // By hand, since a derive would ask the same of the store.
 impl<S> Clone for LimitLayer<S> {
     fn clone(&self) -> Self {
-        let Self { limiter, address, peer, route, cost } = self;
-        Self { limiter: limiter.clone(), address: address.clone(), peer: *peer, route: *route, cost: *cost }
+        let Self { limiter, address, peer, route, cost, trail } = self;
+        let (limiter, address, trail) = (limiter.clone(), address.clone(), trail.clone());
+        Self { limiter, address, peer: *peer, route: *route, cost: *cost, trail }
     }
 }
 
@@ -196,14 +232,6 @@ fn refused<B: From<Bytes>>(decision: &Decision) -> Response<B> {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(jittered(wait)));
     }
     answer
-}
-
-/// A refusal, for those who look after the service.
-fn happened(decision: &Decision, who: Option<&Principal>) {
-    let limits: Vec<&str> = decision.denied_by().map(Standing::name).collect();
-    let tenant = who.map(|who| tracing::field::display(who.tenant()));
-    let (subject, outage) = (who.map(Principal::subject), decision.is_outage());
-    tracing::info!(target: "audit", ?limits, tenant, subject, outage, "a request was refused by a limit");
 }
 
 /// Whole seconds, never fewer than the wait has.

@@ -49,6 +49,7 @@ impl Level {
 
     /// What has drained since it was stored, under the quota of now. A bucket that was used under another quota owes as many
     /// tokens as before, and not more than it holds.
+    #[inline]
     pub(super) fn stored(quota: Quota, stored: Stored, now: u64) -> Self {
         match quota {
             Quota::Bucket { interval, burst } => {
@@ -83,6 +84,7 @@ impl Level {
     }
 
     /// What to store.
+    #[inline]
     pub(super) fn store(&self, now: u64) -> Stored {
         match *self {
             Self::Bucket { debt, interval, .. } => [now.saturating_add(debt), interval],
@@ -94,6 +96,7 @@ impl Level {
     }
 
     /// Whether this much can be taken. Nothing always can; more than the quota holds never.
+    #[inline]
     pub(super) fn fits(&self, cost: u64) -> bool {
         if cost == 0 {
             return true;
@@ -105,6 +108,7 @@ impl Level {
     }
 
     /// Takes it, where it [fits](Self::fits).
+    #[inline]
     pub(super) fn take(&mut self, cost: u64) {
         match self {
             Self::Bucket { debt, interval, .. } => *debt += cost * *interval,
@@ -169,6 +173,7 @@ fn faded(previous: u64, room: u64, length: u64) -> u64 {
 }
 
 /// As many tokens under another pause between them.
+#[inline]
 fn rebased(debt: u64, before: u64, interval: u64) -> u64 {
     if before == interval || before == 0 {
         return debt;
@@ -178,6 +183,7 @@ fn rebased(debt: u64, before: u64, interval: u64) -> u64 {
 }
 
 /// Whether nothing is lost with it: the bucket is full, or both windows are over.
+#[inline]
 pub(super) fn is_spent(is_window: bool, stored: Stored, now: u64) -> bool {
     match is_window {
         false => stored[0] <= now,

@@ -157,6 +157,12 @@ impl<S: LimitStore> Limiter<S> {
         &self.inner.rules
     }
 
+    /// Whether a rule counts by tenant or principal: then its layer belongs inside of a
+    /// [`BearerLayer`](crate::BearerLayer), and otherwise in front of it.
+    pub fn needs_principal(&self) -> bool {
+        self.rules().iter().any(Rule::needs_principal)
+    }
+
     /// Its store.
     pub fn store(&self) -> &S {
         &self.inner.store
@@ -203,6 +209,7 @@ impl<S: LimitStore> Limiter<S> {
 
 impl Limiter<InProcess> {
     /// [`check`](Limiter::check) without an `await`.
+    #[inline]
     pub fn check_now(&self, key: &Key<'_>, cost: u64) -> Decision {
         let changed = self.inner.changed.get().map(ArcSwap::load);
         let quotas = changed.as_ref().map_or(&self.inner.initial, |changed| changed);
@@ -214,6 +221,7 @@ impl Limiter<InProcess> {
     }
 
     /// The same for a single rule, without room for others.
+    #[inline]
     fn check_one(&self, rule: &Rule, quota: Quota, key: &Key<'_>, cost: u64) -> Decision {
         let level = match cost <= quota.most() {
             true => self.inner.store.decide_one(&Ask { rule, quota, key }, cost),

@@ -51,6 +51,7 @@ impl Quotas {
     }
 
     /// What one rule grants to whoever asks.
+    #[inline]
     pub(super) fn of(&self, rule: usize, key: &Key<'_>) -> Quota {
         let Some(set) = self.rules.get(rule) else { return Quota::Bucket { interval: 1, burst: 0 } };
         if set.tenants.is_empty() && set.plans.is_empty() {

@@ -47,6 +47,11 @@ impl Rule {
         (1..=32).contains(&self.name.len()) && self.name.bytes().all(good)
     }
 
+    /// Whether it counts by who was verified.
+    pub(super) fn needs_principal(&self) -> bool {
+        self.by.iter().any(|part| matches!(part, By::Tenant | By::Principal))
+    }
+
     /// Whether it can't look at any request without an address.
     pub(super) fn needs_address(&self) -> bool {
         self.by.iter().any(|part| matches!(part, By::Address | By::Network { .. }))

@@ -75,6 +75,7 @@ impl Table {
     }
 
     /// The hash of some parts of a key. `domain` keeps apart what must not meet, such as two rules.
+    #[inline]
     pub(super) fn hash(&self, domain: u64, is_window: bool, by: &[By], key: &Key<'_>) -> u64 {
         let mut hasher = self.secret.build_hasher();
         hasher.write_u64(domain);
@@ -84,15 +85,18 @@ impl Table {
     }
 
     /// Which shard has the hash. Those of several are locked in this order.
+    #[inline]
     pub(super) fn shard_of(&self, hash: u64) -> usize {
         (((hash >> 48) & 0xfff) as usize * self.shards.len()) >> 12
     }
 
+    #[inline]
     pub(super) fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
         locked(&self.shards[shard])
     }
 }
 
+#[inline]
 fn locked(shard: &Padded) -> MutexGuard<'_, Shard> {
     // Numbers are written whole, so a panic elsewhere has spoilt nothing.
     shard.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,6 +104,7 @@ fn locked(shard: &Padded) -> MutexGuard<'_, Shard> {
 
 impl Shard {
     /// Looks in both sets for the hash, then for room in the emptier one, which lets both fill up alike.
+    #[inline]
     pub(super) fn find(&self, hash: u64, now: u64) -> Place {
         let sets = self.sets_of(hash);
         for set in sets {
@@ -122,12 +127,14 @@ impl Shard {
     }
 
     /// Of two sets whose bits of the hash do not overlap; nor do they with those of the shard.
+    #[inline]
     fn sets_of(&self, hash: u64) -> [usize; 2] {
         let below = |bits: u64| (((bits & 0xff_ffff) * self.sets.len() as u64) >> 24) as usize;
         [below(hash), below(hash >> 24)]
     }
 
     /// The numbers of a key that was found, or zeroes.
+    #[inline]
     pub(super) fn get(&self, place: Place) -> Stored {
         match place {
             Place::Found { set, way } => {
@@ -138,6 +145,7 @@ impl Shard {
     }
 
     /// Puts numbers into a place, and returns it as found.
+    #[inline]
     pub(super) fn put(&mut self, place: Place, hash: u64, numbers: Stored) {
         let (Place::Found { set, way } | Place::Vacant { set, way }) = place else { return };
         if let Some(ways) = self.sets.get_mut(set) {

@@ -62,9 +62,8 @@ pub(super) async fn read(
     all: i64,
 ) -> Result<Found, Error> {
     let mut found = Found { stored: Vec::new(), all_until: None };
+    let mut from = again(cursor);
     loop {
-        // Exclusive: after what was read last.
-        let from = if cursor.is_empty() { "-".to_owned() } else { format!("({cursor}") };
         let page: Vec<(String, Vec<(String, String)>)> =
             redis.command(cmd("XRANGE").arg(STREAM).arg(from).arg("+").arg("COUNT").arg(PAGE)).await?;
         let full = page.len() == PAGE;
@@ -80,7 +79,16 @@ pub(super) async fn read(
         if !full || found.stored.len() > config.max_entries {
             return Ok(found);
         }
+        // Exclusive: after what was read last.
+        from = format!("({cursor}");
     }
+}
+
+/// From where to read on: a little before what was read last. Ids are times of the server, and a replica that takes over without
+/// the last entries may have a clock that is behind: what it writes then lies before them.
+fn again(cursor: &str) -> String {
+    let written = cursor.split('-').next().and_then(|time| time.parse::<u128>().ok());
+    written.map_or("-".to_owned(), |time| time.saturating_sub(MARGIN.as_millis()).to_string())
 }
 
 /// What an entry of the stream says.

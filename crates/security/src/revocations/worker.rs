@@ -14,6 +14,7 @@ use super::postgres::CHANNEL;
 use super::store::Store;
 use super::{Inner, MARGIN, RevocationConfig, Revocations, seconds};
 use crate::Error;
+use crate::trail::Trail;
 
 /// Between attempts at a store that is away; a poll interval that is shorter holds.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
@@ -46,8 +47,10 @@ impl Revocations {
 
     /// Revocations in a stream of this Redis, `shared_security:revocations`.
     ///
-    /// Redis acknowledges what its replicas may not have yet: a failover can lose what was revoked less than a poll interval
-    /// ago, for those instances that had not read it. Where that is too much, use the database.
+    /// Redis acknowledges what its replicas may not have yet. What a failover loses stays refused by the instance that revoked it
+    /// and by those that had read it, which takes a poll interval; those that start later never hear of it, unless it is
+    /// [revoked](Self::revoke) again. While no master answers, `revoke` is an error, and a retry writes it to the next one.
+    /// Clocks of servers may differ by 5 seconds. Where that is too much, use the database.
     ///
     /// # Errors
     /// [`Error::Database`] if the stream can't be read.
@@ -66,7 +69,7 @@ impl Revocations {
     ) -> Result<(Self, RevocationWorker), Error> {
         let mut inner = Inner::new(config, Clock::system());
         inner.store = Some(store);
-        let revocations = Self(Arc::new(inner));
+        let revocations = Self(Arc::new(inner), Trail::default());
         let mut cursor = String::new();
         revocations.read(&mut cursor).await?;
         let stop = CancellationToken::new();

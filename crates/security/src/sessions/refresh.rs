@@ -2,15 +2,15 @@ use std::sync::LazyLock;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use shared_core::{InTenant, Secret, fault};
+use shared_core::{Actor, InTenant, Secret, fault};
 use shared_db::TenantTx;
 
 use super::family::{Decision, Locked, Refusal};
 use super::statements::{END, LOCK_FAMILY, ROTATE, SESSION};
 use super::successor;
 use super::token::{Parts, new_secret};
-use super::{OpenSession, Sessions, happened, millis};
-use crate::{Device, Error, RefreshError, Revocation, Session};
+use super::{OpenSession, Sessions, from_device, millis};
+use crate::{AuditEvent, Device, Error, RefreshError, Revocation, Session};
 
 /// What one transaction has done.
 enum Turn {
@@ -38,26 +38,36 @@ impl Sessions {
         client: &str,
         device: &Device,
     ) -> Result<OpenSession, RefreshError> {
-        let parts = Parts::read(token).ok_or(RefreshError::Unknown)?;
+        let event = from_device(AuditEvent::new("session.refreshed"), device);
+        let Some(parts) = Parts::read(token) else { return Err(self.unknown(event)) };
         let proof = parts.tenant();
         let door = self.db.tenant(&proof);
         let turn = door.tx(async |tx| self.turn(tx, &parts, client, device).await).await?;
-        let turn = turn.ok_or(RefreshError::Unknown)?;
+        let Some(turn) = turn else { return Err(self.unknown(event)) };
         fault::point("security.refresh.committed");
         let tenant = proof.context().tenant();
         match turn {
             Turn::Continued(session, next) => {
                 count("success");
-                happened("session.refreshed", tenant, &session.subject, Some(session.id), "success");
-                Ok(OpenSession { session: *session, refresh_token: next.to_token() })
+                let event = event.tenant(tenant).actor(&Actor::new(&session.subject));
+                self.trail.record(event.target("session", session.id));
+                Ok(OpenSession { tenant, session: *session, refresh_token: next.to_token() })
             }
             Turn::Refused(family, refusal, ended) => {
                 count(refusal.name());
-                happened("session.refresh_refused", tenant, &family.subject, Some(family.id), refusal.name());
+                // Who shows it is not known to be its subject.
+                let event = event.tenant(tenant).denied().because(refusal.name());
+                self.trail.record(event.target("session", family.id).detail("subject", &*family.subject));
                 self.revocations.apply(tenant, &ended).await?;
                 Err(refusal.into())
             }
         }
+    }
+
+    /// The token belongs to no session. The tenant in it is what the caller says, and so is not recorded.
+    fn unknown(&self, event: AuditEvent) -> RefreshError {
+        self.trail.record_of_anybody(event.denied().because("unknown"));
+        RefreshError::Unknown
     }
 
     /// Everything under the family's lock. `None` if there is no such family in the tenant.

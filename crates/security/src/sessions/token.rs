@@ -32,6 +32,12 @@ impl RefreshToken {
         self.0.expose()
     }
 
+    /// The tenant that a text names if it has the form of a refresh token: for the record of a token that was refused. It proves
+    /// nothing.
+    pub fn named_tenant(token: &Secret) -> Option<TenantId> {
+        Parts::read(token).map(|parts| parts.tenant)
+    }
+
     /// The first token of a new family, and what is stored of it.
     pub(super) fn first(tenant: TenantId) -> Result<(Self, Family), Error> {
         let mut family = Zeroizing::new([0; FAMILY]);

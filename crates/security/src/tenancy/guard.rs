@@ -36,7 +36,7 @@ impl<S: Sync> FromRequestParts<S> for SameTenant {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, state).await?;
-        let confirm = |said: &[u8]| ClaimedTenant::new(said).confirm_in(principal.context());
+        let confirm = |said: &[u8]| ClaimedTenant::new(said).confirm(&principal);
         parts.headers.get_all(HEADER).iter().try_for_each(|said| confirm(said.as_bytes()))?;
         // Of the state nothing is asked.
         match RawPathParams::from_request_parts(parts, &()).await {

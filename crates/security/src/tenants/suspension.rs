@@ -4,8 +4,7 @@ use shared_core::{InTenant, TenantId};
 use shared_db::statements;
 
 use super::Tenants;
-use crate::happened::happened;
-use crate::{Error, Grant, SystemScope};
+use crate::{AuditEvent, Error, Grant, SystemScope};
 
 statements! {
     const SUSPEND: Statement<(TenantId, String, String), ()> = "
@@ -28,7 +27,7 @@ impl Tenants {
         let (tenant, actor) = (scope.context().tenant(), scope.context().actor());
         self.db().system().execute(&SUSPEND, (tenant, actor.as_str(), scope.reason())).await?;
         self.forget(tenant);
-        happened("tenant.suspended", scope.context(), "", scope.reason());
+        self.happened("tenant.suspended", scope);
         Ok(())
     }
 
@@ -40,7 +39,7 @@ impl Tenants {
         let tenant = scope.context().tenant();
         self.db().system().execute(&REACTIVATE, (tenant,)).await?;
         self.forget(tenant);
-        happened("tenant.reactivated", scope.context(), "", scope.reason());
+        self.happened("tenant.reactivated", scope);
         Ok(())
     }
 
@@ -58,10 +57,16 @@ impl Tenants {
         if let Some(permission) =
             permissions.into_iter().find_map(|permissions| permissions.first_of_system())
         {
-            happened("impersonation.refused", context, subject, scope.reason());
+            let event = AuditEvent::new("impersonation.refused").denied().within(scope);
+            self.trail.record(event.target("subject", subject).because(scope.reason()));
             return Err(Error::NotImpersonated { subject: subject.to_owned(), permission });
         }
-        happened("impersonation.granted", context, subject, scope.reason());
+        let event = AuditEvent::new("impersonation.granted").within(scope);
+        self.trail.record(event.target("subject", subject).because(scope.reason()));
         Ok(Grant::new(context.tenant(), subject).with_roles(named).with_actor(context.actor().as_str()))
+    }
+
+    fn happened(&self, action: &'static str, scope: &SystemScope) {
+        self.trail.record(AuditEvent::new(action).within(scope).because(scope.reason()));
     }
 }

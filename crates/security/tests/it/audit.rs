@@ -7,4 +7,5 @@ mod sealing;
 mod support;
 mod tampering;
 mod tenancy;
+mod trail;
 mod writing;

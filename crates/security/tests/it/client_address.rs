@@ -25,7 +25,7 @@ fn found(policy: &ClientAddress, lines: &[(&'static str, &str)]) -> String {
     policy.find(ip(PEER), &headers(lines)).to_string()
 }
 
-/// Traps 4 and 11. ASVS 4.1.3.
+/// Traps 4 and 11. ASVS 4.1.3, 15.3.4.
 #[test]
 fn a_forged_header_is_believed_as_far_as_there_are_trusted_hops() {
     let hops = |count| ClientAddress::behind(count, ForwardedBy::XForwardedFor);

@@ -2,7 +2,7 @@
 
 use shared_core::TenantId;
 use shared_core::schema::{Mistake, from_pairs};
-use shared_security::{Algorithm, Config, Error, Grant, JwksConfig, KeyRingConfig};
+use shared_security::{Algorithm, Config, Error, Grant, JwksConfig, KeyRingConfig, RemoteIssuer};
 
 use crate::support::*;
 
@@ -89,14 +89,12 @@ fn production_seals_with_keys_of_its_own() {
 
 #[test]
 fn keys_rotate_as_the_settings_say() {
-    let config =
-        config([("KEY_RING_ALGORITHM", "ES256"), ("KEY_RING_ROTATE_EVERY", "7d"), ("JWKS_COOL_DOWN", "1m")]);
+    let config = config([("KEY_RING_ALGORITHM", "ES256"), ("KEY_RING_ROTATE_EVERY", "7d")]);
     assert_eq!(config.key_ring.algorithm, Algorithm::Es256);
-    assert_eq!(
-        (config.key_ring.rotate_every.as_secs(), config.jwks.cool_down.as_secs()),
-        (7 * 24 * 3600, 60)
-    );
-    assert_eq!(config.jwks.refresh, JwksConfig::default().refresh);
+    assert_eq!(config.key_ring.rotate_every.as_secs(), 7 * 24 * 3600);
     let untouched: Config = from_pairs([]).unwrap();
-    assert_eq!((untouched.key_ring, untouched.jwks), (KeyRingConfig::default(), JwksConfig::default()));
+    assert_eq!(untouched.key_ring, KeyRingConfig::default());
+    let remote = [("ISSUER", "https://id.example"), ("AUDIENCE", "notes"), ("JWKS_COOL_DOWN", "1m")];
+    let remote: RemoteIssuer = from_pairs(remote).unwrap();
+    assert_eq!((remote.jwks.cool_down.as_secs(), remote.jwks.refresh), (60, JwksConfig::default().refresh));
 }

@@ -41,7 +41,7 @@ fn jwks(keys: &[SigningKey]) -> Jwks {
     Jwks::new(Keys::fixed(keys.iter().map(|key| key.verifying_key().clone())))
 }
 
-/// ASVS 11.2.2 and 13.3.1: of every kind the public half, and of secrets nothing.
+/// ASVS 13.3.1: of every kind the public half, and of secrets nothing.
 #[tokio::test]
 async fn the_document_has_public_halves_alone() {
     let keys = keys();

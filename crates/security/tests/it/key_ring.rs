@@ -277,7 +277,7 @@ statements! {
     const IDS: Statement<(), String> = "select id from shared_security.signing_key";
 }
 
-/// ASVS 8.2.1.
+/// ASVS 13.3.2.
 #[tokio::test]
 async fn requests_have_no_way_to_the_keys() {
     let world = World::new().await;

@@ -170,7 +170,7 @@ fn a_jwk_that_says_no_is_refused() {
     }
 }
 
-/// ASVS 11.2.2: the secret of HS256 and private halves never become a JWK.
+/// ASVS 13.3.1: the secret of HS256 and private halves never become a JWK.
 #[test]
 fn a_jwk_has_the_public_half_alone() {
     for algorithm in PAIRS {

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod algorithms;
+mod asvs;
 mod audit;
 mod authorizer;
-mod client_address;
 mod catalogue;
+mod client_address;
 mod config;
 mod cost;
+mod failover;
 mod forgery;
 mod fuzz;
 mod headers;

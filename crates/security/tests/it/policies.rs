@@ -31,7 +31,7 @@ fn a_policy_is_complete_or_not_made() {
     assert!(matches!(Verifier::any_of(many), Err(Error::ManyPolicies { .. })));
 }
 
-/// ASVS 8.4.1 and 9.2.4: an issuer that speaks for some tenants can't make itself another's, also not with a right signature.
+/// ASVS 8.4.1: an issuer that speaks for some tenants can't make itself another's, also not with a right signature.
 #[test]
 fn an_issuer_speaks_for_its_own_tenants_alone() {
     let (acme, other) = (TenantId::new(), TenantId::new());
@@ -46,7 +46,7 @@ fn an_issuer_speaks_for_its_own_tenants_alone() {
     assert_eq!(nobodys.verify(token_of(ISSUER, OURS, acme)).unwrap_err(), ForeignTenant);
 }
 
-/// ASVS 9.2.4: the key decides who the issuer is, not the claim.
+/// ASVS 9.1.3: the key decides who the issuer is, not the claim.
 #[test]
 fn no_issuer_signs_for_another() {
     let verifier = Verifier::any_of([policy(ISSUER, OURS), policy(PARTNER, THEIRS)]).unwrap();

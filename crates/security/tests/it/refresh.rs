@@ -122,7 +122,7 @@ async fn a_thief_inside_the_grace_window_gets_no_branch_of_their_own() {
     assert!(matches!(after, Err(RefreshError::Ended)), "{after:?}");
 }
 
-/// ASVS 7.3.1 and 7.3.2. Each refresh moves the idle time on, and none moves the absolute one.
+/// ASVS 7.3.1 and 7.3.2, 10.4.8. Each refresh moves the idle time on, and none moves the absolute one.
 #[tokio::test]
 async fn a_session_ends_when_it_is_idle_and_in_any_case() {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -107,7 +107,7 @@ async fn a_tenant_has_one_spelling_in_requests() {
     assert_eq!(by_path(mine, "%ff%fe").await, 404, "no UTF-8");
 }
 
-/// ASVS 8.4.1, 9.2.2.
+/// ASVS 8.4.1, 2.2.1.
 #[test]
 fn a_tenant_has_one_spelling_in_tokens() {
     let mine = TenantId::new();

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod failure;
+mod guards;
 mod http;
+mod keys;
 mod start;
 mod stop;
 mod support;

@@ -3,6 +3,7 @@
 mod arguments;
 mod corpus;
 mod crash;
+mod guards;
 mod http;
 mod invariants;
 mod program;

@@ -1,5 +1,6 @@
 //! What can only be shown with programs that are not the project's own. A missing one is a failure.
 
+mod auth;
 mod chromium;
 mod pgbouncer;
 mod postgres15;

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
-use shared_core::{Actor, CorrelationId, InTenant, Secret, TenantId, TraceParent, trace};
+use shared_core::{Actor, Context, CorrelationId, InTenant, Secret, TenantId, TraceParent, trace};
 
 /// Most details of an event; a further one is left out, and `_left_out` counts them.
 const DETAILS: usize = 16;
@@ -96,11 +96,22 @@ impl AuditEvent {
         }
     }
 
-    /// In the tenant of this proof, by its actor, in its conversation and trace; what was set before stays.
-    pub fn within(mut self, proof: &impl InTenant) -> Self {
-        let context = proof.context();
+    /// In the tenant of this proof, by its actor, in its conversation and trace; what was set before stays. Where somebody acts in
+    /// another's place, it is by the one who acts, on behalf of the other.
+    pub fn within(self, proof: &impl InTenant) -> Self {
+        self.of(proof.context())
+    }
+
+    pub(crate) fn of(mut self, context: &Context) -> Self {
         self.tenant.get_or_insert(context.tenant());
-        self.actor.get_or_insert_with(|| clean(context.actor().as_str(), SHORT));
+        if self.actor.is_none() {
+            let (by, place) = match context.delegate() {
+                Some(delegate) => (delegate, Some(context.actor())),
+                None => (context.actor(), None),
+            };
+            self.actor = Some(clean(by.as_str(), SHORT));
+            self.on_behalf_of = self.on_behalf_of.or_else(|| place.map(|who| clean(who.as_str(), SHORT)));
+        }
         self.correlation.get_or_insert_with(|| context.correlation().clone());
         self.traceparent = self.traceparent.or(context.traceparent());
         self

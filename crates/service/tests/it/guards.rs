@@ -1,0 +1,178 @@
+//! What guards a service beside tokens, as far as it was asked for.
+
+use std::time::Duration;
+
+use shared_service::core::AssumedTenant;
+use shared_service::prelude::*;
+use shared_service::security::{
+    Audit, By, Cors, Grant, InProcess, Issuer, Limit, Limiter, NewSession, Rule, SessionConfig, Sessions,
+    Tenants, WhenStale,
+};
+use shared_service::testing::TestService;
+
+use crate::support::{Ask, MATRIX};
+
+#[derive(Config)]
+#[config(prefix = "DESK")]
+struct Settings {
+    service: shared_service::Config,
+    db: shared_service::db::Config,
+    security: shared_service::security::Config,
+}
+
+#[derive(Clone)]
+struct Desk {
+    audit: Audit,
+    tenants: Tenants,
+    sessions: Sessions,
+    issuer: Issuer,
+}
+
+impl Desk {
+    async fn open(start: Start<Settings>) -> Result<Desk, Failure> {
+        let (audit, revocations) = (start.audit()?, start.revocations()?);
+        let sessions = Sessions::new(start.db.clone(), revocations, SessionConfig::default())?;
+        Ok(Desk {
+            sessions: sessions.with_audit(audit.clone()),
+            audit,
+            tenants: start.tenants()?,
+            issuer: start.settings.security.issuer()?,
+        })
+    }
+}
+
+fn service() -> Service<Settings, Desk> {
+    Service::open("desk", Desk::open)
+        .permissions(&MATRIX)
+        .audited()
+        .tenants()
+        .revocations(WhenStale::Refuse)
+        .routes(
+            Router::new().route("/asked", get(async |_: May<Ask>| "yes")).route("/open", get(async || "yes")),
+        )
+}
+
+statements! {
+    const ENTRIES: Statement<(TenantId, String), i64> = "
+        select count(*) from shared_security.audit_log where tenant_id = $1 and action || ' ' || outcome = $2";
+}
+
+/// Waits until the tenant's log has this entry.
+async fn recorded(app: &TestService<Desk>, tenant: TenantId, entry: &str) {
+    let there = async {
+        while app.db().system().one(&ENTRIES, (tenant, entry)).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), there).await.unwrap_or_else(|_| panic!("no entry {entry}"));
+}
+
+async fn status(app: &TestService<Desk>, path: &str, token: &str) -> u16 {
+    let request = reqwest::Client::new().get(format!("{}{path}", app.url())).bearer_auth(token);
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// ASVS 16.3.2.
+#[tokio::test]
+async fn a_denial_is_in_the_audit_log() {
+    let app = TestService::start(service()).await;
+    let nobody = app.tenant_with(());
+    app.get("/asked", &nobody).await.status(403);
+    recorded(&app, nobody.id(), "permission.denied denied").await;
+}
+
+/// ASVS 7.4.1.
+#[tokio::test]
+async fn a_session_that_was_ended_is_refused() {
+    let app = TestService::start(service()).await;
+    let Desk { sessions, issuer, .. } = app.running().state();
+    let tenant = AssumedTenant::new(TenantId::new(), "a test");
+    let login = sessions.login(&tenant, "user:7").await.unwrap();
+    let session = sessions.open(&tenant, login, NewSession::new("desk")).await.unwrap().session;
+    let grant =
+        Grant::new(tenant.context().tenant(), "user:7").with_permissions(Ask).with_session(session.id);
+    let token = issuer.issue(&grant).unwrap();
+    assert_eq!(status(&app, "/asked", token.expose()).await, 200);
+    assert!(sessions.end(&tenant, "user:7", session.id).await.unwrap());
+    assert_eq!(status(&app, "/asked", token.expose()).await, 401);
+    recorded(&app, tenant.context().tenant(), "session.ended allowed").await;
+}
+
+/// ASVS 8.3.2.
+#[tokio::test]
+async fn a_suspended_tenant_is_refused() {
+    let app = TestService::start(service()).await;
+    let asker = app.tenant_with(Ask);
+    app.get("/asked", &asker).await.ok();
+    let Desk { audit, tenants, .. } = app.running().state();
+    let scope = audit.scope(&AssumedTenant::new(asker.id(), "invoice 17 is not paid"));
+    tenants.suspend(&scope).await.unwrap();
+    assert!(app.get("/asked", &asker).await.status(403).text().contains("tenant-suspended"));
+    recorded(&app, asker.id(), "tenant.suspended allowed").await;
+}
+
+/// ASVS 2.4.1: by principal behind the verifier, by address in front of it.
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_back() {
+    let hourly = |requests| Limit::per(requests, Duration::from_secs(3600));
+    let service = service()
+        .limits(move |_| {
+            let rule = Rule::new("user", &[By::Tenant, By::Principal], hourly(2));
+            Limiter::new(InProcess::new(1000), [rule])
+        })
+        .limits(move |_| {
+            Limiter::new(InProcess::new(1000), [Rule::new("address", &[By::Address], hourly(5))])
+        });
+    let app = TestService::start(service).await;
+    let (one, two) = (app.tenant_with(Ask), app.tenant_with(Ask));
+    for left in ["r=1", "r=0"] {
+        let answer = app.get("/asked", &one).await.ok();
+        assert!(answer.header("ratelimit").unwrap().contains(left), "{:?}", answer.header("ratelimit"));
+    }
+    let refused = app.get("/asked", &one).await.status(429);
+    assert!(refused.header("retry-after").is_some());
+    assert!(refused.header("ratelimit-policy").unwrap().contains("user"));
+    recorded(&app, one.id(), "limit.exceeded denied").await;
+    app.get("/asked", &two).await.ok();
+    // The fifth of this address; from now on no token is looked at.
+    assert_eq!(status(&app, "/asked", "no token").await, 401);
+    assert_eq!(status(&app, "/asked", "no token").await, 429);
+}
+
+/// ASVS 3.4.2: the origin is compared, and a preflight needs no token.
+#[tokio::test]
+async fn pages_of_other_origins_may_call_it_where_it_says_so() {
+    let cors = Cors::from_origins(["https://app.example".parse().unwrap()]);
+    let app = TestService::start(service().cors(cors.layer())).await;
+    for (origin, allowed) in
+        [("https://app.example", Some("https://app.example")), ("https://evil.example", None)]
+    {
+        let request =
+            reqwest::Client::new().request(reqwest::Method::OPTIONS, format!("{}/asked", app.url()));
+        let request = request.header("origin", origin).header("access-control-request-method", "GET");
+        let answer = request.send().await.unwrap();
+        let said = answer.headers().get("access-control-allow-origin").map(|origin| origin.to_str().unwrap());
+        assert_eq!(said, allowed);
+    }
+}
+
+/// What the state wants has to be asked for.
+#[tokio::test]
+async fn what_was_not_asked_for_is_named() {
+    let app = TestService::start(Service::<Settings, _>::open("bare", async |start: Start<Settings>| {
+        Ok(start.audit().err().map(|failure| failure.to_string()))
+    }))
+    .await;
+    assert!(app.running().state().as_ref().unwrap().contains("audited"));
+}
+
+/// Everything that was recorded is written and sealed when a stop returns.
+#[tokio::test]
+async fn a_stop_writes_what_was_recorded() {
+    let app = TestService::start(service()).await;
+    let audit = app.running().state().audit.clone();
+    (0..500).for_each(|_| audit.record(AuditEvent::new("probe.asked")));
+    let stopped = app.stop().await;
+    assert_eq!(stopped.audit_events, 0);
+    assert!(stopped.is_clean());
+}
