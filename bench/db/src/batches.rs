@@ -46,6 +46,9 @@ struct Sides {
     superuser: Pool,
 }
 
+/// A statement for many rows, and the rows.
+type Batch<'b, A, B> = (&'b Statement<Many<(A, B)>, ()>, &'b [(A, B)]);
+
 impl Sides {
     async fn new(url: &str) -> Self {
         let db = Db::connect(&Config::new(url)).await.unwrap();
@@ -58,7 +61,7 @@ impl Sides {
         &self,
         rows: &str,
         table: &str,
-        (many, values): (&Statement<Many<(A, B)>, ()>, &[(A, B)]),
+        (many, values): Batch<'_, A, B>,
         (one, singles): (&str, &[(C, D)]),
     ) where
         A: ToSql + Sync + Send,

@@ -1,4 +1,8 @@
 //! A permission check with its proof beside casbin-rs and Cedar: 20 roles with 50 permissions each, of which the caller has one.
+#![expect(
+    clippy::large_const_arrays,
+    reason = "they are there while this is compiled, and not in the program"
+)]
 #![allow(long_running_const_eval, reason = "ten thousand names are looked up when it is compiled")]
 
 use std::collections::HashSet;

@@ -64,6 +64,6 @@ fn write_line(event: &AuditEvent) {
         reason = event.reason,
         address = event.address.map(tracing::field::display),
         correlation_id = event.correlation.as_ref().map(tracing::field::display),
-        details = (!event.details.is_empty()).then(|| tracing::field::debug(&event.details)),
+        details = (!event.details.is_empty()).then(|| tracing::field::display(serde_json::Value::Object(event.details.clone()))),
     );
 }

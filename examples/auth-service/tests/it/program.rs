@@ -63,7 +63,7 @@ async fn no_secret_is_written_anywhere() {
     assert!(child.ended().await.unwrap().success());
 
     let log = child.output();
-    assert!(log.contains("session.refreshed") && log.contains("bearer token was refused"), "{log}");
+    assert!(log.contains("session.refreshed") && log.contains("token.refused"), "{log}");
     assert!(audit.contains("session.opened") && audit.contains("client.registered"), "{audit}");
     for secret in &secrets {
         assert!(!log.contains(secret), "in the log: {secret}");
