@@ -50,7 +50,7 @@ pub struct Config {
     #[config(default = "5s")]
     pub pool_timeout: Duration,
     /// The name of the pools in metrics, with the role behind it. Default: the database's. A program with two
-    /// databases, or two schemas, has a [`Db`](crate::Db) for each, and names them.
+    /// databases, or two schemas, has a `Db` for each, and names them.
     pub pool_name: Option<String>,
     /// The schema where names without one are looked for, before `public`: lower-case letters, digits and `_`. Default:
     /// `public` alone, since statements name their schemas. It is for SQL that can't, such as a tool's.
