@@ -48,10 +48,6 @@ pub(crate) async fn with_items() -> (Database, Db) {
             primary key (tenant_id, id));
         select shared_db.tenant_table('notes.item');
         create table notes.measure (id int8 primary key, name text, value float8, bytes bytea, at timestamptz, tags text[]);
-        create table notes.kind (
-            id int8 primary key, yes bool, small int2, middle int4, single float4, day date, tenant uuid, identity uuid,
-            numbers int8[], uuids uuid[], document jsonb, embedding public.vector);
-        grant select, insert on notes.kind to shared_app, shared_system;
         grant select, insert on notes.measure to shared_app, shared_system;
         create sequence notes.sent; grant usage on sequence notes.sent to shared_app"#;
     admin(&database.config).await.batch_execute(TABLES).await.unwrap();

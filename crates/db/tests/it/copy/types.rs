@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::items::with_items;
-use crate::support::Done;
+use crate::support::{Database, Done, admin};
 
 #[derive(Clone, Debug, PartialEq, Row)]
 struct Kind {
@@ -27,6 +27,19 @@ struct Kind {
     uuids: Option<Vec<Uuid>>,
     document: Option<Value>,
     embedding: Option<Embedding>,
+}
+
+/// A table with a column of each type; it needs pgvector.
+const KIND: &str = "
+    create table notes.kind (
+        id int8 primary key, yes bool, small int2, middle int4, single float4, day date, tenant uuid, identity uuid,
+        numbers int8[], uuids uuid[], document jsonb, embedding public.vector);
+    grant select, insert on notes.kind to shared_app, shared_system";
+
+async fn with_kinds() -> (Database, Db) {
+    let (database, db) = with_items().await;
+    admin(&database.config).await.batch_execute(KIND).await.unwrap();
+    (database, db)
 }
 
 statements! {
@@ -118,7 +131,7 @@ async fn there_and_back(db: &Db, kinds: &[Kind]) -> Done<(Vec<Kind>, Vec<Kind>)>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_comes_back_as_it_went_in() {
-    let (_database, db) = with_items().await;
+    let (_database, db) = with_kinds().await;
     let server = Handle::current();
     TestRunner::new(Cases { cases: 100, failure_persistence: None, ..Cases::default() })
         .run(&kinds(), |kinds| {
