@@ -12,8 +12,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::by_hand;
-use crate::report::line;
 use crate::schema::{CHUNKS, FROM_READY, LINES, READY};
+use bench_report::timed_line;
 
 const ROWS: usize = 1_000;
 
@@ -83,10 +83,10 @@ impl Sides {
         };
         let commits = async || self.singly(table, one, singles, true).await;
         let name = format!("1,000 rows, {rows}: one batch / each with its own commit");
-        line(&name, "≤ 0.033 (30×)", 1, batch, commits).await;
+        timed_line(&name, "≤ 0.033 (30×)", 1, batch, commits).await;
         let together = async || self.singly(table, one, singles, false).await;
         let name = format!("1,000 rows, {rows}: one batch / each by itself, one commit");
-        line(&name, "≤ 0.200 (5×)", 1, batch, together).await;
+        timed_line(&name, "≤ 0.200 (5×)", 1, batch, together).await;
     }
 
     /// What the server alone takes for these rows: it has them in a table already, and nothing is sent to it.
@@ -111,7 +111,8 @@ impl Sides {
             .await
         };
         let together = async || self.singly("bench.chunk", CHUNK, chunks, false).await;
-        line("1,000 rows, 384-d: nothing sent / each by itself, one commit", "", 1, alone, together).await;
+        timed_line("1,000 rows, 384-d: nothing sent / each by itself, one commit", "", 1, alone, together)
+            .await;
     }
 
     /// Row by row on one connection: each in a transaction of its own, or all in one.

@@ -16,8 +16,8 @@ use tokio_postgres::types::ToSql;
 
 use crate::by_hand;
 use crate::cpu::busy;
-use crate::report::line;
 use crate::schema::{NARROW, WIDE};
+use bench_report::timed_line;
 
 pub(crate) async fn compare(url: &str) {
     let sides = Sides::new(url).await;
@@ -70,7 +70,7 @@ impl Sides {
         let rows = u32::try_from(rows).unwrap();
         let ours_elapsed = async || self.emptied(table, async || time(&ours).await).await;
         let drivers_elapsed = async || self.emptied(table, async || time(&drivers).await).await;
-        line(
+        timed_line(
             &format!("COPY, {copy}, a row / BinaryCopyInWriter"),
             goals[0],
             rows,
@@ -80,7 +80,7 @@ impl Sides {
         .await;
         let ours_busy = async || self.emptied(table, async || busy(&ours).await).await;
         let drivers_busy = async || self.emptied(table, async || busy(&drivers).await).await;
-        line(
+        timed_line(
             &format!("COPY, {copy}, client's CPU a row / BinaryCopyInWriter"),
             goals[1],
             rows,
@@ -99,7 +99,7 @@ impl Sides {
         let sent =
             async || self.emptied(table, async || time(async || self.send(into, &encoded).await).await).await;
         let name = format!("COPY, {copy}, a row / bytes that were encoded before");
-        line(&name, "", u32::try_from(rows).unwrap(), ours, sent).await;
+        timed_line(&name, "", u32::try_from(rows).unwrap(), ours, sent).await;
     }
 
     /// What is in the table, as the server writes it, in pieces as large as ours.

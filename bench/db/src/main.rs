@@ -9,7 +9,6 @@ mod by_sqlx;
 mod copies;
 mod cpu;
 mod reads;
-mod report;
 mod schema;
 
 use shared_devkit::{Postgres, PostgresOptions};
@@ -19,7 +18,7 @@ use shared_devkit::{Postgres, PostgresOptions};
 async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|one| one == part);
-    report::head();
+    bench_report::head();
     let server = Postgres::shared().await.unwrap();
     let database = server.empty_database().await.unwrap();
     schema::migrate(database.url()).await;

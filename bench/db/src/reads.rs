@@ -10,8 +10,8 @@ use shared_devkit::load::time;
 use crate::by_hand::{self, ByHand};
 use crate::by_sqlx::BySqlx;
 use crate::cpu::busy;
-use crate::report::line;
 use crate::schema::{BODY, CHANGE, INSERT, Note, ONE};
+use bench_report::timed_line;
 
 /// What the proxy adds to a round trip, half of it in each direction. It takes a little more: the bare query's own time tells.
 const DISTANCE: Duration = Duration::from_millis(1);
@@ -100,7 +100,7 @@ async fn checkout(sides: &Sides) {
         kept.batch_execute("ROLLBACK").await.unwrap();
         with.saturating_sub(without)
     };
-    line(
+    timed_line(
         "checkout and return alone, client's CPU / deadpool",
         "≤ 1.30, under 5 µs more",
         TIMES,
@@ -136,7 +136,8 @@ struct Repeated(u32);
 
 impl Repeated {
     async fn line(&self, name: &str, goal: &str, ours: impl AsyncFn(), peer: impl AsyncFn()) {
-        line(name, goal, self.0, async || self.round(&ours).await, async || self.round(&peer).await).await;
+        timed_line(name, goal, self.0, async || self.round(&ours).await, async || self.round(&peer).await)
+            .await;
     }
 
     async fn round(&self, operation: impl AsyncFn()) -> Duration {

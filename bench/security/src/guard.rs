@@ -15,7 +15,7 @@ use shared_security::{
 };
 use tower::{Layer, Service, service_fn};
 
-use crate::report::timed_line;
+use bench_report::timed_line;
 
 permissions! { static MATRIX = "notes" { ReadNotes = "notes:read", WriteNotes = "notes:write" } }
 

@@ -11,7 +11,7 @@ use shared_db::redis::{Redis, cmd};
 use shared_devkit::load::time;
 use shared_security::{By, InProcess, Key, Limit, Limiter, OnOutage, RedisLimits, Rule};
 
-use crate::report::timed_line;
+use bench_report::timed_line;
 
 /// Keys whose places do not all fit into the processor's nearest caches, and do into the farther ones.
 const BUSY: usize = 10_000;

@@ -6,7 +6,6 @@
 mod guard;
 mod limits;
 mod permissions;
-mod report;
 mod tokens;
 
 // One thread: how fast threads wake each other differs from run to run, by more than what is compared.
@@ -14,7 +13,7 @@ mod tokens;
 async fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|one| one == part);
-    report::head();
+    bench_report::head();
     if wants("tokens") {
         tokens::compare().await;
     }

@@ -14,7 +14,7 @@ use cedar_policy::{Authorizer, Context, Decision, Entities, Entity, PolicySet, R
 use shared_core::TenantId;
 use shared_security::{Algorithm, Grant, Issuer, Matrix, Permission, Principal, SigningKey, Verifier};
 
-use crate::report::{line, lopsided_line};
+use bench_report::{line, lopsided_line};
 
 const ROLES: usize = 20;
 const PERMISSIONS: usize = 50;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use shared_core::{Secret, TenantId};
 use shared_security::{Algorithm, Grant, Issuer, SigningKey, Verifier};
 
-use crate::report::line;
+use bench_report::line;
 
 const ISSUER: &str = "https://id.example";
 const AUDIENCE: &str = "notes";

@@ -1,5 +1,6 @@
 //! What is measured of Postgres. A binary of its own, since the meter provider is one for the whole process.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -17,6 +18,7 @@ statements! {
     const NOWHERE: CopyIn<(String,)> = "notes.nowhere (word)";
     const SHUT: CopyIn<(String,)> = "notes.shut (word)";
     const ALL: CopyOut<(String,)> = "select word from notes.word";
+    const DATABASE: Statement<(), String> = "select current_database()::text";
     const SCHEMA: Statement<(), String> = "select current_schema()::text";
     const PLACE: Statement<(), String> = "select place from here";
     const LOSE: Statement<(), ()> = "
@@ -34,14 +36,70 @@ const NOTES: MigrationSet = MigrationSet::new(
     )],
 );
 
+/// A text of everything that is measured.
+fn exposition(registry: &Registry) -> String {
+    TextEncoder::new().encode_to_string(&registry.gather()).expect("a text")
+}
+
+fn registry() -> &'static Registry {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+        let registry = Registry::new();
+        let reader =
+            opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
+        let provider = SdkMeterProvider::builder().with_reader(reader.build().expect("a reader")).build();
+        opentelemetry::global::set_meter_provider(provider);
+        registry
+    });
+    &REGISTRY
+}
+
+/// Whether there is a line with all of these in it.
+fn has(text: &str, parts: &[&str]) {
+    let has = text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(has, "{parts:?} in\n{text}");
+}
+
+/// One program, two databases: what happens in one is not measured of the other.
+#[tokio::test]
+async fn pools_of_two_databases_are_measured_each_by_its_name() {
+    let registry = registry();
+    let server = shared_devkit::Postgres::shared().await.expect("a server");
+    let mut names = Vec::new();
+    let mut pools = Vec::new();
+    for name in ["billing", "search"] {
+        let database = server.empty_database().await.expect("a database");
+        let mut config = Config::new(database.url());
+        bootstrap(&config, &[]).await.expect("the roles");
+        config.pool_name = Some(name.to_owned());
+        config.pool_size = 2;
+        let db = Db::connect(&config).await.expect("a connection");
+        names.push(db.untenanted().one(&DATABASE, ()).await.expect("its name"));
+        pools.push((db, database));
+    }
+    assert_ne!(names[0], names[1]);
+    let (billing, search) = (&pools[0].0, &pools[1].0);
+    // Two connections are out of the one, and three statements more were asked of the other.
+    let held = (billing.untenanted().begin().await, billing.untenanted().begin().await);
+    for _ in 0..3 {
+        search.untenanted().one(&DATABASE, ()).await.expect("its name");
+    }
+    let text = exposition(registry);
+    for (name, database, asked, used) in
+        [("billing", &names[0], "} 1", "} 2"), ("search", &names[1], "} 4", "} 0")]
+    {
+        let namespace = format!("db_namespace=\"{database}|public\"");
+        let operations = "db_client_operation_duration_seconds_count";
+        has(&text, &[operations, "db_query_summary=\"DATABASE\"", &namespace, asked]);
+        let pool = format!("db_client_connection_pool_name=\"{name}/shared_app\"");
+        has(&text, &["db_client_connection_count", &pool, "db_client_connection_state=\"used\"", used]);
+        has(&text, &["db_client_connection_wait_time_seconds_count", &pool]);
+    }
+    drop(held);
+}
+
 #[tokio::test]
 async fn statements_waits_and_connections_are_measured_by_their_conventional_names() {
-    let registry = Registry::new();
-    let reader =
-        opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
-    let provider = SdkMeterProvider::builder().with_reader(reader.build().expect("a reader")).build();
-    opentelemetry::global::set_meter_provider(provider);
-
+    let registry = registry();
     let server = shared_devkit::Postgres::shared().await.expect("a server");
     let database = server.empty_database().await.expect("a database");
     let mut config = Config::new(database.url());
@@ -72,10 +130,10 @@ async fn statements_waits_and_connections_are_measured_by_their_conventional_nam
     let held = db.untenanted().begin().await.expect("the only connection");
     db.untenanted().begin().await.expect_err("there is no other");
 
-    let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("a text");
+    let text = exposition(registry);
     let lines =
         |parts: &[&str]| text.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count();
-    let has = |parts: &[&str]| assert!(lines(parts) > 0, "{parts:?} in\n{text}");
+    let has = |parts: &[&str]| has(&text, parts);
     let operation = "db_client_operation_duration_seconds_count";
     has(&[operation, "db_system_name=\"postgresql\"", "db_query_summary=\"ECHO\"", "} 4"]);
     has(&[operation, "db_query_summary=\"AS_NUMBER\"", "error_type=\"22P02\"", "} 1"]);

@@ -48,8 +48,10 @@
 //!   [`Audit`]'s buffer then is gone.
 //! - A tenant reads its own entries and no others, and nobody updates, deletes or truncates: the rights are missing, and triggers
 //!   refuse it to the owner (ASVS 16.4.2). Entries go only by [`prune`], in whole batches, and that is written down.
-//! - Of a log that a sealer keeps up with, what was committed within the last second or so is unsealed; a batch has 1,000 entries at
-//!   most, and while there are more it does not pause. A dead sealer is replaced within two leases.
+//! - Of a log that a sealer keeps up with, what was committed since its last look is unsealed: half a second's worth at most, and at
+//!   a rate that lasts no more than 1,000 entries, since the next look comes when 500 are due. More than that can be unsealed by a
+//!   burst out of silence, until the next look, and where entries come faster than they are sealed; it does not pause then. A batch
+//!   has 1,000 entries at most. A dead sealer is replaced within two leases.
 //! - Once sealed, an entry that is altered, removed, moved or added later is found, also if the owner of the tables did it, and so is a
 //!   changed or missing seal.
 //! - Secrets are masked by their type, details are small and no documents (ASVS 16.2.5).
@@ -57,7 +59,7 @@
 //! What nobody can see in the database alone:
 //! - That an entry was changed or removed *before it was sealed*.
 //! - That somebody with the rights of the database's owner has *made a whole chain anew*, or cut off its end and everything that tells of
-//!   it. Anchored roots show it: what was exported can't be rewritten any more. Export often.
+//!   it. Anchored roots show it: what was exported can't be rewritten any more. Export often; [`Upkeep`](crate::Upkeep) does every hour.
 //! - That an entry is *false*: who can write as the app can write what the app could. One that is given an earlier time shows as
 //!   [`Finding::Misdated`] if it is off by more than ten minutes.
 //!
@@ -84,6 +86,7 @@ pub use crate::audit_event::{AuditEvent, Detail, Outcome};
 pub use chain::{Digest, InvalidDigest};
 pub use cli::cli;
 pub use config::Config;
+pub(crate) use export::each_root;
 pub use export::{Export, Root, roots};
 pub use handle::{Audit, Durable};
 pub use prune::{Pruned, prune};

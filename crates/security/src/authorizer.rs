@@ -102,8 +102,12 @@ impl Principal {
         resource: Resource<'_>,
     ) -> Result<May<P>, Problem> {
         let question = Question::new(self, P::NAME, resource);
+        // An engine may know a role by its name alone; what the token's issuer can't give, it can't be given by that.
+        let is_beyond = self.token().is_bound() && P::SET.is_system(P::BIT);
         match engine.allows(&question).await {
-            Ok(true) if std::ptr::eq(self.permissions().matrix(), P::SET) => Ok(May::of(self.clone())),
+            Ok(true) if std::ptr::eq(self.permissions().matrix(), P::SET) && !is_beyond => {
+                Ok(May::of(self.clone()))
+            }
             Ok(_) => Err(challenge::missing_permission::<P>(self)),
             Err(undecided) => {
                 tracing::error!(permission = P::NAME, "{undecided}");

@@ -1,10 +1,11 @@
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
 use shared_core::{CorrelationId, Problem};
 use tower_layer::Layer;
@@ -12,7 +13,9 @@ use tower_service::Service;
 
 use crate::metrics::METRICS;
 use crate::trail::Trail;
-use crate::{AuditEvent, Matrix, Principal, Verified, Verifier, VerifyError, challenge, refusal};
+use crate::{
+    AuditEvent, ClientAddress, Matrix, Principal, Verified, Verifier, VerifyError, challenge, refusal,
+};
 
 #[cfg(test)]
 mod tests;
@@ -32,12 +35,15 @@ pub struct BearerLayer {
     verifier: Verifier,
     matrix: &'static Matrix,
     trail: Trail,
+    address: ClientAddress,
+    peer: fn(&Extensions) -> Option<SocketAddr>,
 }
 
 impl BearerLayer {
     /// Believes this verifier, in a service with these permissions.
     pub fn new(verifier: Verifier, matrix: &'static Matrix) -> Self {
-        Self { verifier, matrix, trail: Trail::default() }
+        let trail = Trail::default();
+        Self { verifier, matrix, trail, address: ClientAddress::peer(), peer: |_| None }
     }
 
     /// Records in this log which tokens are refused and why, and what is denied to the principals of others: permissions, rules,
@@ -48,14 +54,33 @@ impl BearerLayer {
         self
     }
 
+    /// How to find from where a request comes, for what is recorded of it, and where the server has put the address of the
+    /// connection. Without it, nothing is recorded of that.
+    pub fn address(mut self, address: ClientAddress, peer: fn(&Extensions) -> Option<SocketAddr>) -> Self {
+        (self.address, self.peer) = (address, peer);
+        self
+    }
+
+    /// What is recorded of this request.
+    fn trail<B>(&self, request: &Request<B>) -> Trail {
+        let peer = (self.peer)(request.extensions());
+        self.trail.left_from(peer.map(|peer| self.address.find(peer.ip(), request.headers())))
+    }
+
+    /// The one way by which refusals go on record.
+    fn refused<B>(&self, request: &Request<B>, reason: &str) {
+        refused(&self.trail(request), request.extensions().get(), reason);
+    }
+
     /// Lets a request on with the principal of its token.
     fn admit<B>(&self, mut request: Request<B>, token: Option<Verified>) -> Request<B> {
+        let trail = self.trail(&request);
         let conversation = request.extensions().get::<CorrelationId>().cloned();
         let extensions = request.extensions_mut();
         #[cfg(feature = "axum")]
-        extensions.insert(Checked(self.trail.clone()));
+        extensions.insert(Checked(trail.clone()));
         if let Some(token) = token {
-            let principal = Principal::recorded(token, self.matrix, conversation, self.trail.clone());
+            let principal = Principal::recorded(token, self.matrix, conversation, trail);
             tracing::Span::current().record("tenant_id", tracing::field::display(principal.tenant()));
             extensions.insert(principal);
         }
@@ -63,7 +88,6 @@ impl BearerLayer {
     }
 }
 
-/// The one way by which refusals go on record.
 fn refused(trail: &Trail, conversation: Option<&CorrelationId>, reason: &str) {
     let mut event = AuditEvent::new("token.refused").denied().because(reason);
     if let Some(conversation) = conversation {
@@ -139,7 +163,7 @@ where
             Ok(Some(token)) => token,
             Ok(None) => return self.pass(request, None),
             Err(problem) => {
-                refused(&self.layer.trail, request.extensions().get(), "the header is not clear");
+                self.layer.refused(&request, "the header is not clear");
                 return BearerFuture::refused(&problem);
             }
         };
@@ -148,7 +172,7 @@ where
             Err(VerifyError::UnknownKey) => self.look(token.to_vec(), request),
             Err(reason) => {
                 METRICS.token_refused(reason);
-                refused(&self.layer.trail, request.extensions().get(), &reason.to_string());
+                self.layer.refused(&request, &reason.to_string());
                 BearerFuture::refused(&reason.into())
             }
         }
@@ -249,7 +273,7 @@ where
                         Ok(token) => State::Passed { answer: inner.call(layer.admit(request, Some(token))) },
                         Err(reason) => {
                             METRICS.token_refused(reason);
-                            refused(&layer.trail, request.extensions().get(), &reason.to_string());
+                            layer.refused(&request, &reason.to_string());
                             State::refusal(&reason.into())
                         }
                     }

@@ -3,11 +3,13 @@ use std::time::Duration;
 use shared_core::schema::Profile;
 use shared_core::{Config as Schema, Secret};
 
-use crate::{Error, Issuer, MasterKey, Sealer, SigningKey, Verifier, VerifyingKey};
+use crate::{Error, Issuer, SigningKey, Verifier, VerifyingKey};
 
+mod issuer_keys;
 mod jwks;
 mod key_ring;
 
+pub use issuer_keys::IssuerKeys;
 pub use jwks::JwksConfig;
 pub use key_ring::KeyRingConfig;
 
@@ -15,13 +17,10 @@ pub use key_ring::KeyRingConfig;
 /// comes from, and without that half nobody believes it.
 const DEVELOPMENT_KEY: &str = "MC4CAQAwBQYDK2VwBCIEINogfDq+4N72VcKwAB073Uyaat0i+bL7e7HXTcIVkYKL";
 
-/// Seals what a developer's database holds; public as well.
-const DEVELOPMENT_MASTER_KEY: &str = "1:ZGV2ZWxvcG1lbnQga2V5OiBzZWFscyBub3RoaW5nISE=";
-
 /// Whose tokens a program believes, and with what it signs its own.
 ///
 /// In development nothing has to be set. In production issuer, audience and keys have to be; the signing key only
-/// where tokens are issued.
+/// where tokens are issued. A program that issues by a key ring in the database has [`IssuerKeys`] beside it.
 #[derive(Clone, Debug, Schema)]
 pub struct Config {
     /// What the program runs for.
@@ -51,15 +50,6 @@ pub struct Config {
     /// How far the clocks of issuer and verifier may differ. 30 s is more than NTP leaves.
     #[config(default = "30s", max = "5m")]
     pub leeway: Duration,
-    /// The keys that seal private keys in the database, separated by commas: each a version, a colon, and the base64 of 32
-    /// random bytes. The first one seals, all of them open. To rotate, add the new one at the end everywhere, then put it
-    /// first. Default: the development key, outside of production.
-    #[config(
-        expected = "VERSION:BASE64 with 32 bytes, such as `1:` and what `openssl rand -base64 32` prints"
-    )]
-    pub master_keys: Option<Vec<MasterKey>>,
-    /// How the keys of a key ring in the database come and go.
-    pub key_ring: KeyRingConfig,
 }
 
 impl Config {
@@ -88,33 +78,6 @@ impl Config {
             None => Some(development_key()?).filter(|key| self.accepts(key)).ok_or(Error::NoSigningKey)?,
         };
         Ok(Issuer::new(key, &self.issuer, &self.audience).with_lifetime(self.lifetime))
-    }
-
-    /// The sealer of these settings.
-    ///
-    /// # Errors
-    /// [`Error::MasterKeys`] if there is none in profile `production`, or two of one version; [`Error::DevelopmentKey`] if the
-    /// one of development is among them there.
-    pub fn sealer(&self) -> Result<Sealer, Error> {
-        let production = self.profile == Profile::Production;
-        let development = MasterKey::new(&Secret::new(DEVELOPMENT_MASTER_KEY))?;
-        match &self.master_keys {
-            Some(keys) if production && keys.contains(&development) => Err(Error::DevelopmentKey),
-            Some(keys) => Sealer::new(keys.iter().cloned()),
-            None if production => Err(Error::MasterKeys),
-            None => Sealer::new([development]),
-        }
-    }
-
-    /// Opens the key ring of these settings, whose keys verify for as long as the tokens of these settings live.
-    ///
-    /// # Errors
-    /// Those of [`sealer`](Self::sealer) and [`KeyRing::open`](crate::KeyRing::open).
-    #[cfg(feature = "postgres")]
-    pub async fn open_key_ring(&self, db: shared_db::Db) -> Result<crate::KeyRing, Error> {
-        let mut config = self.key_ring.clone();
-        config.verify_for = config.verify_for.max(self.lifetime + self.leeway);
-        crate::KeyRing::open(db, self.sealer()?, config).await
     }
 
     fn accepts(&self, key: &SigningKey) -> bool {

@@ -92,10 +92,13 @@ where
         }
         let event =
             AuditEvent::new("request.forged").denied().because("it comes from a page of another site");
-        self.layer.trail.record_of_anybody(match request.extensions().get::<Principal>() {
-            Some(principal) => event.of(principal.context()),
-            None => event,
-        });
+        match request.extensions().get::<Principal>() {
+            Some(principal) => {
+                let trail = self.layer.trail.left_from(principal.trail().address());
+                trail.record_of_anybody(event.of(principal.context()));
+            }
+            None => self.layer.trail.record_of_anybody(event),
+        }
         Guarded::refused(&Problem::forbidden().with_detail("this request comes from a page of another site"))
     }
 }

@@ -354,6 +354,9 @@ pub enum VerifyError {
     /// It was called back, or its session, subject or tenant was.
     #[error("the token was revoked")]
     Revoked,
+    /// It lives longer than revocations are remembered, so that one that was called back would be good again.
+    #[error("the token lives longer than revocations are kept; issue shorter ones, or raise `longest_token`")]
+    OutlivesRevocations,
 }
 
 impl VerifyError {
@@ -374,6 +377,7 @@ impl VerifyError {
             Self::NoTenant => "no_tenant",
             Self::ForeignTenant => "foreign_tenant",
             Self::Revoked => "revoked",
+            Self::OutlivesRevocations => "outlives_revocations",
         }
     }
 

@@ -83,7 +83,7 @@ impl Principal {
         if held.scope.has(bit) {
             return Because::Scope;
         }
-        if let Some((role, granted_by)) = held.source(bit) {
+        if let Some((role, granted_by)) = held.source(bit).filter(|_| held.all.has(bit)) {
             return Because::Role { role: role.to_owned(), granted_by: granted_by.to_owned() };
         }
         let roles: Vec<String> = self.roles().map(str::to_owned).collect();

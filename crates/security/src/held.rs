@@ -3,7 +3,7 @@
 #[cfg(feature = "postgres")]
 use std::sync::Arc;
 
-use crate::{Matrix, Permissions};
+use crate::{Matrix, Permissions, Verified};
 
 /// The permissions of a principal: those that the token names, and those of the roles that count.
 #[derive(Clone, Debug)]
@@ -37,16 +37,17 @@ pub(crate) struct OwnRole {
 }
 
 impl Held {
-    /// What a token grants: its scope, and its roles as `find` knows them.
-    pub(crate) fn new<'r>(
-        scope: Permissions,
-        roles: impl IntoIterator<Item = &'r str>,
-        find: impl Fn(&str) -> Option<HeldRole>,
-    ) -> Self {
+    /// What a token grants: its scope, and its roles as `find` knows them. Nothing of the system, where its issuer is bound to
+    /// tenants.
+    pub(crate) fn new(token: &Verified, scope: Permissions, find: impl Fn(&str) -> Option<HeldRole>) -> Self {
         let mut held = Self { all: scope.clone(), scope, roles: Vec::new() };
-        for role in roles.into_iter().filter_map(find) {
+        for role in token.roles().filter_map(find) {
             held.all.add(role.words());
             held.roles.push(role);
+        }
+        if token.is_bound() {
+            held.all.drop_system();
+            held.scope.drop_system();
         }
         held
     }

@@ -150,6 +150,8 @@ mod tenancy;
 mod tenants;
 mod token_cache;
 mod trail;
+#[cfg(feature = "postgres")]
+mod upkeep;
 mod verified;
 mod verifier;
 mod weakness;
@@ -168,7 +170,7 @@ pub use verified::Verified;
 pub use verifier::Verifier;
 
 // Keys.
-pub use config::{JwksConfig, KeyRingConfig};
+pub use config::{IssuerKeys, JwksConfig, KeyRingConfig};
 pub use jwks::Jwks;
 #[cfg(feature = "jwks")]
 pub use jwks_client::{JwksClient, RemoteIssuer};
@@ -236,6 +238,8 @@ pub use prune::{Pruned, prune};
 pub use refusal::Guarded;
 #[cfg(feature = "postgres")]
 pub use schema::MIGRATIONS;
+#[cfg(feature = "postgres")]
+pub use upkeep::Upkeep;
 
 /// What a program that records in transactions imports: `tx.audit(..)`.
 #[cfg(feature = "postgres")]

@@ -70,7 +70,6 @@ impl Permissions {
     }
 
     /// Without those that only the system hands out.
-    #[cfg(feature = "postgres")]
     pub(crate) fn drop_system(&mut self) {
         let (matrix, words) = (self.matrix, &mut self.words);
         for (word, first) in words.iter_mut().zip((0..).step_by(WORD as usize)) {

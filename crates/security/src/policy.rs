@@ -55,11 +55,17 @@ impl Policy {
         Ok(Self { issuer: issuer.into(), audience, token_type, algorithm, keys, tenants: None })
     }
 
-    /// The issuer may speak for these tenants alone, so that it can't make itself anybody else's. Without it the
-    /// issuer is one of our own, that speaks for all of them.
+    /// The issuer may speak for these tenants alone, so that it can't make itself anybody else's: permissions of the system,
+    /// which lead into other tenants, count for nothing in its tokens, be it by scope or by role. Without it the issuer is one of
+    /// our own, that speaks for all of them.
     pub fn for_tenants(mut self, tenants: impl IntoIterator<Item = TenantId>) -> Self {
         self.tenants = Some(tenants.into_iter().collect());
         self
+    }
+
+    /// Whether its issuer speaks for some tenants alone.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.tenants.is_some()
     }
 
     pub(crate) fn may_speak_for(&self, tenant: TenantId) -> bool {

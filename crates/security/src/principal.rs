@@ -49,7 +49,7 @@ impl Principal {
             context = context.with_delegate(Actor::new(actor));
         }
         let scope = Permissions::named(matrix, token.scopes());
-        let held = Held::new(scope, token.roles(), |name| HeldRole::built_in(matrix, name));
+        let held = Held::new(&token, scope, |name| HeldRole::built_in(matrix, name));
         Self(Arc::new(Inner { context, token, held, trail }))
     }
 
@@ -57,7 +57,8 @@ impl Principal {
     /// [`BearerLayer::with_audit`](crate::BearerLayer::with_audit) does it for HTTP.
     #[cfg(feature = "postgres")]
     pub fn with_audit(mut self, audit: crate::Audit) -> Self {
-        Arc::make_mut(&mut self.0).trail = Trail::to(audit);
+        let inner = Arc::make_mut(&mut self.0);
+        inner.trail = Trail::to(audit).left_from(inner.trail.address());
         self
     }
 
@@ -66,7 +67,7 @@ impl Principal {
     pub(crate) fn holding(mut self, find: impl Fn(&str) -> Option<HeldRole>) -> Self {
         let inner = Arc::make_mut(&mut self.0);
         let scope = std::mem::replace(&mut inner.held.scope, Permissions::none(inner.held.all.matrix()));
-        inner.held = Held::new(scope, inner.token.roles(), find);
+        inner.held = Held::new(&inner.token, scope, find);
         self
     }
 

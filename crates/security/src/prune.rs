@@ -64,8 +64,8 @@ pub struct Pruned {
     pub login_failures: u64,
 }
 
-/// Removes what is over, for all tenants: sessions, users without one, revocations, and counters of failed logins. Call it now
-/// and then, such as once an hour; several instances may at the same time.
+/// Removes what is over, for all tenants: sessions, users without one, revocations, and counters of failed logins.
+/// [`Upkeep`](crate::Upkeep) does it once an hour; several instances may at the same time.
 ///
 /// It works in batches of 1,000 rows, each a transaction of its own. If the future is dropped, what was done stays done.
 ///

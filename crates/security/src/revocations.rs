@@ -147,6 +147,11 @@ impl Revocations {
         Ok(())
     }
 
+    /// Whether what is revoked now is remembered for so long.
+    pub(crate) fn remember_for(&self, time: Duration) -> bool {
+        time <= self.0.config.longest_token
+    }
+
     /// Whether this token is refused.
     pub fn refuses(&self, token: &Verified) -> bool {
         if self.is_refused_as_stale() {
@@ -155,13 +160,15 @@ impl Revocations {
         let view = &self.0.view;
         let issued_at = token.issued_at().unix_timestamp();
         let meets = |kind, name: &str| view.meets(token.tenant(), kind, name, issued_at);
-        view.meets_all(issued_at)
-            || meets(Kind::Token, token.token_id())
+        // From the narrow to the wide: the view writes what takes the place of others before it forgets those, so whoever no longer
+        // finds the one finds the other.
+        meets(Kind::Token, token.token_id())
             || token.session().is_some_and(|session| {
                 meets(Kind::Session, session.as_uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
             })
             || meets(Kind::Subject, token.subject())
             || meets(Kind::Tenant, "")
+            || view.meets_all(issued_at)
     }
 
     /// Grows with each change of what [`refuses`](Self::refuses) answers: a verdict of another epoch has to be asked for again.
@@ -299,6 +306,32 @@ mod tests {
             assert!(revocations.refuses(&token) && revocations.epoch() > epoch, "{what:?}");
             assert!(!revocations.refuses(&self::token(TenantId::new(), 1000)), "{what:?}");
         }
+    }
+
+    /// ASVS 7.4.1: while what does not fit is put together, a token that was revoked is refused as before.
+    #[test]
+    fn a_revoked_token_is_refused_at_every_moment_of_a_flood() {
+        let clock = Clock::manual(time::OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1000));
+        let (tenant, config) = (TenantId::new(), RevocationConfig { max_entries: 20, ..config() });
+        let token = token(tenant, 1000);
+        let flood = |of: &dyn Fn() -> TenantId, rounds: usize, each: usize| {
+            for _ in 0..rounds {
+                let revocations = Revocations::with_clock(config.clone(), clock.clone());
+                revocations.apply_here(tenant, &[Revocation::Token(token.token_id().to_owned())]);
+                let ends = std::sync::atomic::AtomicBool::new(false);
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        while !ends.load(Ordering::Acquire) {
+                            assert!(revocations.refuses(&token));
+                        }
+                    });
+                    (0..each).for_each(|n| revocations.apply_here(of(), &[Revocation::Token(n.to_string())]));
+                    ends.store(true, Ordering::Release);
+                });
+            }
+        };
+        flood(&|| tenant, 1, 100_000);
+        flood(&TenantId::new, 500, 100);
     }
 
     #[tokio::test]

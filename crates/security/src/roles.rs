@@ -64,8 +64,7 @@ impl Roles {
                 if roles.len() >= MAX_ROLES {
                     return Err(refused(&role.name, RoleRefusal::TooMany { max: MAX_ROLES, of: "roles" }));
                 }
-                let permissions = roles.check(role).map_err(|refusal| refused(&role.name, refusal))?;
-                self.within_limit(&role.name, &permissions)?;
+                self.check(&roles, role)?;
                 tx.one(&CREATE, (role.name.as_str(), &role.permissions, &role.inherits)).await?;
                 self.refuse_too_deep(tx, &role.name).await
             })
@@ -84,8 +83,7 @@ impl Roles {
             .tx(async |tx| {
                 let roles = self.changing(tx).await?;
                 self.at_version(&roles, &role.name, version)?;
-                let permissions = roles.check(role).map_err(|refusal| refused(&role.name, refusal))?;
-                self.within_limit(&role.name, &permissions)?;
+                self.check(&roles, role)?;
                 let version =
                     tx.one(&UPDATE, (role.name.as_str(), &role.permissions, &role.inherits)).await?;
                 self.refuse_too_deep(tx, &role.name).await?;
@@ -210,18 +208,31 @@ impl Roles {
         self.within_limit(role, &roles.permissions_of(role))
     }
 
+    /// What the definition would come to is something that may be handed out here.
+    fn check(&self, roles: &RoleSet, role: &RoleDefinition) -> Result<(), Error> {
+        let permissions = roles.check(role).map_err(|refusal| self.refuse(&role.name, refusal))?;
+        self.within_limit(&role.name, &permissions)
+    }
+
     fn within_limit(&self, role: &str, permissions: &Permissions) -> Result<(), Error> {
         let Some(limit) = &self.limit else { return Ok(()) };
         let system = permissions.first_of_system().map(|permission| RoleRefusal::System { permission });
         let beyond = permissions.first_beyond(limit).map(|permission| RoleRefusal::Escalation { permission });
-        match system.or(beyond) {
-            None => Ok(()),
-            Some(refusal) => {
-                let event = AuditEvent::new("role.refused").denied().within(self).target("role", role);
-                self.tenants.trail.record(event.because("it has a permission that its dealer has not"));
-                Err(refused(role, refusal))
-            }
+        system.or(beyond).map_or(Ok(()), |refusal| Err(self.refuse(role, refusal)))
+    }
+
+    /// Whoever reaches for what is not theirs goes on record; who makes a mistake in a name does not.
+    fn refuse(&self, role: &str, refusal: RoleRefusal) -> Error {
+        let reason = match refusal {
+            RoleRefusal::System { .. } => Some("it has a permission of the system"),
+            RoleRefusal::Escalation { .. } => Some("it has a permission that its dealer has not"),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            let event = AuditEvent::new("role.refused").denied().within(self).target("role", role);
+            self.tenants.trail.record(event.because(reason));
         }
+        refused(role, refusal)
     }
 
     fn report(&self, action: &'static str, role: &str, subject: Option<&str>) {

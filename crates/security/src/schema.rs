@@ -9,6 +9,7 @@ pub const MIGRATIONS: MigrationSet = MigrationSet::new(
         Step::sql(3, "roles", include_str!("../migrations/0003_roles.sql")),
         Step::sql(4, "limits", include_str!("../migrations/0004_limits.sql")),
         Step::sql(5, "audit", include_str!("../migrations/0005_audit.sql")),
+        Step::sql(6, "upkeep", include_str!("../migrations/0006_upkeep.sql")),
     ],
 )
 .requires(&["shared_db"])
@@ -20,7 +21,7 @@ mod tests {
     use shared_devkit::Postgres;
 
     use super::MIGRATIONS;
-    use crate::{audit, key_ring, login_guard, prune, revocations, sessions, tenants};
+    use crate::{audit, key_ring, login_guard, prune, revocations, sessions, tenants, upkeep};
 
     #[tokio::test]
     async fn every_statement_fits_the_schema() {
@@ -40,6 +41,7 @@ mod tests {
             revocations::STATEMENTS,
             login_guard::STATEMENTS,
             prune::STATEMENTS,
+            upkeep::STATEMENTS,
         ] {
             assert_eq!(mismatches(&db, block).await.unwrap(), Vec::<String>::new());
         }

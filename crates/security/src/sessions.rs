@@ -10,6 +10,7 @@ mod successor;
 mod token;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use shared_core::{Actor, Id, InTenant, TenantId};
 use shared_db::{Db, TenantTx};
@@ -69,6 +70,11 @@ impl Sessions {
         self
     }
 
+    /// The same, for somebody at this address, where what is recorded has no [`Device`] to name it.
+    pub fn seen_from(&self, address: IpAddr) -> Self {
+        Self { trail: self.trail.left_from(Some(address)), ..self.clone() }
+    }
+
     /// Begins a login, before the password is looked at. What ends all sessions of the user meanwhile (a reset, a
     /// log-out everywhere, a disabled account) makes [`open`](Self::open) refuse it.
     ///
@@ -100,13 +106,13 @@ impl Sessions {
         new: NewSession,
     ) -> Result<OpenSession, Error> {
         let id = tenant.context().tenant();
-        if login.tenant != id {
-            return Err(Error::LoginRefused { reason: "it began in another tenant" });
-        }
         new.check()?;
         let (token, family) = RefreshToken::first(id)?;
         let door = self.db.tenant(tenant);
         let done = door.tx(async |tx| {
+            if login.tenant != id {
+                return Err(Error::LoginRefused { reason: "it began in another tenant" });
+            }
             self.admit(tx, &login).await?;
             let ended = self.make_room(tx, &login.subject, &new).await?;
             let opened = self.insert(tx, &login, &new, &family).await?;

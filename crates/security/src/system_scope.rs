@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use shared_core::{AssumedTenant, Context, InTenant, TenantId};
 
 use crate::trail::Trail;
@@ -31,6 +33,7 @@ const MAX_REASON: usize = 1000;
 pub struct SystemScope {
     context: Context,
     reason: String,
+    address: Option<IpAddr>,
 }
 
 impl SystemScope {
@@ -43,29 +46,39 @@ impl SystemScope {
 
     fn recorded(context: Context, reason: String, trail: &Trail) -> Self {
         trail.record(AuditEvent::new("system.scope").of(&context).because(&reason));
-        Self { context, reason }
+        Self { context, reason, address: trail.address() }
     }
 
     /// Why.
     pub fn reason(&self) -> &str {
         &self.reason
     }
+
+    /// From where, for what is recorded of it.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
 }
 
 impl<P: SystemPermission> May<P> {
-    /// The same principal with the power of the system in this tenant, its own or another one. It is audited.
+    /// The same principal with the power of the system in this tenant, its own or another one. It is audited, and so is a refusal.
     ///
     /// # Errors
     /// [`Error::Reason`] without a reason of 1 to 1,000 bytes on one line; [`Error::Delegated`] for somebody who acts in
     /// another one's place.
     pub fn in_tenant(&self, tenant: TenantId, reason: &str) -> Result<SystemScope, Error> {
-        let reason = reason.trim();
+        let (reason, mine) = (reason.trim(), self.context());
+        let refused = |error, why: &str| {
+            let event = AuditEvent::new("system.scope").denied().within(self).because(why);
+            self.principal().trail().record(event.target("permission", P::NAME));
+            Err(error)
+        };
         if !(1..=MAX_REASON).contains(&reason.len()) || reason.contains(char::is_control) {
-            return Err(Error::Reason);
+            return refused(Error::Reason, "no reason was given");
         }
-        let mine = self.context();
         if mine.delegate().is_some() {
-            return Err(Error::Delegated);
+            return refused(Error::Delegated, "somebody acts in another one's place");
         }
         let theirs = Context::new(tenant, mine.actor().clone())
             .with_correlation(mine.correlation().clone())

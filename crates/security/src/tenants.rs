@@ -7,6 +7,7 @@ mod view;
 mod watch;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -134,7 +135,8 @@ impl Tenants {
         })?;
         if view.suspended {
             let event = AuditEvent::new("tenant.refused").denied().of(principal.context());
-            self.trail.record_of_anybody(event.because("the tenant is suspended"));
+            let trail = self.trail.left_from(principal.trail().address());
+            trail.record_of_anybody(event.because("the tenant is suspended"));
             return Err(suspended());
         }
         Ok(view.resolve(principal, OffsetDateTime::now_utc()))
@@ -144,13 +146,13 @@ impl Tenants {
     /// permission opens this door is the service's to say, in the signature of its handler.
     pub fn roles<P: Permission>(&self, may: &May<P>) -> Roles {
         let limit = may.principal().permissions().clone();
-        Roles::new(self.clone(), may.context().clone(), Some(limit))
+        Roles::new(self.left_from(may.principal().trail().address()), may.context().clone(), Some(limit))
     }
 
     /// The roles of the scope's tenant without that limit: for the first administrator of a tenant, and for roles with
     /// permissions of the system.
     pub fn system_roles(&self, scope: &SystemScope) -> Roles {
-        Roles::new(self.clone(), scope.context().clone(), None)
+        Roles::new(self.left_from(scope.address()), scope.context().clone(), None)
     }
 
     /// The roles of a subject of the proof's tenant, by name: what its next token names. It changes nothing, so whoever issues
@@ -160,6 +162,11 @@ impl Tenants {
     /// [`Error::Database`].
     pub async fn roles_of(&self, tenant: &impl InTenant, subject: &str) -> Result<Vec<String>, Error> {
         Roles::new(self.clone(), tenant.context().clone(), None).of(subject).await
+    }
+
+    /// The same, for somebody at this address.
+    fn left_from(&self, address: Option<IpAddr>) -> Self {
+        Self { trail: self.trail.left_from(address), ..self.clone() }
     }
 
     /// The view of the tenant: one reads it, the others wait for it.

@@ -3,6 +3,8 @@
 #[cfg(feature = "postgres")]
 mod flood;
 
+use std::net::IpAddr;
+
 use crate::AuditEvent;
 #[cfg(feature = "postgres")]
 use {crate::Audit, flood::Flood, std::sync::Arc};
@@ -12,6 +14,8 @@ use {crate::Audit, flood::Flood, std::sync::Arc};
 pub(crate) struct Trail {
     #[cfg(feature = "postgres")]
     log: Option<Arc<Log>>,
+    /// Where those are who leave it, if that is known.
+    from: Option<IpAddr>,
 }
 
 #[cfg(feature = "postgres")]
@@ -24,11 +28,27 @@ struct Log {
 impl Trail {
     #[cfg(feature = "postgres")]
     pub(crate) fn to(audit: Audit) -> Self {
-        Self { log: Some(Arc::new(Log { audit, flood: Flood::default() })) }
+        Self { log: Some(Arc::new(Log { audit, flood: Flood::default() })), from: None }
+    }
+
+    /// The same, left by somebody at this address.
+    pub(crate) fn left_from(&self, address: Option<IpAddr>) -> Self {
+        Self { from: address, ..self.clone() }
+    }
+
+    /// Where those are who leave it.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.from
+    }
+
+    fn place(&self, mut event: AuditEvent) -> AuditEvent {
+        event.address = event.address.or(self.from);
+        event
     }
 
     /// Remembers what somebody did who is known.
     pub(crate) fn record(&self, event: AuditEvent) {
+        let event = self.place(event);
         #[cfg(feature = "postgres")]
         if let Some(log) = &self.log {
             log.audit.record(event);
@@ -40,6 +60,7 @@ impl Trail {
     /// Remembers what anybody can cause as often as he likes. A flood of it fills neither the log nor the buffer that leads there:
     /// beyond so many a second they are summed, and the next one says how many there were.
     pub(crate) fn record_of_anybody(&self, event: AuditEvent) {
+        let event = self.place(event);
         #[cfg(feature = "postgres")]
         if let Some(log) = &self.log {
             if let Some(summed) = log.flood.admit() {

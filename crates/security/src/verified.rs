@@ -18,6 +18,7 @@ pub struct Verified(Arc<Said>);
 
 struct Said {
     issuer: Arc<str>,
+    is_bound: bool,
     tenant: TenantId,
     site: Option<Id<Site>>,
     subject: Box<str>,
@@ -46,6 +47,7 @@ impl Verified {
         let issued = time(claims.iat)?.ok_or(MALFORMED)?;
         let said = Said {
             issuer: policy.issuer.clone(),
+            is_bound: policy.is_bound(),
             tenant: claims.tenant.as_deref().and_then(tenant_in).ok_or(NoTenant)?,
             site: id(claims.site)?,
             subject: name(claims.sub)?.ok_or(MALFORMED)?,
@@ -80,6 +82,11 @@ impl Verified {
         Ok(())
     }
 
+    /// How long it is valid in all.
+    pub(crate) fn lifetime(&self) -> Duration {
+        Duration::try_from(self.0.expires - self.0.issued).unwrap_or_default()
+    }
+
     /// About what it takes in memory, in bytes.
     pub(crate) fn size(&self) -> usize {
         let said = &*self.0;
@@ -99,6 +106,11 @@ impl Verified {
     /// Who issued it (`iss`).
     pub fn issuer(&self) -> &str {
         &self.0.issuer
+    }
+
+    /// Its issuer speaks for some tenants alone, and so can't give anybody the power of the system.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.0.is_bound
     }
 
     /// For which tenant (`tenant`).

@@ -91,7 +91,8 @@ impl Verifier {
         }
     }
 
-    /// Refuses what was revoked.
+    /// Refuses what was revoked, and what lives longer than a revocation is remembered
+    /// ([`RevocationConfig::longest_token`](crate::RevocationConfig::longest_token)).
     pub fn with_revocations(mut self, revocations: Revocations) -> Self {
         self.change().revocations = Some(revocations);
         self
@@ -181,10 +182,12 @@ impl Rules {
     /// Judges what changes while a token lives: at each use of it.
     fn allow(&self, verified: Verified) -> Result<Verified, VerifyError> {
         verified.in_time(self.clock.now(), self.leeway)?;
-        if self.revocations.as_ref().is_some_and(|revocations| revocations.refuses(&verified)) {
-            return Err(VerifyError::Revoked);
+        let Some(revocations) = &self.revocations else { return Ok(verified) };
+        // It may be revoked by a clock that is behind its issuer's, and be believed by one that is behind that.
+        if !revocations.remember_for(verified.lifetime().saturating_add(self.leeway * 2)) {
+            return Err(VerifyError::OutlivesRevocations);
         }
-        Ok(verified)
+        if revocations.refuses(&verified) { Err(VerifyError::Revoked) } else { Ok(verified) }
     }
 
     /// Judges what stays: signature and claims.

@@ -4,25 +4,32 @@ use shared_core::Failure;
 use shared_db::Db;
 use shared_security::audit::{Sealer, Writer};
 use shared_security::{
-    Audit, Matrix, RevocationConfig, RevocationWorker, Revocations, Tenants, Verifier, WhenStale,
+    Audit, Matrix, RevocationConfig, RevocationWorker, Revocations, Tenants, Upkeep, Verifier,
 };
 
 use crate::launch::missing;
 use crate::settings::Parts;
 
 /// What a service was asked to look after.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) matrix: Option<&'static Matrix>,
     pub(crate) audited: bool,
     pub(crate) tenants: bool,
-    pub(crate) revocations: Option<WhenStale>,
+    pub(crate) revocations: Option<RevocationConfig>,
+}
+
+/// The audit log: who writes, who seals, and who removes what is over.
+struct Log {
+    writer: Writer,
+    sealer: Sealer,
+    upkeep: Upkeep,
 }
 
 /// What runs for it. Dropping it ends all of it at once.
 #[derive(Default)]
 pub(crate) struct Guards {
-    log: Option<(Writer, Sealer)>,
+    log: Option<Log>,
     worker: Option<RevocationWorker>,
     pub(crate) revocations: Option<Revocations>,
     pub(crate) tenants: Option<Tenants>,
@@ -38,10 +45,10 @@ impl Guards {
             let config = parts.audit.as_ref().ok_or_else(|| missing("shared_security::audit::Config"))?;
             let writer = Writer::start(db.clone(), config);
             db.on_crossing(writer.audit().crossings())?;
-            guards.log = Some((writer, Sealer::start(db.clone(), config).await?));
+            let sealer = Sealer::start(db.clone(), config).await?;
+            guards.log = Some(Log { writer, sealer, upkeep: Upkeep::start(db.clone(), config) });
         }
-        if let Some(when_stale) = asked.revocations {
-            let config = RevocationConfig::new(when_stale);
+        if let Some(config) = asked.revocations {
             let (revocations, worker) = Revocations::over_postgres(db.clone(), config).await?;
             let revocations = match guards.audit() {
                 Some(audit) => revocations.with_audit(audit),
@@ -64,7 +71,7 @@ impl Guards {
     }
 
     pub(crate) fn audit(&self) -> Option<Audit> {
-        self.log.as_ref().map(|(writer, _)| writer.audit())
+        self.log.as_ref().map(|log| log.writer.audit())
     }
 
     /// Who verifies: by the keys of another issuer where the settings have one, and by those of the settings otherwise.
@@ -109,7 +116,8 @@ impl Guards {
             worker.stop().await;
         }
         match self.log {
-            Some((writer, sealer)) => {
+            Some(Log { writer, sealer, upkeep }) => {
+                upkeep.stop().await;
                 let lost = writer.stop().await.lost;
                 // Now everything is there that it can seal.
                 sealer.stop().await;

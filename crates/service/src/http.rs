@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use http::Extensions;
 use shared_core::Problem;
 use shared_security::headers::{SecurityHeaders, SecurityHeadersLayer};
 use shared_security::{
@@ -23,6 +24,7 @@ pub(crate) struct Around {
     pub(crate) limits: Vec<Limits>,
     pub(crate) verifier: Option<(Verifier, &'static Matrix)>,
     pub(crate) audit: Option<Audit>,
+    pub(crate) address: ClientAddress,
     pub(crate) tenants: Option<Tenants>,
     pub(crate) cors: Option<CorsLayer>,
     pub(crate) headers: SecurityHeaders,
@@ -42,7 +44,7 @@ impl Limits {
     ) -> Self {
         let needs_principal = limiter.needs_principal();
         let layer = LimitLayer::new(limiter)
-            .address(address, |of| of.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0))
+            .address(address, peer)
             .route(|of| of.get::<MatchedPath>().map(MatchedPath::as_str));
         let layer = match audit {
             Some(audit) => layer.with_audit(audit),
@@ -50,29 +52,39 @@ impl Limits {
         };
         Self { needs_principal, around: Box::new(|router| router.layer(layer)) }
     }
+
+    /// Puts them around these routes.
+    pub(crate) fn around(self, routes: Router) -> Router {
+        (self.around)(routes)
+    }
+}
+
+/// The address of the connection.
+fn peer(of: &Extensions) -> Option<SocketAddr> {
+    of.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0)
 }
 
 /// From the outside to the inside: span and correlation id, security headers, CORS, panics, time-out, limits by address, token,
 /// tenant, limits by principal, body limit, route.
 pub(crate) fn layered(routes: Router, config: &Config, metrics: &Metrics, around: Around) -> Router {
-    let Around { limits, verifier, audit, tenants, cors, headers } = around;
+    let Around { limits, verifier, audit, address, tenants, cors, headers } = around;
     let (inner, outer): (Vec<_>, Vec<_>) = limits.into_iter().partition(|limits| limits.needs_principal);
     let mut router = routes
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(config.body_limit as usize));
-    router = inner.into_iter().fold(router, |router, limits| (limits.around)(router));
+    router = inner.into_iter().fold(router, |router, limits| limits.around(router));
     if let Some(tenants) = tenants {
         router = router.layer(tenants.layer());
     }
     if let Some((verifier, matrix)) = verifier {
         let layer = BearerLayer::new(verifier, matrix);
         router = router.layer(match audit {
-            Some(audit) => layer.with_audit(audit),
+            Some(audit) => layer.with_audit(audit).address(address, peer),
             None => layer,
         });
     }
-    router = outer.into_iter().fold(router, |router, limits| (limits.around)(router));
+    router = outer.into_iter().fold(router, |router, limits| limits.around(router));
     let limit = config.request_timeout;
     router = router
         .layer(from_fn(move |request: Request, next: Next| in_time(limit, request, next)))

@@ -7,12 +7,14 @@ use shared_core::schema::Setting;
 use shared_db::{Db, bootstrap};
 use shared_events::Relay;
 use shared_queues::Worker;
+use shared_security::ClientAddress;
 use shared_telemetry::{Checks, Health, Metrics};
 
-use crate::guards::{Asked, Guards};
+use crate::guards::Guards;
 use crate::http::Around;
 use crate::running::{Parts as RunningParts, Running};
 use crate::server::{Server, bind};
+use crate::service::ToLimits;
 use crate::settings::Parts;
 use crate::start::Start;
 use crate::{Config, Service, admin, http};
@@ -55,7 +57,7 @@ where
         // Somebody else does: what is there must be what this release works with.
         shared_db::migration::check(&db, &migrations(&service)).await?;
     }
-    let Asked { matrix, .. } = service.asked;
+    let matrix = service.asked.matrix;
     let mut guards = Guards::start(&db, service.asked, &parts).await?;
     let state = (service.open)(Start::new(Arc::new(settings), db.clone(), &guards)).await?;
     // Before any job is claimed: a second instance on the same port should not get that far.
@@ -66,13 +68,19 @@ where
         (Some(matrix), None) => Some((guards.verifier(&parts).await?, matrix)),
         (None, _) => None,
     };
-    let limits = service.limits.into_iter().map(|limits| limits(&state, &guards));
+    let (audit, address) = (guards.audit(), service.behind.map_or_else(ClientAddress::peer, |of| of(&state)));
+    let limits = |of: ToLimits<S>| of(&state, &address, audit.clone());
+    let mut routes = service.routes.with_state(state.clone());
+    for (limited, by) in service.limited_routes {
+        routes = routes.merge(limits(by)?.around(limited.with_state(state.clone())));
+    }
     let around = Around {
-        limits: limits.collect::<Result<_, _>>()?,
+        limits: service.limits.into_iter().map(limits).collect::<Result<_, _>>()?,
         verifier,
-        audit: guards.audit(),
+        audit: audit.clone(),
+        address: address.clone(),
         tenants: guards.tenants.clone(),
-        cors: service.cors,
+        cors: service.cors.map(|of| of(&state)),
         headers: service.headers,
     };
     let checks = checks(service.checks, &db);
@@ -92,7 +100,7 @@ where
         }
         None => None,
     };
-    let router = http::layered(service.routes.with_state(state.clone()), &config, &how.metrics, around);
+    let router = http::layered(routes, &config, &how.metrics, around);
     let api = Server::serve(listener, router, &config)?;
     let admin = Server::serve(admin_listener, admin::routes(health.health(), how.metrics.clone()), &config)?;
     tracing::info!(listen = %api.address(), admin = %admin.address(), "{} is up", service.name);

@@ -10,20 +10,23 @@ use shared_db::MigrationSet;
 use shared_events::Events;
 use shared_queues::Jobs;
 use shared_security::headers::SecurityHeaders;
-use shared_security::{ClientAddress, CorsLayer, LimitStore, Limiter, Matrix, Verifier, WhenStale};
+use shared_security::{
+    Audit, ClientAddress, CorsLayer, LimitStore, Limiter, Matrix, RevocationConfig, Verifier,
+};
 use shared_telemetry::{Checks, ServiceInfo, Telemetry};
 
-use crate::guards::{Asked, Guards};
+use crate::guards::Asked;
 use crate::http::Limits;
 use crate::launch::{Launch, launch};
 use crate::settings::Parts;
 use crate::start::{Provided, Start};
 use crate::{Exit, Running, signals};
 
-/// A verifier of the program's own, found in its state.
-type ToVerifier<S> = Box<dyn FnOnce(&S) -> Verifier + Send>;
+/// Something of the program's own, found in its state.
+type Of<S, T> = Box<dyn FnOnce(&S) -> T + Send>;
 /// Makes a layer of limits, when the state is open.
-type ToLimits<S> = Box<dyn FnOnce(&S, &Guards) -> Result<Limits, Failure> + Send>;
+pub(crate) type ToLimits<S> =
+    Box<dyn FnOnce(&S, &ClientAddress, Option<Audit>) -> Result<Limits, Failure> + Send>;
 type Open<C, S> = Box<dyn FnOnce(Start<C>) -> BoxFuture<'static, Result<S, Failure>> + Send>;
 
 /// A service: what it opens, answers, works on and listens to. `C` are its settings, `S` is its state.
@@ -50,10 +53,11 @@ pub struct Service<C, S = Provided<C>> {
     pub(crate) open: Open<C, S>,
     pub(crate) migrations: Vec<MigrationSet>,
     pub(crate) asked: Asked,
-    pub(crate) verifier: Option<ToVerifier<S>>,
+    pub(crate) verifier: Option<Of<S, Verifier>>,
     pub(crate) limits: Vec<ToLimits<S>>,
-    pub(crate) address: ClientAddress,
-    pub(crate) cors: Option<CorsLayer>,
+    pub(crate) limited_routes: Vec<(Router<S>, ToLimits<S>)>,
+    pub(crate) behind: Option<Of<S, ClientAddress>>,
+    pub(crate) cors: Option<Of<S, CorsLayer>>,
     pub(crate) jobs: Option<Jobs<S>>,
     pub(crate) events: Option<Events<S>>,
     pub(crate) routes: Router<S>,
@@ -83,7 +87,8 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
             asked: Asked::default(),
             verifier: None,
             limits: Vec::new(),
-            address: ClientAddress::peer(),
+            limited_routes: Vec::new(),
+            behind: None,
             cors: None,
             jobs: None,
             events: None,
@@ -119,7 +124,8 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     }
 
     /// Keeps the [audit log](shared_security::audit): what is denied, and what crosses tenants, is written and sealed while the
-    /// service runs, and flushed at its end. The state finds it in [`Start::audit`].
+    /// service runs, and flushed at its end. An [`Upkeep`](shared_security::Upkeep) tells the ends of its chains, and removes what is
+    /// over. The state finds it in [`Start::audit`].
     pub fn audited(mut self) -> Self {
         self.asked.audited = true;
         self
@@ -132,10 +138,10 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         self
     }
 
-    /// Refuses tokens that were revoked, by any instance on this database; the argument says what happens while it can't be
-    /// asked. The state finds them in [`Start::revocations`].
-    pub fn revocations(mut self, when_stale: WhenStale) -> Self {
-        self.asked.revocations = Some(when_stale);
+    /// Refuses tokens that were revoked, by any instance on this database: `RevocationConfig::new(WhenStale::Refuse)`, which says
+    /// what happens while it can't be asked, unless other bounds are wanted. The state finds them in [`Start::revocations`].
+    pub fn revocations(mut self, config: RevocationConfig) -> Self {
+        self.asked.revocations = Some(config);
         self
     }
 
@@ -156,21 +162,20 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         mut self,
         limiter: impl FnOnce(&S) -> Result<Limiter<L>, shared_security::Error> + Send + 'static,
     ) -> Self {
-        let address = self.address.clone();
-        self.limits
-            .push(Box::new(move |state, guards| Ok(Limits::new(limiter(state)?, address, guards.audit()))));
+        self.limits.push(to_limits(limiter));
         self
     }
 
-    /// Whose address a request has that came through proxies, for the [limits](Self::limits) that are called after this.
-    pub fn behind(mut self, address: ClientAddress) -> Self {
-        self.address = address;
+    /// Whose address a request has that came through proxies: for limits, and for what is recorded of it. Without it, the
+    /// connection's.
+    pub fn behind(mut self, address: impl FnOnce(&S) -> ClientAddress + Send + 'static) -> Self {
+        self.behind = Some(Box::new(address));
         self
     }
 
     /// Which pages of other origins may call it. Without it, none.
-    pub fn cors(mut self, cors: CorsLayer) -> Self {
-        self.cors = Some(cors);
+    pub fn cors(mut self, cors: impl FnOnce(&S) -> CorsLayer + Send + 'static) -> Self {
+        self.cors = Some(Box::new(cors));
         self
     }
 
@@ -189,6 +194,17 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     /// The public API. May be called for several routers.
     pub fn routes(mut self, routes: Router<S>) -> Self {
         self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// More of it, with a limiter of its own beside those of [all routes](Self::limits): for log-ins, or for what is dear. It stands
+    /// behind the verifier, so it may count by whatever there is. May be called for several routers.
+    pub fn limited_routes<L: LimitStore>(
+        mut self,
+        routes: Router<S>,
+        limiter: impl FnOnce(&S) -> Result<Limiter<L>, shared_security::Error> + Send + 'static,
+    ) -> Self {
+        self.limited_routes.push((routes, to_limits(limiter)));
         self
     }
 
@@ -268,6 +284,12 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         let stopped = running.stop().await;
         if stopped.is_clean() { Exit::STOPPED } else { Exit::FAILED }
     }
+}
+
+fn to_limits<S, L: LimitStore>(
+    limiter: impl FnOnce(&S) -> Result<Limiter<L>, shared_security::Error> + Send + 'static,
+) -> ToLimits<S> {
+    Box::new(move |state, address, audit| Ok(Limits::new(limiter(state)?, address.clone(), audit)))
 }
 
 fn failed(name: &str, failure: &Failure) -> Exit {

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::http::Method;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use shared_service::prelude::*;
 use shared_service::security::{
-    Algorithm, Audit, Issuer, Jwks, KeyRing, Keys, LoginGuard, PasswordConfig, Passwords, Policy,
-    RevocationConfig, RevocationWorker, Revocations, Sealer, Sessions, Tenants, TokenType, Verifier,
-    WhenStale,
+    Algorithm, Audit, By, Cors, CorsLayer, Error, Issuer, Jwks, KeyRing, Keys, Limit, Limiter, LoginGuard,
+    OnOutage, PasswordConfig, Passwords, Policy, PostgresLimits, Revocations, Rule, Sessions, Tenants,
+    TokenType, Verifier,
 };
 
-use crate::guard::Guard;
-use crate::permissions::MATRIX;
 use crate::settings::{Settings, TokenConfig};
+
+/// The verifier's leeway, and as much again for clocks.
+const LEEWAY: Duration = Duration::from_secs(60);
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -30,47 +33,53 @@ pub struct App {
     pub(crate) any_audience: Verifier,
     pub(crate) jwks: Jwks,
     pub(crate) audit: Audit,
-    _tasks: Arc<Tasks>,
-}
-
-/// What runs beside the requests. It ends with the last clone of the state.
-struct Tasks {
-    _ring: KeyRing,
-    _revocations: RevocationWorker,
+    /// Makes and rotates the keys, until the last clone of the state is gone.
+    _ring: Arc<KeyRing>,
 }
 
 impl App {
-    /// Opens everything, and hands the guard of the routes what it was waiting for.
-    pub(crate) async fn open(start: Start<Settings>, guard: Guard) -> Result<Self, Failure> {
-        let audit = start.audit()?;
+    pub(crate) async fn open(start: Start<Settings>) -> Result<Self, Failure> {
+        let (audit, revocations, tenants) = (start.audit()?, start.revocations()?, start.tenants()?);
         let Start { settings, db, .. } = start;
         let tokens = &settings.tokens;
-        let sealer = Sealer::new(tokens.master_keys.iter().cloned())?;
-        let ring = KeyRing::open(db.clone(), sealer, settings.keys.clone()).await?;
-        let mut revoked = RevocationConfig::new(WhenStale::Refuse);
-        // With the verifier's leeway, and as much again for clocks.
-        revoked.longest_token = tokens.lifetime + Duration::from_secs(60);
-        let (revocations, worker) = Revocations::over_postgres(db.clone(), revoked).await?;
-        let own = verifier(tokens, [&tokens.audience], &ring.keys(), &revocations)?;
+        let ring = settings.keys.open(db.clone(), tokens.lifetime + LEEWAY).await?.with_audit(audit.clone());
+        let sessions = Sessions::new(db.clone(), revocations.clone(), settings.sessions.clone())?;
         let all = tokens.audiences.iter().chain([&tokens.audience]);
-        let app = Self {
+        Ok(Self {
             passwords: Passwords::new(PasswordConfig::default())?,
-            logins: LoginGuard::new(db.clone()),
-            sessions: Sessions::new(db.clone(), revocations.clone(), settings.sessions.clone())?,
-            tenants: Tenants::start(db.clone(), &MATRIX, settings.tenants.clone()).await?,
+            logins: LoginGuard::new(db.clone()).with_audit(audit.clone()),
+            sessions: sessions.with_audit(audit.clone()),
             issuer: Issuer::new(ring.signing_keys(), &tokens.issuer, &tokens.audience)
                 .with_lifetime(tokens.lifetime),
+            verifier: verifier(tokens, [&tokens.audience], &ring.keys(), &revocations)?,
             any_audience: verifier(tokens, all, &ring.keys(), &revocations)?,
             jwks: Jwks::new(ring.keys()),
-            _tasks: Arc::new(Tasks { _ring: ring, _revocations: worker }),
-            verifier: own,
+            _ring: Arc::new(ring),
+            settings: settings.clone(),
             audit,
             revocations,
+            tenants,
             db,
-            settings: settings.clone(),
-        };
-        guard.open(&app)?;
-        Ok(app)
+        })
+    }
+
+    /// The pages that may call this service.
+    pub(crate) fn cors(&self) -> CorsLayer {
+        Cors::from_origins(self.settings.tokens.origins.iter().cloned())
+            .methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .headers([AUTHORIZATION, CONTENT_TYPE])
+            .layer()
+    }
+
+    /// How often credentials may be tried, counted in the database for all instances: they are asked for seldom enough. Without its
+    /// answer nobody could log in anyway.
+    pub(crate) fn attempts(&self) -> Result<Limiter<PostgresLimits>, Error> {
+        let attempts = u64::from(self.settings.tokens.attempts);
+        let rules = [
+            Rule::new("address", &[By::Address], Limit::per_minute(attempts)),
+            Rule::new("network", &[By::Network { v4: 24, v6: 48 }], Limit::per_minute(10 * attempts)),
+        ];
+        Limiter::new(PostgresLimits::new(self.db.clone(), OnOutage::Refuse), rules)
     }
 }
 

@@ -1,15 +1,14 @@
 //! Where a request comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use shared_service::prelude::*;
 use shared_service::security::{AuditEvent, Device};
 
 use crate::app::App;
-use crate::guard::{address, peer};
 
 /// The address and the program of a caller.
 pub(crate) struct Caller {
@@ -33,8 +32,9 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let peer = peer(&parts.extensions).ok_or_else(Problem::internal)?;
-        let address = address(app.settings.tokens.proxies).find(peer.ip(), &parts.headers);
+        let ConnectInfo(peer): &ConnectInfo<SocketAddr> =
+            parts.extensions.get().ok_or_else(Problem::internal)?;
+        let address = app.settings.tokens.client_address().find(peer.ip(), &parts.headers);
         let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
         Ok(Self { address, user_agent: user_agent.unwrap_or_default().to_owned() })
     }

@@ -1,7 +1,7 @@
 //! Services of a tenant, which get tokens by a secret: the client credentials of RFC 6749, section 4.4, in JSON.
 
 use axum::http::StatusCode;
-use shared_service::core::Actor;
+use shared_service::core::{Actor, AssumedTenant};
 use shared_service::prelude::*;
 use shared_service::security::{Grant, Revocation};
 
@@ -106,14 +106,12 @@ pub(crate) async fn token(
     caller: Caller,
     Valid(Json(shown)): Valid<Json<ClientCredentials>>,
 ) -> Result<Json<ClientToken>, Problem> {
-    let refused = || Problem::unauthorized().with_detail("no client has this id and this secret");
-    let tenant = secret::tenant_of(PREFIX, &shown.client_secret).ok_or_else(refused)?;
-    let hash = secret::hash(&shown.client_secret);
     let subject = shown.client_id.to_string();
-    if app.db.tenant(&tenant).opt(&SHOWN, (shown.client_id, &hash)).await?.is_none() {
+    let Some(tenant) = shows_its_secret(&app, &shown).await? else {
+        // Which tenant is meant, nobody knows.
         app.audit.record(caller.did("client.refused").denied().target("client", &subject));
-        return Err(refused());
-    }
+        return Err(Problem::unauthorized().with_detail("no client has this id and this secret"));
+    };
     let tokens = &app.settings.tokens;
     let audience = shown.audience.as_ref().unwrap_or(&tokens.audience);
     if *audience != tokens.audience && !tokens.audiences.contains(audience) {
@@ -126,4 +124,12 @@ pub(crate) async fn token(
     app.audit.durable().record(event.detail("audience", audience.as_str())).await?;
     let access_token = token.expose().to_owned();
     Ok(Json(ClientToken { access_token, token_type: "Bearer", expires_in: expires_in(&token) }))
+}
+
+/// The client's tenant, if the client is there and the secret is its.
+async fn shows_its_secret(app: &App, shown: &ClientCredentials) -> Result<Option<AssumedTenant>, Problem> {
+    let Some(tenant) = secret::tenant_of(PREFIX, &shown.client_secret) else { return Ok(None) };
+    let hash = secret::hash(&shown.client_secret);
+    let found = app.db.tenant(&tenant).opt(&SHOWN, (shown.client_id, &hash)).await?;
+    Ok(found.map(|_| tenant))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use shared_service::config_loader::Loader;
 use shared_service::core::AssumedTenant;
 use shared_service::prelude::*;
-use shared_service::security::{Role as _, SystemScope, Tenants, audit, prune};
+use shared_service::security::{Role as _, SystemScope, Tenants, audit};
 
 use crate::account::{HASH, email};
 use crate::permissions::{MATRIX, Operator};
@@ -15,7 +15,6 @@ const USAGE: &str = "\
 usage: auth-service [command]
                               runs the service
   audit <command>             the audit log: verify, export, roots, prune
-  prune                       removes sessions, revocations and counters that are over: once an hour does
   operator <tenant> <email>   gives an account the role of the platform's operators
 ";
 
@@ -29,17 +28,6 @@ pub fn usage() -> ExitCode {
 pub async fn audit_command(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     match open().await {
         Ok((db, _)) => audit::cli(&db, arguments).await,
-        Err(code) => code,
-    }
-}
-
-/// Removes what is over, for all tenants.
-pub async fn prune_command() -> ExitCode {
-    match open().await {
-        Ok((db, _)) => match prune(&db).await {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(error) => failed(&error.into()),
-        },
         Err(code) => code,
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn configuration(State(app): State<App>) -> Json<Configuration>
         token_endpoint: format!("{issuer}/api/auth/token"),
         introspection_endpoint: format!("{issuer}/api/auth/verify"),
         grant_types_supported: ["client_credentials", "refresh_token"],
-        id_token_signing_alg_values_supported: [app.settings.keys.algorithm.name()],
+        id_token_signing_alg_values_supported: [app.settings.keys.ring.algorithm.name()],
         response_types_supported: ["none"],
         subject_types_supported: ["public"],
         issuer: app.settings.tokens.issuer.clone(),

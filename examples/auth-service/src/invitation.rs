@@ -73,8 +73,10 @@ pub(crate) async fn accept(
     email: &str,
     hash: &str,
 ) -> Result<(Account, TenantId), Problem> {
-    let unknown =
-        || Problem::not_found().with_detail("the invitation is not valid: unknown, used, or too old");
+    let unknown = || {
+        app.audit.record(caller.did("invitation.refused").denied());
+        Problem::not_found().with_detail("the invitation is not valid: unknown, used, or too old")
+    };
     let tenant = secret::tenant_of(PREFIX, invitation).ok_or_else(unknown)?;
     let taken = || Problem::conflict().with_detail("this tenant has an account of this address");
     let user = app

@@ -13,7 +13,6 @@ mod check;
 mod client;
 mod commands;
 mod discovery;
-mod guard;
 mod introspection;
 mod invitation;
 mod login;
@@ -29,9 +28,10 @@ mod settings;
 mod tokens;
 
 use shared_service::prelude::*;
+use shared_service::security::{RevocationConfig, WhenStale};
 
 pub use app::App;
-pub use commands::{audit_command, operator_command, prune_command, usage};
+pub use commands::{audit_command, operator_command, usage};
 pub use permissions::{
     Admin, Impersonate, MATRIX, ManageClients, ManageRoles, ManageUsers, Member, Operator, Owner, ReadAudit,
     ReadRoles, Service as ServiceRole, SuspendTenants, VerifyTokens,
@@ -49,13 +49,18 @@ pub const OPENAPI: &str = include_str!("../openapi.json");
 
 /// The whole service: `main` runs it, tests start it.
 pub fn service() -> Service<Settings, App> {
-    let guard = guard::Guard::default();
-    let routes = routes::router(&guard);
-    Service::open("auth", move |start| App::open(start, guard))
+    Service::open("auth", App::open)
         .version(env!("CARGO_PKG_VERSION"))
         .migrations(MIGRATIONS)
+        .permissions(&MATRIX)
+        .verifier(|app| app.verifier.clone())
+        .revocations(RevocationConfig::new(WhenStale::Refuse))
+        .tenants()
         .audited()
-        .routes(routes)
+        .behind(|app| app.settings.tokens.client_address())
+        .cors(App::cors)
+        .routes(routes::open())
+        .limited_routes(routes::limited(), App::attempts)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Login, by e-mail address and password.
 
-use shared_service::core::{Actor, AssumedTenant, InTenant};
+use shared_service::core::{AssumedTenant, InTenant};
 use shared_service::prelude::*;
 use shared_service::security::{Error, NewSession, Verdict};
 
@@ -35,22 +35,17 @@ pub(crate) async fn login(
     // Counters are kept for tenants that exist alone, so that made-up ones leave nothing behind.
     if app.db.tenant(&tenant).opt(&TENANT, ()).await?.is_none() {
         app.passwords.verify(&shown.password, None).await?;
+        app.audit.record(caller.did("login.failed").denied().because("it names no tenant"));
         return Err(wrong());
     }
-    let attempt = match app.logins.attempt(&tenant, &name, caller.address).await {
-        Err(delayed @ Error::LoginDelayed { .. }) => {
-            app.audit.record(caller.did("login.delayed").within(&tenant).denied().target("account", &name));
-            return Err(delayed.into());
-        }
-        attempt => attempt?,
-    };
+    // From here on the library records what becomes of it.
+    let attempt = app.logins.attempt(&tenant, &name, caller.address).await?;
     let account = app.db.tenant(&tenant).opt(&HASH, (&name,)).await?;
     let (id, hash) = account.unzip();
     let subject = id.map_or_else(|| NOBODY.to_owned(), |id: Id<Account>| id.to_string());
     let login = app.sessions.login(&tenant, &subject).await?;
     let verdict = app.passwords.verify(&shown.password, hash.as_deref()).await?;
     let (Some(id), true) = (id, verdict.is_right()) else {
-        app.audit.record(caller.did("login.failed").within(&tenant).denied().target("account", &name));
         return Err(wrong());
     };
     attempt.succeeded().await?;
@@ -59,14 +54,9 @@ pub(crate) async fn login(
     }
     let new = NewSession::new(CLIENT).with_methods(["pwd"]).from(caller.device());
     let open = match app.sessions.open(&tenant, login, new).await {
-        Err(Error::LoginRefused { reason, .. }) => {
-            app.audit.record(caller.did("login.failed").within(&tenant).denied().because(reason));
-            return Err(wrong());
-        }
+        Err(Error::LoginRefused { .. }) => return Err(wrong()),
         open => open?,
     };
-    let event = caller.did("session.opened").actor(&Actor::new(&subject)).within(&tenant);
-    app.audit.durable().record(event.detail("session", open.session.id.to_string())).await?;
     app.token_pair(&tenant, open).await.map(Json)
 }
 

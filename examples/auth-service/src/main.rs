@@ -10,7 +10,6 @@ async fn main() -> ExitCode {
     match arguments.next().as_deref() {
         None => auth_service::service().run().await.report(),
         Some("audit") => auth_service::audit_command(arguments).await,
-        Some("prune") => auth_service::prune_command().await,
         Some("operator") => auth_service::operator_command(arguments).await,
         Some(_) => auth_service::usage(),
     }

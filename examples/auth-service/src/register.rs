@@ -2,7 +2,7 @@
 
 use shared_service::core::{Actor, AssumedTenant, FieldError};
 use shared_service::prelude::*;
-use shared_service::security::{Error, Role as _, SystemScope};
+use shared_service::security::{Error, Role as _};
 
 use validator::ValidationError;
 
@@ -94,7 +94,7 @@ async fn found(
 ) -> Result<Registered, Problem> {
     let tenant = AssumedTenant::new(TenantId::new(), "it is being founded");
     let id: Id<Account> = Id::new();
-    let scope = SystemScope::assumed(&tenant);
+    let scope = app.audit.scope(&tenant);
     app.tenants.system_roles(&scope).assign(&id.to_string(), Owner::NAME).await?;
     let user = app
         .db

@@ -6,7 +6,6 @@ use shared_service::security::{RoleDefinition, StoredRole};
 
 use crate::account::{Account, BY_ID};
 use crate::app::App;
-use crate::caller::Caller;
 use crate::permissions::{MATRIX, ManageRoles, ManageUsers, ReadRoles};
 
 /// The roles that there are.
@@ -63,78 +62,55 @@ pub(crate) async fn list(may: May<ReadRoles>, State(app): State<App>) -> Result<
 pub(crate) async fn create(
     may: May<ManageRoles>,
     State(app): State<App>,
-    caller: Caller,
     Valid(Json(new)): Valid<Json<NewRole>>,
 ) -> Result<Created<Version>, Problem> {
     let role = RoleDefinition { name: new.name, permissions: new.permissions, inherits: new.inherits };
     app.tenants.roles(&may).create(&role).await?;
-    record(&app, &may, caller, "role.created", &role.name).await?;
     Ok(Created(Version { version: 1 }))
 }
 
 pub(crate) async fn change(
     may: May<ManageRoles>,
     State(app): State<App>,
-    caller: Caller,
     Path(name): Path<String>,
     Valid(Json(new)): Valid<Json<ChangedRole>>,
 ) -> Result<Json<Version>, Problem> {
     let role = RoleDefinition { name, permissions: new.permissions, inherits: new.inherits };
     let version = app.tenants.roles(&may).change(&role, new.version).await?;
-    record(&app, &may, caller, "role.changed", &role.name).await?;
     Ok(Json(Version { version }))
 }
 
 pub(crate) async fn remove(
     may: May<ManageRoles>,
     State(app): State<App>,
-    caller: Caller,
     Path(name): Path<String>,
     Query(Version { version }): Query<Version>,
 ) -> Result<StatusCode, Problem> {
     app.tenants.roles(&may).delete(&name, version).await?;
-    record(&app, &may, caller, "role.deleted", &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn assign(
     may: May<ManageUsers>,
     State(app): State<App>,
-    caller: Caller,
     Path((user, role)): Path<(Id<Account>, String)>,
 ) -> Result<StatusCode, Problem> {
     find(&app, &may, user).await?;
     app.tenants.roles(&may).assign(&user.to_string(), &role).await?;
-    let event = caller.did("role.assigned").within(&may).target("user", user).detail("role", role);
-    app.audit.durable().record(event).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn withdraw(
     may: May<ManageUsers>,
     State(app): State<App>,
-    caller: Caller,
     Path((user, role)): Path<(Id<Account>, String)>,
 ) -> Result<StatusCode, Problem> {
     find(&app, &may, user).await?;
     app.tenants.roles(&may).withdraw(&user.to_string(), &role).await?;
-    let event = caller.did("role.withdrawn").within(&may).target("user", user).detail("role", role);
-    app.audit.durable().record(event).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Another tenant's account is not there.
 async fn find(app: &App, may: &May<ManageUsers>, user: Id<Account>) -> Result<Account, Problem> {
     app.db.tenant(may).opt(&BY_ID, (user,)).await?.ok_or_else(Problem::not_found)
-}
-
-async fn record(
-    app: &App,
-    may: &May<ManageRoles>,
-    caller: Caller,
-    action: &'static str,
-    role: &str,
-) -> Result<(), Problem> {
-    app.audit.durable().record(caller.did(action).within(may).target("role", role)).await?;
-    Ok(())
 }

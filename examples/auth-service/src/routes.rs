@@ -1,14 +1,10 @@
 //! All routes, in one table: the router is made of it, and so is the test that compares it with `openapi.json`.
 
-use std::collections::BTreeSet;
-
-use axum::http::StatusCode;
-use axum::routing::{MethodRouter, options};
+use axum::routing::MethodRouter;
 use shared_service::prelude::*;
 use shared_service::security::Cors;
 
 use crate::app::App;
-use crate::guard::Guard;
 use crate::{
     audit_log, check, client, discovery, introspection, invitation, login, me, operators, register, roles,
     sessions, tokens,
@@ -29,9 +25,9 @@ pub struct Route {
 enum Guarded {
     /// Nothing: the document is for everybody, and the same for all.
     Public,
-    /// A limit by address.
+    /// A limit by address, for all of them together.
     Limited,
-    /// A token.
+    /// A token: its handler asks for it.
     Token,
 }
 
@@ -88,19 +84,18 @@ impl Route {
     }
 }
 
-pub(crate) fn router(guard: &Guard) -> Router<App> {
-    let public = routes(Public).layer(Cors::public());
-    public.merge(guard.credentials(routes(Limited))).merge(guard.tokens(routes(Token)))
+/// Those that are limited by what the service as a whole is.
+pub(crate) fn open() -> Router<App> {
+    routes(Public).layer(Cors::public()).merge(routes(Token))
+}
+
+/// Those that ask for credentials.
+pub(crate) fn limited() -> Router<App> {
+    routes(Limited)
 }
 
 fn routes(guarded: Guarded) -> Router<App> {
-    let chosen = || ROUTES.iter().filter(|route| route.guard == guarded);
-    let router = chosen().fold(Router::new(), |router, route| {
+    ROUTES.iter().filter(|route| route.guard == guarded).fold(Router::new(), |router, route| {
         route.paths().fold(router, |router, path| router.route(path, (route.handler)()))
-    });
-    // So that preflights get as far as the layer that answers them.
-    let paths: BTreeSet<&str> = chosen().flat_map(Route::paths).collect();
-    paths
-        .into_iter()
-        .fold(router, |router, path| router.route(path, options(async || StatusCode::NO_CONTENT)))
+    })
 }

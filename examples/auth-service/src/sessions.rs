@@ -88,11 +88,10 @@ async fn end_one(
     session: SessionId,
 ) -> Result<StatusCode, Problem> {
     let own = own(principal);
-    if !app.sessions.end(&own, principal.subject(), session).await? {
-        return Err(Problem::not_found());
+    match app.sessions.seen_from(caller.address).end(&own, principal.subject(), session).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found()),
     }
-    app.audit.durable().record(caller.did("session.ended").within(&own).target("session", session)).await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Log-out everywhere.
@@ -102,8 +101,6 @@ pub(crate) async fn end_all(
     caller: Caller,
 ) -> Result<Json<Ended>, Problem> {
     let own = own(&principal);
-    let ended = app.sessions.end_all(&own, principal.subject(), None).await?;
-    let event = caller.did("session.ended_all").within(&own).detail("sessions", ended as u64);
-    app.audit.durable().record(event).await?;
+    let ended = app.sessions.seen_from(caller.address).end_all(&own, principal.subject(), None).await?;
     Ok(Json(Ended { ended }))
 }

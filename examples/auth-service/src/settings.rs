@@ -1,7 +1,9 @@
 //! The settings of this service.
 
 use shared_service::prelude::*;
-use shared_service::security::{KeyRingConfig, MasterKey, Origin, SessionConfig, TenantsConfig, audit};
+use shared_service::security::{
+    ClientAddress, ForwardedBy, IssuerKeys, Origin, SessionConfig, TenantsConfig, audit,
+};
 
 /// Settings of this service. Every crate's own settings nest here, so one report and one `.env.example` cover all.
 #[derive(Config)]
@@ -14,7 +16,7 @@ pub struct Settings {
     /// Tokens, addresses, origins.
     pub tokens: TokenConfig,
     /// The keys that sign.
-    pub keys: KeyRingConfig,
+    pub keys: IssuerKeys,
     /// How long sessions live.
     pub sessions: SessionConfig,
     /// Roles and suspensions.
@@ -42,13 +44,6 @@ pub struct TokenConfig {
     /// signatures, is true for no longer.
     #[config(default = "5m", min = "10s", max = "10m")]
     pub lifetime: Duration,
-    /// The keys that seal private keys in the database, each `VERSION:BASE64` of 32 random bytes, separated by commas. The
-    /// first one seals; the others open what they have sealed.
-    #[config(
-        default = "1:c2hhcmVkIGRldmVsb3BtZW50IG1hc3RlciBrZXkgISE=",
-        not_in_production = "the master key of development"
-    )]
-    pub master_keys: Vec<MasterKey>,
     /// How long an invitation can be accepted. 3 days: over a weekend.
     #[config(default = "3d", min = "1m", max = "30d")]
     pub invitations: Duration,
@@ -63,4 +58,11 @@ pub struct TokenConfig {
     /// The origins of pages that may call this service, separated by commas.
     #[config(default = "")]
     pub origins: Vec<Origin>,
+}
+
+impl TokenConfig {
+    /// Whose address a request has.
+    pub(crate) fn client_address(&self) -> ClientAddress {
+        ClientAddress::behind(usize::from(self.proxies), ForwardedBy::XForwardedFor)
+    }
 }

@@ -1,10 +1,8 @@
 //! The tokens that clients get.
 
-use shared_service::core::{Actor, AssumedTenant, InTenant};
+use shared_service::core::{AssumedTenant, InTenant};
 use shared_service::prelude::*;
-use shared_service::security::{
-    AuditEvent, Grant, OpenSession, RefreshError, RefreshToken, Session, SessionId, Token,
-};
+use shared_service::security::{Grant, OpenSession, Session, SessionId, Token};
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -37,27 +35,9 @@ pub(crate) async fn refresh(
     caller: Caller,
     Valid(Json(shown)): Valid<Json<Refresh>>,
 ) -> Result<Json<TokenPair>, Problem> {
-    let refreshed = app.sessions.refresh(&shown.refresh_token, CLIENT, &caller.device()).await;
-    let open = match refreshed {
-        Ok(open) => open,
-        Err(error) => {
-            app.audit.record(refused(&caller, &shown.refresh_token, &error));
-            return Err(error.into());
-        }
-    };
+    let open = app.sessions.refresh(&shown.refresh_token, CLIENT, &caller.device()).await?;
     let tenant = AssumedTenant::new(open.tenant, "a session of that tenant was refreshed");
-    let event = caller.did("session.refreshed").actor(&Actor::new(&open.session.subject)).within(&tenant);
-    app.audit.durable().record(event.detail("session", open.session.id.to_string())).await?;
     app.token_pair(&tenant, open).await.map(Json)
-}
-
-/// The tenant reads of what was once a token of its own: somebody may have stolen it.
-fn refused(caller: &Caller, token: &Secret, error: &RefreshError) -> AuditEvent {
-    let event = caller.did("session.refresh_refused").denied().because(error.to_string());
-    match (error, RefreshToken::named_tenant(token)) {
-        (RefreshError::Unknown | RefreshError::Store(_), _) | (_, None) => event,
-        (_, Some(tenant)) => event.tenant(tenant),
-    }
 }
 
 impl App {

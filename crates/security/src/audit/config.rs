@@ -23,6 +23,14 @@ pub struct Config {
     /// How long another sealer waits before it takes the place of one that is gone. Every seal renews it.
     #[config(default = "5s", min = "300ms", max = "5m")]
     pub lease: Duration,
+    /// How long entries are kept; after it they go in whole batches, and their seals stay. 400 days: a year, which PCI DSS asks for,
+    /// and a month to look back on it.
+    #[config(default = "400d", min = "1d", max = "36500d")]
+    pub keep: Duration,
+    /// How often what is over is removed, and the ends of the chains are told to the program's log. 1 hour: so much of the log could the
+    /// database's owner make anew unseen, and removing what is over can wait as long.
+    #[config(default = "1h", min = "1s", max = "1d")]
+    pub upkeep_every: Duration,
 }
 
 impl Default for Config {
@@ -33,6 +41,8 @@ impl Default for Config {
             flush_within: Duration::from_secs(5),
             seal_every: Duration::from_millis(500),
             lease: Duration::from_secs(5),
+            keep: Duration::from_secs(400 * 24 * 60 * 60),
+            upkeep_every: Duration::from_secs(60 * 60),
         }
     }
 }

@@ -22,11 +22,12 @@ statements! {
          where log.tenant_id = $5 and log.pos > $1
            and log.at >= coalesce($2::timestamptz, '-infinity') and log.at < coalesce($3::timestamptz, 'infinity')
          order by log.pos limit $4");
-    /// The ends of the chains behind those of a tenant; `$1` is null before the first.
-    const ROOTS: Statement<(Option<TenantId>, i64), (TenantId, i64, Vec<u8>, OffsetDateTime)> = "
+    /// The ends of the chains behind those of a tenant; `$1` is null before the first. Those alone that have come to `$3` or beyond.
+    const ROOTS: Statement<(Option<TenantId>, i64, Option<OffsetDateTime>), (TenantId, i64, Vec<u8>, OffsetDateTime)> = "
         select chain.tenant_id, chain.number, chain.root, seal.until from shared_security.audit_chain as chain
           join shared_security.audit_seal as seal on seal.tenant_id = chain.tenant_id and seal.number = chain.number
-         where $1::uuid is null or chain.tenant_id > $1 order by chain.tenant_id limit $2";
+         where ($1::uuid is null or chain.tenant_id > $1) and seal.until >= coalesce($3::timestamptz, '-infinity')
+         order by chain.tenant_id limit $2";
 }
 
 /// Which entries to export: by [`default`](Self::default) all.
@@ -102,14 +103,28 @@ pub struct Root {
 /// # Errors
 /// As of [`Export::run`].
 pub async fn roots(db: &Db, out: &mut (dyn Write + Send)) -> Result<u64, Error> {
-    let (mut count, mut after) = (0, None);
+    let mut count = 0;
+    each_root(db, None, |root| {
+        count += 1;
+        line(out, root)
+    })
+    .await?;
+    Ok(count)
+}
+
+/// The latest root of every chain that was sealed up to this time or beyond, a thousand in memory at once.
+pub(crate) async fn each_root(
+    db: &Db,
+    since: Option<OffsetDateTime>,
+    mut take: impl FnMut(&Root) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut after = None;
     loop {
-        let page = db.system().all(&ROOTS, (after, PAGE)).await?;
-        let Some((last, ..)) = page.last() else { return Ok(count) };
+        let page = db.system().all(&ROOTS, (after, PAGE, since)).await?;
+        let Some((last, ..)) = page.last() else { return Ok(()) };
         after = Some(*last);
-        count += page.len() as u64;
         for (tenant, number, root, until) in page {
-            line(out, &Root { tenant, number, root: Digest::stored(&root).unwrap_or_default(), until })?;
+            take(&Root { tenant, number, root: Digest::stored(&root).unwrap_or_default(), until })?;
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The sealer: reads what was committed, cut by cut, and chains it.
 
+mod pace;
 mod page;
 #[cfg(test)]
 mod plans;
 mod state;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared_core::{Backoff, fault};
 use shared_db::{Check, Db, cut};
@@ -123,37 +124,49 @@ impl Work {
     }
 
     async fn work(&self, lease: &mut Lease) -> Result<(), Halt> {
+        let mut looked = Instant::now();
         loop {
             // Looked at before, so that what was committed before the stop is sealed after it.
             let is_last = self.stop.is_cancelled();
-            self.seal(lease).await?;
+            let since = std::mem::replace(&mut looked, Instant::now());
+            let found = self.seal(lease).await?;
             if is_last {
                 return Ok(());
             }
             lease.renew_if_due(&self.db).await?;
-            self.pause(self.every.min(self.lease / 3)).await;
+            let most = self.every.min(self.lease / 3);
+            self.pause(pace::pause(found, looked - since, most)).await;
         }
     }
 
-    /// Seals everything that is committed now. Each step is a statement of its own, which names the lease's epoch and the place that
-    /// it goes on from: a sealer that is stopped between two of them holds no lock, and when it wakes up its statements touch
-    /// nothing. Whoever comes after goes on at the same place, and makes the same batches.
-    async fn seal(&self, lease: &mut Lease) -> Result<(), Halt> {
-        let mut state = match lease.look(&self.db).await? {
-            State::Nothing => {
-                METRICS.unsealed.record(0.0, &[]);
-                return Ok(());
+    /// Seals everything that is committed now, and returns how many entries that were. Each step is a statement of its own, which
+    /// names the lease's epoch and the place that it goes on from: a sealer that is stopped between two of them holds no lock, and
+    /// when it wakes up its statements touch nothing. Whoever comes after goes on at the same place, and makes the same batches.
+    async fn seal(&self, lease: &mut Lease) -> Result<usize, Halt> {
+        let mut found = 0;
+        loop {
+            let (cut, is_new) = match lease.look(&self.db).await? {
+                State::Nothing => {
+                    METRICS.unsealed.record(0.0, &[]);
+                    return Ok(found);
+                }
+                State::Uncut => {
+                    let cut = lease.cut(&self.db).await?;
+                    fault::point("security.audit.cut");
+                    (cut, true)
+                }
+                // One that was left half sealed. There may be more behind it.
+                State::Cut(cut) => (cut, false),
+            };
+            let mut next = Some(cut);
+            while let Some(cut) = next {
+                let sealed;
+                (sealed, next) = page::seal(&self.db, lease, cut).await?;
+                found += sealed;
             }
-            State::Uncut => {
-                let cut = lease.cut(&self.db).await?;
-                fault::point("security.audit.cut");
-                cut
+            if is_new {
+                return Ok(found);
             }
-            State::Cut(cut) => cut,
-        };
-        while let Some(next) = page::seal(&self.db, lease, state).await? {
-            state = next;
         }
-        Ok(())
     }
 }

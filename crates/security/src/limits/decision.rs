@@ -71,8 +71,11 @@ impl Decision {
 
     /// The limits that deny it; none if it is allowed.
     pub fn denied_by(&self) -> impl Iterator<Item = &Standing> {
-        self.standings()
-            .filter(|standing| standing.wait(self.cost) != Some(Duration::ZERO) && !self.allowed())
+        self.standings().filter(|standing| self.is_denied_by(standing))
+    }
+
+    pub(super) fn is_denied_by(&self, standing: &Standing) -> bool {
+        !self.allowed() && standing.wait(self.cost) != Some(Duration::ZERO)
     }
 
     /// How long until all limits are whole again, if nothing else is taken.
@@ -129,6 +132,11 @@ impl Standing {
     /// How long until the limit is whole again; of a remembered denial how long it holds.
     pub fn reset(&self) -> Duration {
         self.state.map_or_else(|wait| wait, |level| level.reset())
+    }
+
+    /// For how long a caller should make do with what remains.
+    pub(super) fn effective_window(&self) -> Duration {
+        self.state.map_or_else(|wait| wait, |level| level.effective_window())
     }
 
     fn wait(&self, cost: u64) -> Option<Duration> {

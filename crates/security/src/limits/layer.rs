@@ -46,7 +46,8 @@ use crate::{AuditEvent, ClientAddress, Principal};
 /// - The route, as [`route`](Self::route) finds it.
 ///
 /// # What a caller gets
-/// Answers have the fields `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11. What is denied is a
+/// Answers have the fields `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11 (23 May 2026): `q` and
+/// `w` of each limit, with `r`, and `t` in which as much comes back. What is denied is a
 /// 429 `application/problem+json` with `Retry-After`: never less than the true wait, and up to a tenth and a second more, by
 /// chance, so that not all come back at once. It is missing where no wait would help. Without an answer of the store, and a
 /// choice to refuse, it is a 503.

@@ -134,6 +134,20 @@ impl Level {
         }
     }
 
+    /// In how many seconds as much comes back as could be taken now; of an empty quota, how long until there is anything.
+    ///
+    /// Who spreads what remains over this time is never faster than the quota itself, however much a burst would admit.
+    pub(super) fn effective_window(&self) -> Duration {
+        let remaining = self.remaining();
+        match *self {
+            _ if remaining == 0 => self.wait(1).unwrap_or_default(),
+            Self::Bucket { interval, .. } => Duration::from_nanos(remaining * interval),
+            Self::Window { length, count, .. } => {
+                Duration::from_millis((remaining * length).div_ceil(count.max(1)))
+            }
+        }
+    }
+
     /// How long until this much fits, if nothing else is taken meanwhile; `None` if it never will.
     pub(super) fn wait(&self, cost: u64) -> Option<Duration> {
         if self.fits(cost) {
@@ -232,6 +246,9 @@ mod tests {
                 told_time_is_true(level, quota, now, cost);
                 prop_assert_eq!(level.fits(level.remaining()), true);
                 prop_assert_eq!(level.fits(level.remaining() + 1), false);
+                let (window, all) = (level.effective_window(), quota.most().max(1));
+                let paced = length.as_nanos() * u128::from(level.remaining()) / u128::from(all);
+                prop_assert!(window.as_nanos() >= paced && window <= 2 * length, "{:?} {:?}", level, window);
                 if level.fits(cost) {
                     level.take(cost);
                     stored = level.store(now);

@@ -19,8 +19,9 @@ pub struct RevocationConfig {
     pub stale_after: Duration,
     /// How often the store is read. Half a second, so that a revocation is seen everywhere within one.
     pub poll: Duration,
-    /// The longest lifetime of an access token, leeway included: then a revocation has done its work and is forgotten. 1 hour,
-    /// six times the usual lifetime.
+    /// The longest lifetime of an access token, with twice the leeway: then a revocation has done its work and is forgotten. 1 hour,
+    /// six times the usual lifetime. A verifier refuses tokens that live longer
+    /// ([`VerifyError::OutlivesRevocations`](crate::VerifyError::OutlivesRevocations)).
     pub longest_token: Duration,
     /// Revocations in memory. 100,000 take some 10 MB. What is above is not refused one by one but with its neighbours: all
     /// tokens of the tenant that has most of them, or of everybody, issued until now. Their clients refresh.

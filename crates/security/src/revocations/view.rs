@@ -96,14 +96,14 @@ impl View {
         if !is_new && self.len() == 0 {
             return false;
         }
-        self.retain(|_| false);
+        self.retain(|_, _| false);
         AGGREGATED.add(1, &[opentelemetry::KeyValue::new("scope", "all")]);
         tracing::warn!("more revocations than fit: every token that was issued until now is refused");
         true
     }
 
     pub(super) fn forget_expired(&self, now: i64) {
-        self.retain(|entry| entry.expires > now);
+        self.retain(|_, entry| entry.expires > now);
     }
 
     fn put(&self, key: u64, kind: Kind, new: Entry) -> bool {
@@ -130,9 +130,9 @@ impl View {
         }
         match self.fullest() {
             Some((tenant, entries, expires)) if self.len() - entries < enough => {
-                self.retain(|entry| entry.tenant != tenant);
                 let key = self.key(tenant, Kind::Tenant, "");
                 self.put(key, Kind::Tenant, Entry { tenant, issued_until: until, expires });
+                self.retain(|kind, entry| entry.tenant != tenant || kind == Kind::Tenant);
                 AGGREGATED.add(1, &[opentelemetry::KeyValue::new("scope", "tenant")]);
                 tracing::warn!(%tenant, entries, "more revocations than fit: every token of the tenant that was issued until now is refused");
             }
@@ -156,11 +156,11 @@ impl View {
         most.map(|(tenant, (entries, expires))| (tenant, entries, expires))
     }
 
-    fn retain(&self, stays: impl Fn(&Entry) -> bool) {
+    fn retain(&self, stays: impl Fn(Kind, &Entry) -> bool) {
         for shard in &self.shards {
             let mut shard = write(shard);
             shard.retain(|_, (kind, entry)| {
-                let stays = stays(entry);
+                let stays = stays(*kind, entry);
                 if !stays {
                     self.counts[*kind as usize].fetch_sub(1, Ordering::AcqRel);
                 }

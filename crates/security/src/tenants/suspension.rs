@@ -58,15 +58,20 @@ impl Tenants {
             permissions.into_iter().find_map(|permissions| permissions.first_of_system())
         {
             let event = AuditEvent::new("impersonation.refused").denied().within(scope);
-            self.trail.record(event.target("subject", subject).because(scope.reason()));
+            self.record(scope, event.target("subject", subject));
             return Err(Error::NotImpersonated { subject: subject.to_owned(), permission });
         }
         let event = AuditEvent::new("impersonation.granted").within(scope);
-        self.trail.record(event.target("subject", subject).because(scope.reason()));
+        self.record(scope, event.target("subject", subject));
         Ok(Grant::new(context.tenant(), subject).with_roles(named).with_actor(context.actor().as_str()))
     }
 
     fn happened(&self, action: &'static str, scope: &SystemScope) {
-        self.trail.record(AuditEvent::new(action).within(scope).because(scope.reason()));
+        self.record(scope, AuditEvent::new(action).within(scope));
+    }
+
+    /// With the reason of the scope.
+    fn record(&self, scope: &SystemScope, event: AuditEvent) {
+        self.trail.left_from(scope.address()).record(event.because(scope.reason()));
     }
 }

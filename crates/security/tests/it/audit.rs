@@ -4,7 +4,7 @@ mod events;
 mod keep;
 mod model;
 mod sealing;
-mod support;
+pub(crate) mod support;
 mod tampering;
 mod tenancy;
 mod trail;

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use shared_core::TenantId;
 use shared_security::{
-    Authorizer, Cedar, Grant, Principal, Question, Rbac, Resource, Undecided, permissions,
+    Algorithm, Authorizer, Cedar, Grant, Keys, Policy, Principal, Question, Rbac, Resource, TokenType,
+    Undecided, Verifier, permissions,
 };
 
-use crate::support::{issuer, verifier};
+use crate::support::{AUDIENCE, ISSUER, OURS, issuer, key, verifier};
 
 permissions! {
     static SHOP = "shop" {
@@ -127,4 +128,20 @@ async fn an_engine_gives_no_permission_of_another_matrix() {
 fn policies_that_are_none_are_refused_when_they_are_read() {
     let error = Cedar::new("permit(principal, action").unwrap_err();
     assert!(error.to_string().starts_with("the policies can't be read"), "{error}");
+}
+
+/// ASVS 8.4.1: a role that an engine knows by its name does not lead out of the tenants that the token's issuer speaks for.
+#[tokio::test]
+async fn an_engine_gives_nobody_what_the_tokens_issuer_can_not_give() {
+    let (cedar, acme) = (Cedar::new(POLICIES).unwrap(), TenantId::new());
+    let keys = Keys::fixed([key(OURS).verifying_key().clone()]);
+    let policy = Policy::new(ISSUER, AUDIENCE, TokenType::Access, Algorithm::EdDsa, keys).unwrap();
+    let token = issuer().issue(&Grant::new(acme, "user:7").with_roles(["owner"])).unwrap();
+    for (policy, is_ours) in [(policy.clone(), true), (policy.for_tenants([acme]), false)] {
+        let verified = Verifier::any_of([policy]).unwrap().verify(token.expose()).unwrap();
+        let who = Principal::new(verified, &SHOP, None);
+        let shop = Resource::new("Shop", "1");
+        assert!(who.require_by::<WriteOrders>(&cedar, shop).await.is_ok());
+        assert_eq!(who.require_by::<CloseShop>(&cedar, shop).await.is_ok(), is_ours);
+    }
 }

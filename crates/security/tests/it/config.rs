@@ -2,7 +2,7 @@
 
 use shared_core::TenantId;
 use shared_core::schema::{Mistake, from_pairs};
-use shared_security::{Algorithm, Config, Error, Grant, JwksConfig, KeyRingConfig, RemoteIssuer};
+use shared_security::{Algorithm, Config, Error, Grant, IssuerKeys, JwksConfig, KeyRingConfig, RemoteIssuer};
 
 use crate::support::*;
 
@@ -74,26 +74,32 @@ fn what_is_no_key_is_a_mistake_of_the_settings_and_is_not_repeated() {
 fn production_seals_with_keys_of_its_own() {
     let development = "1:ZGV2ZWxvcG1lbnQga2V5OiBzZWFscyBub3RoaW5nISE=";
     let own = "2:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
-    let sealer = |keys: &str| config(PRODUCTION.into_iter().chain([("MASTER_KEYS", keys)])).sealer();
-    assert!(config([]).sealer().is_ok());
-    assert!(matches!(config(PRODUCTION).sealer(), Err(Error::MasterKeys)));
-    assert!(matches!(sealer(development), Err(Error::DevelopmentKey)));
+    fn keys(profile: &str, keys: &str) -> Result<IssuerKeys, Vec<Mistake>> {
+        from_pairs([("PROFILE", profile), ("MASTER_KEYS", keys)])
+    }
+    let sealer = |text: &str| keys("production", text).unwrap().sealer();
+    assert!(from_pairs::<IssuerKeys>([]).unwrap().sealer().is_ok());
+    assert!(keys("development", development).unwrap().sealer().is_ok());
+    let missing = from_pairs::<IssuerKeys>([("PROFILE", "production")]).unwrap_err();
+    assert!(missing[0].to_string().contains("the master key of development"), "{missing:?}");
+    assert!(keys("production", development).is_err());
+    // However it comes among them.
     assert!(matches!(sealer(&format!("{own}, 3{}", &development[1..])), Err(Error::DevelopmentKey)));
     assert!(matches!(sealer(&format!("{own},{own}")), Err(Error::MasterKeys)));
     assert!(sealer(own).is_ok());
 
-    let mistakes = mistakes(&[("MASTER_KEYS", "secret-but-wrong")]);
-    assert!(mistakes.len() == 1 && !mistakes[0].contains("secret-but-wrong"), "{mistakes:?}");
-    assert!(!format!("{:?}", config([("MASTER_KEYS", own)])).contains(&own[2..]));
+    let mistakes = keys("test", "secret-but-wrong").unwrap_err();
+    assert!(mistakes.len() == 1 && !mistakes[0].to_string().contains("secret-but-wrong"), "{mistakes:?}");
+    assert!(!format!("{:?}", keys("test", own).unwrap()).contains(&own[2..]));
 }
 
 #[test]
 fn keys_rotate_as_the_settings_say() {
-    let config = config([("KEY_RING_ALGORITHM", "ES256"), ("KEY_RING_ROTATE_EVERY", "7d")]);
-    assert_eq!(config.key_ring.algorithm, Algorithm::Es256);
-    assert_eq!(config.key_ring.rotate_every.as_secs(), 7 * 24 * 3600);
-    let untouched: Config = from_pairs([]).unwrap();
-    assert_eq!(untouched.key_ring, KeyRingConfig::default());
+    let keys: IssuerKeys = from_pairs([("RING_ALGORITHM", "ES256"), ("RING_ROTATE_EVERY", "7d")]).unwrap();
+    assert_eq!(keys.ring.algorithm, Algorithm::Es256);
+    assert_eq!(keys.ring.rotate_every.as_secs(), 7 * 24 * 3600);
+    let untouched: IssuerKeys = from_pairs([]).unwrap();
+    assert_eq!(untouched.ring, KeyRingConfig::default());
     let remote = [("ISSUER", "https://id.example"), ("AUDIENCE", "notes"), ("JWKS_COOL_DOWN", "1m")];
     let remote: RemoteIssuer = from_pairs(remote).unwrap();
     assert_eq!((remote.jwks.cool_down.as_secs(), remote.jwks.refresh), (60, JwksConfig::default().refresh));

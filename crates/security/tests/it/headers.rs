@@ -260,56 +260,24 @@ async fn another_sites_page_cannot_use_a_visitors_cookies() {
         .route("/", post(async || "changed").get(async || "shown"))
         .layer(CsrfLayer::new([origin("https://app.example")]));
     let cookie = ("cookie", "__Host-session=x");
+    let site = |site| ("sec-fetch-site", site);
+    let from = |origin| ("origin", origin);
+    let (own, evil) = (from("https://app.example"), from("https://evil.example"));
     for (what, method, headers, status) in [
-        (
-            "a form of another site",
-            "POST",
-            vec![cookie, ("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
-            403,
-        ),
-        (
-            "a sibling domain",
-            "POST",
-            vec![cookie, ("sec-fetch-site", "same-site"), ("origin", "https://evil.app.example")],
-            403,
-        ),
-        (
-            "a sandboxed frame",
-            "POST",
-            vec![cookie, ("sec-fetch-site", "cross-site"), ("origin", "null")],
-            403,
-        ),
-        ("an old browser, another site", "POST", vec![cookie, ("origin", "https://evil.example")], 403),
+        ("a form of another site", "POST", vec![cookie, site("cross-site"), evil], 403),
+        ("a sibling domain", "POST", vec![cookie, site("same-site"), from("https://evil.app.example")], 403),
+        ("a sandboxed frame", "POST", vec![cookie, site("cross-site"), from("null")], 403),
+        ("an old browser, another site", "POST", vec![cookie, evil], 403),
         ("neither header", "POST", vec![cookie], 403),
-        (
-            "one good and one bad origin",
-            "POST",
-            vec![cookie, ("origin", "https://app.example"), ("origin", "https://evil.example")],
-            403,
-        ),
-        (
-            "two fetch sites",
-            "POST",
-            vec![cookie, ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
-            403,
-        ),
-        (
-            "a web socket of another site",
-            "GET",
-            vec![cookie, ("upgrade", "websocket"), ("origin", "https://evil.example")],
-            403,
-        ),
-        ("its own page", "POST", vec![cookie, ("sec-fetch-site", "same-origin")], 200),
-        ("its own page, old browser", "POST", vec![cookie, ("origin", "https://app.example")], 200),
-        (
-            "a friend",
-            "POST",
-            vec![cookie, ("sec-fetch-site", "cross-site"), ("origin", "https://app.example")],
-            200,
-        ),
-        ("typed by the person", "POST", vec![cookie, ("sec-fetch-site", "none")], 200),
-        ("no cookies", "POST", vec![("origin", "https://evil.example")], 200),
-        ("a link from another site", "GET", vec![cookie, ("sec-fetch-site", "cross-site")], 200),
+        ("one good and one bad origin", "POST", vec![cookie, own, evil], 403),
+        ("two fetch sites", "POST", vec![cookie, site("same-origin"), site("cross-site")], 403),
+        ("a web socket of another site", "GET", vec![cookie, ("upgrade", "websocket"), evil], 403),
+        ("its own page", "POST", vec![cookie, site("same-origin")], 200),
+        ("its own page, old browser", "POST", vec![cookie, own], 200),
+        ("a friend", "POST", vec![cookie, site("cross-site"), own], 200),
+        ("typed by the person", "POST", vec![cookie, site("none")], 200),
+        ("no cookies", "POST", vec![evil], 200),
+        ("a link from another site", "GET", vec![cookie, site("cross-site")], 200),
     ] {
         let mut request = Request::builder().method(method).uri("/");
         for (name, value) in headers {

@@ -5,25 +5,15 @@ use std::time::Duration;
 
 use axum::Router;
 use shared_core::TenantId;
-use shared_db::{Db, bootstrap, statements};
+use shared_db::{Db, statements};
+use shared_devkit::TestDatabase;
 use shared_devkit::child::{self, Child, Kill, Matrix, Outcome};
-use shared_devkit::{Postgres, TestDatabase};
 use shared_security::{
-    Algorithm, Error, Grant, Issuer, Jwks, JwksClient, JwksConfig, KeyRing, KeyRingConfig, KeyState,
-    MIGRATIONS, Sealer,
+    Algorithm, Error, Grant, Issuer, Jwks, JwksClient, JwksConfig, KeyRing, KeyRingConfig, KeyState, Sealer,
 };
 
 use crate::sealed::sealer;
-use crate::support::{AUDIENCE, ISSUER};
-
-/// The template is made anew when any of this changes.
-const TEMPLATE: &[&str] = &[
-    include_str!("../../migrations/0001_keys.sql"),
-    include_str!("../../migrations/0002_sessions.sql"),
-    include_str!("../../migrations/0003_roles.sql"),
-    include_str!("../../migrations/0004_limits.sql"),
-    include_str!("../../migrations/0005_audit.sql"),
-];
+use crate::support::{AUDIENCE, ISSUER, database};
 
 /// The time has come for the next key.
 const ITS_TURN: &str = "update shared_security.signing_key set signs_from = now() where state = 'next'";
@@ -38,10 +28,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let server = Postgres::shared().await.unwrap();
-        let migrate =
-            async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
-        let database = server.database(&TEMPLATE.concat(), migrate).await.unwrap();
+        let database = database().await;
         let (superuser, connection) =
             tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);

@@ -1,6 +1,6 @@
 //! What happens at the same moment: each order of two is written out, and held by a lock that the test has.
 
-use shared_security::{NewSession, OpenSession, RefreshError};
+use shared_security::{NewSession, OpenSession, RefreshError, SessionId};
 use tokio_postgres::Client;
 
 use crate::world::{CLIENT, USER, World, until};
@@ -8,14 +8,24 @@ use crate::world::{CLIENT, USER, World, until};
 /// What ends the sessions of a user.
 #[derive(Clone, Copy, Debug)]
 enum End {
+    /// Log-out of one.
+    One(SessionId),
     /// A new password, or log-out everywhere.
     All,
     Disable,
 }
 
+impl End {
+    /// Each way to end this session.
+    fn of(session: &OpenSession) -> [Self; 3] {
+        [Self::One(session.session.id), Self::All, Self::Disable]
+    }
+}
+
 impl World {
     async fn end(&self, how: End) -> usize {
         match how {
+            End::One(session) => usize::from(self.sessions.end(&self.tenant, USER, session).await.unwrap()),
             End::All => self.sessions.end_all(&self.tenant, USER, None).await.unwrap(),
             End::Disable => self.sessions.disable(&self.tenant, USER).await.unwrap(),
         }
@@ -32,12 +42,13 @@ impl World {
     }
 }
 
-/// ASVS 7.4.3. The refresh comes first, and its successor is ended with the rest.
+/// ASVS 7.4.3; and 7.4.1 for a log-out. The refresh comes first, and its successor is ended with the rest.
 #[tokio::test]
 async fn a_refresh_before_the_end_of_all_sessions_gains_nothing() {
-    for how in [End::All, End::Disable] {
+    for turn in 0..3 {
         let world = World::new().await;
         let first = world.open(USER).await;
+        let how = End::of(&first)[turn];
         let (holder, watch) = (world.holding("session").await, world.superuser().await);
         let (refreshed, ended, ()) = tokio::join!(
             world.refresh(first.refresh_token.expose()),
@@ -55,12 +66,13 @@ async fn a_refresh_before_the_end_of_all_sessions_gains_nothing() {
     }
 }
 
-/// ASVS 7.4.3. The refresh waits for the end of all sessions, and sees it.
+/// ASVS 7.4.3; and 7.4.1 for a log-out. The refresh waits for the end of all sessions, and sees it.
 #[tokio::test]
 async fn a_refresh_behind_the_end_of_all_sessions_is_refused() {
-    for how in [End::All, End::Disable] {
+    for turn in 0..3 {
         let world = World::new().await;
         let first = world.open(USER).await;
+        let how = End::of(&first)[turn];
         let (holder, watch) = (world.holding("session").await, world.superuser().await);
         let (ended, refreshed, ()) = tokio::join!(
             world.end(how),

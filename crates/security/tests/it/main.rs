@@ -38,4 +38,5 @@ mod sessions;
 mod support;
 mod tenancy;
 mod tenants;
+mod upkeep;
 mod world;

@@ -3,9 +3,12 @@
 use serde_json::json;
 use shared_core::{Clock, TenantId};
 use shared_security::VerifyError::*;
-use shared_security::{Algorithm, Error, Grant, Issuer, Keys, Policy, TokenType, Verifier};
+use shared_security::{Algorithm, Error, Grant, Issuer, Keys, Policy, Principal, TokenType, Verifier};
 
-use crate::support::*;
+use crate::roles::{ActAsUser, DESK, ReadNotes, SuspendTenant};
+use crate::support::{
+    AUDIENCE, ISSUER, NOW, OURS, THEIRS, claims, header, key, signed, verifier, verifier_now, with,
+};
 
 const PARTNER: &str = "https://id.partner.example";
 
@@ -44,6 +47,29 @@ fn an_issuer_speaks_for_its_own_tenants_alone() {
     assert_eq!(verifier.verify(token_of(PARTNER, THEIRS, other)).unwrap_err(), ForeignTenant);
     let nobodys = Verifier::any_of([policy(ISSUER, OURS).for_tenants([])]).unwrap();
     assert_eq!(nobodys.verify(token_of(ISSUER, OURS, acme)).unwrap_err(), ForeignTenant);
+}
+
+/// ASVS 8.4.1: a permission of the system leads into other tenants, so such an issuer has none to give, by whatever name.
+#[test]
+fn an_issuer_that_speaks_for_some_tenants_gives_nobody_the_power_of_the_system() {
+    let acme = TenantId::new();
+    let policies = [policy(ISSUER, OURS), policy(PARTNER, THEIRS).for_tenants([acme])];
+    let verifier = Verifier::any_of(policies).unwrap();
+    let principal = |issuer: &str, key: &str| {
+        let grant = Grant::new(acme, "user:7")
+            .with_roles(["operator", "reader"])
+            .with_permissions(["users:impersonate"]);
+        let token = Issuer::new(crate::support::key(key), issuer, AUDIENCE).issue(&grant).unwrap();
+        Principal::new(verifier.verify(token.expose()).unwrap(), &DESK, None)
+    };
+    let (ours, partners) = (principal(ISSUER, OURS), principal(PARTNER, THEIRS));
+    assert!(ours.may::<SuspendTenant>().is_some() && ours.may::<ActAsUser>().is_some());
+    assert!(partners.may::<ReadNotes>().is_some());
+    assert!(partners.may::<SuspendTenant>().is_none() && partners.may::<ActAsUser>().is_none());
+    for system in ["users:impersonate", "tenants:suspend"] {
+        assert!(ours.explain(system).is_allowed() && !partners.explain(system).is_allowed(), "{system}");
+        assert_eq!(partners.check([system]).collect::<Vec<_>>(), [false]);
+    }
 }
 
 /// ASVS 9.1.3: the key decides who the issuer is, not the claim.

@@ -7,9 +7,10 @@ use shared_db::redis::Redis;
 use shared_devkit::Proxy;
 use shared_security::{
     Revocation, RevocationConfig, RevocationWorker, Revocations, SessionConfig, SessionId, Sessions,
-    WhenStale,
+    VerifyError, WhenStale,
 };
 
+use crate::support::{NOW, claims, header, signed, verifier_now, with};
 use crate::world::{USER, World, connect, revocation_config, until, verified};
 
 async fn over_postgres(url: &str, config: RevocationConfig) -> (Revocations, RevocationWorker) {
@@ -169,4 +170,20 @@ async fn more_revocations_than_fit_refuse_their_tenant() {
         assert!(revocations.refuses(&verified(&world.tenant, json!({ "jti": name }))), "{name}");
     }
     assert!(!revocations.refuses(&verified(&crate::world::a_tenant(), json!({ "jti": "another's" }))));
+}
+
+/// ASVS 7.4.1: a revocation is forgotten when the last token that it is about is over, so there is none that is not.
+#[test]
+fn a_token_that_lives_longer_than_a_revocation_is_remembered_is_refused() {
+    let mut config = revocation_config();
+    // Ten minutes, and twice the leeway.
+    config.longest_token = Duration::from_secs(660);
+    let verifier = verifier_now().with_revocations(Revocations::in_process(config));
+    let lives =
+        |seconds: i64| signed(header(), with(claims(), json!({ "exp": NOW.unix_timestamp() + seconds })));
+    assert!(verifier.verify(lives(600)).is_ok());
+    for _ in 0..2 {
+        assert_eq!(verifier.verify(lives(601)).unwrap_err(), VerifyError::OutlivesRevocations);
+    }
+    assert!(verifier_now().verify(lives(601)).is_ok(), "where nothing is revoked");
 }

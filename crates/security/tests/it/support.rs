@@ -1,4 +1,4 @@
-//! Keys, and tokens made by hand.
+//! Keys, tokens made by hand, and databases.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,7 +6,9 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use shared_core::{Clock, Secret, TenantId};
-use shared_security::{Issuer, SigningKey, Verifier, permissions};
+use shared_db::{bootstrap, fingerprint};
+use shared_devkit::{Postgres, TestDatabase};
+use shared_security::{Issuer, MIGRATIONS, SigningKey, Verifier, permissions};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -90,4 +92,11 @@ pub(crate) fn encode(part: impl AsRef<[u8]>) -> String {
 
 pub(crate) fn decode(part: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(part).unwrap()
+}
+
+/// A database with the tables of this crate: a copy of one that is migrated once.
+pub(crate) async fn database() -> TestDatabase {
+    let server = Postgres::shared().await.unwrap();
+    let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
+    server.database(&fingerprint(&[shared_db::MIGRATIONS, MIGRATIONS]), migrate).await.unwrap()
 }

@@ -10,25 +10,15 @@ mod suspension;
 use std::time::Duration;
 
 use shared_core::{AssumedTenant, TenantId};
-use shared_db::{Db, bootstrap};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_db::Db;
+use shared_devkit::TestDatabase;
 use shared_security::{
     Error, Grant, May, Permission, Principal, RoleRefusal, Roles, SystemScope, Tenants, TenantsConfig,
     Verifier,
 };
 
 use crate::roles::{DESK, ManageRoles};
-use crate::support::{issuer, verifier};
-
-/// The template is made anew when any of this changes.
-const TEMPLATE: &[&str] = &[
-    include_str!("../../../db/migrations/0001_tenant_table.sql"),
-    include_str!("../../migrations/0001_keys.sql"),
-    include_str!("../../migrations/0002_sessions.sql"),
-    include_str!("../../migrations/0003_roles.sql"),
-    include_str!("../../migrations/0004_limits.sql"),
-    include_str!("../../migrations/0005_audit.sql"),
-];
+use crate::support::{database, issuer, verifier};
 
 /// A database of one test, a process that watches it, and a tenant.
 pub(crate) struct World {
@@ -40,11 +30,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let server = Postgres::shared().await.unwrap();
-        let migrate = async |url: String| {
-            bootstrap(&shared_db::Config::new(url), &[shared_security::MIGRATIONS]).await.map(drop)
-        };
-        let database = server.database(&TEMPLATE.concat(), migrate).await.unwrap();
+        let database = database().await;
         let (db, tenants) = process(&database, TenantsConfig::default()).await;
         Self { database, db, tenants, tenant: TenantId::new() }
     }

@@ -4,24 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared_core::{AssumedTenant, InTenant, Secret, TenantId};
-use shared_db::{Db, bootstrap};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_db::Db;
+use shared_devkit::TestDatabase;
 use shared_security::{
-    Device, MIGRATIONS, NewSession, OpenSession, RefreshError, RevocationConfig, Revocations, SessionConfig,
-    Sessions, Verified, WhenStale,
+    Device, NewSession, OpenSession, RefreshError, RevocationConfig, Revocations, SessionConfig, Sessions,
+    Verified, WhenStale,
 };
 
-use crate::support::{claims, header, signed, verifier_now, with};
-
-/// The template is made anew when any of this changes.
-const TEMPLATE: &[&str] = &[
-    include_str!("../../../db/migrations/0001_tenant_table.sql"),
-    include_str!("../../migrations/0001_keys.sql"),
-    include_str!("../../migrations/0002_sessions.sql"),
-    include_str!("../../migrations/0003_roles.sql"),
-    include_str!("../../migrations/0004_limits.sql"),
-    include_str!("../../migrations/0005_audit.sql"),
-];
+use crate::support::{claims, database, header, signed, verifier_now, with};
 
 pub(crate) const USER: &str = "user:7";
 pub(crate) const CLIENT: &str = "notes-app";
@@ -36,10 +26,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let server = Postgres::shared().await.unwrap();
-        let migrate =
-            async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
-        let database = server.database(&TEMPLATE.concat(), migrate).await.unwrap();
+        let database = database().await;
         let db = connect(database.url()).await;
         let revocations = Revocations::in_process(revocation_config());
         let sessions = Sessions::new(db.clone(), revocations.clone(), SessionConfig::default()).unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use shared_service::core::AssumedTenant;
 use shared_service::prelude::*;
 use shared_service::security::{
-    Audit, By, Cors, Grant, InProcess, Issuer, Limit, Limiter, NewSession, Rule, SessionConfig, Sessions,
-    Tenants, WhenStale,
+    Audit, By, ClientAddress, Cors, ForwardedBy, Grant, InProcess, Issuer, Limit, Limiter, NewSession,
+    RevocationConfig, Rule, SessionConfig, Sessions, Tenants, WhenStale,
 };
 use shared_service::testing::TestService;
 
@@ -26,6 +26,8 @@ struct Desk {
     tenants: Tenants,
     sessions: Sessions,
     issuer: Issuer,
+    /// Requests an hour to what is dear.
+    dear: u64,
 }
 
 impl Desk {
@@ -37,6 +39,7 @@ impl Desk {
             audit,
             tenants: start.tenants()?,
             issuer: start.settings.security.issuer()?,
+            dear: 2,
         })
     }
 }
@@ -46,7 +49,7 @@ fn service() -> Service<Settings, Desk> {
         .permissions(&MATRIX)
         .audited()
         .tenants()
-        .revocations(WhenStale::Refuse)
+        .revocations(RevocationConfig::new(WhenStale::Refuse))
         .routes(
             Router::new().route("/asked", get(async |_: May<Ask>| "yes")).route("/open", get(async || "yes")),
         )
@@ -55,6 +58,8 @@ fn service() -> Service<Settings, Desk> {
 statements! {
     const ENTRIES: Statement<(TenantId, String), i64> = "
         select count(*) from shared_security.audit_log where tenant_id = $1 and action || ' ' || outcome = $2";
+    const ADDRESSES: Statement<(TenantId,), (String, Option<String>)> = "
+        select action, address from shared_security.audit_log where tenant_id = $1 order by action";
 }
 
 /// Waits until the tenant's log has this entry.
@@ -139,11 +144,45 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(status(&app, "/asked", "no token").await, 429);
 }
 
+/// ASVS 2.4.1: what is dear has a limit of its own, of whatever the state says, beside routes without one.
+#[tokio::test]
+async fn some_routes_have_limits_of_their_own() {
+    let dear = Router::new().route("/dear", get(async || "yes"));
+    let service = service().limited_routes(dear, |desk| {
+        let rule = Rule::new("dear", &[By::Address], Limit::per(desk.dear, Duration::from_secs(3600)));
+        Limiter::new(InProcess::new(1000), [rule])
+    });
+    let app = TestService::start(service).await;
+    let asker = app.tenant_with(Ask);
+    for _ in 0..2 {
+        app.get("/dear", &asker).await.ok();
+        app.get("/open", &asker).await.ok();
+    }
+    app.get("/dear", &asker).await.status(429);
+    recorded(&app, asker.id(), "limit.exceeded denied").await;
+    assert!(app.get("/open", &asker).await.ok().header("ratelimit").is_none());
+    app.post("/dear", &asker, ()).await.status(405);
+}
+
+/// ASVS 16.2.1: from where a denial comes is recorded, behind as many proxies as are declared and no more.
+#[tokio::test]
+async fn a_denial_says_from_where_it_came() {
+    let app =
+        TestService::start(service().behind(|_| ClientAddress::behind(1, ForwardedBy::XForwardedFor))).await;
+    let nobody = app.tenant_with(());
+    let request = reqwest::Client::new().get(format!("{}/asked", app.url())).bearer_auth(nobody.token());
+    let request = request.header("x-forwarded-for", "203.0.113.66, 198.51.100.7");
+    assert_eq!(request.send().await.unwrap().status(), 403);
+    recorded(&app, nobody.id(), "permission.denied denied").await;
+    let entries = app.db().system().all(&ADDRESSES, (nobody.id(),)).await.unwrap();
+    assert_eq!(entries, [("permission.denied".to_owned(), Some("198.51.100.7".to_owned()))]);
+}
+
 /// ASVS 3.4.2: the origin is compared, and a preflight needs no token.
 #[tokio::test]
 async fn pages_of_other_origins_may_call_it_where_it_says_so() {
     let cors = Cors::from_origins(["https://app.example".parse().unwrap()]);
-    let app = TestService::start(service().cors(cors.layer())).await;
+    let app = TestService::start(service().cors(move |_| cors.layer())).await;
     for (origin, allowed) in
         [("https://app.example", Some("https://app.example")), ("https://evil.example", None)]
     {

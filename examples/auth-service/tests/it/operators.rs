@@ -9,7 +9,7 @@ use shared_service::testing::TestService;
 use crate::client::{User, start, text};
 
 /// As whoever runs the platform does it.
-async fn operator(app: &TestService<App>) -> User {
+pub(crate) async fn operator(app: &TestService<App>) -> User {
     let mut user = User::owner(&app.url(), "ops@platform.example").await;
     let made = Command::new(env!("CARGO_BIN_EXE_auth-service"))
         .args(["operator", &user.tenant.to_string(), &user.email])
@@ -53,7 +53,7 @@ async fn support_acts_for_a_user_and_the_tenant_reads_of_it() {
     let change = json!({ "current": crate::client::PASSWORD, "new": "mine from now on, thank you" });
     acting.put("/api/auth/me/password", change).await.is(403);
     let log = ada.get("/api/auth/audit").await.is(200).to_string();
-    assert!(log.contains("user.impersonated") && log.contains("ticket 4712"), "{log}");
+    assert!(log.contains("impersonation.granted") && log.contains("ticket 4712"), "{log}");
 
     let nobody = json!({ "tenant": ada.tenant, "reason": "a guess" });
     let unknown = format!("/api/auth/users/{}/impersonate", eve.id);

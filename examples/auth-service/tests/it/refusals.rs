@@ -118,7 +118,7 @@ async fn a_refresh_token_that_comes_back_late_ends_the_session() {
     ada.refreshes(&ada.refresh).await.is(401);
     ada.get("/api/auth/me").await.is(401);
     ada.login().await;
-    ada.reads_of("this refresh token was used before: its session was ended").await;
+    ada.reads_of("\"reason\":\"reused\"").await;
 }
 
 /// An invitation is used once, and only for what it was made for.

@@ -16,7 +16,7 @@ async fn a_role_is_withdrawn_while_the_session_lives() {
     bob.post("/api/auth/invitations", json!({ "role": "member" })).await.is(403);
     bob.get("/api/auth/me").await.is(200);
     // Every denial is written down, with who it was.
-    ada.reads_of("request.denied").await;
+    ada.reads_of("permission.denied").await;
     ada.reads_of(&bob.id).await;
 }
 

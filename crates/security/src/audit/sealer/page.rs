@@ -16,7 +16,7 @@ use crate::audit::metrics::METRICS;
 
 /// Entries in a page, and so in a batch, at most: while there are more, the sealer goes on without a pause, and a seal is 40 KB at
 /// most.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 
 statements! {
     /// `$1` epoch, `$2` how many.
@@ -58,8 +58,8 @@ statements! {
         select count(*) from held";
 }
 
-/// Seals the next page, and returns where to go on, if there may be more between the two cuts.
-pub(super) async fn seal(db: &Db, lease: &mut Lease, cut: Cut) -> Result<Option<Cut>, Halt> {
+/// Seals the next page, and returns how many entries it has and where to go on, if there may be more between the two cuts.
+pub(super) async fn seal(db: &Db, lease: &mut Lease, cut: Cut) -> Result<(usize, Option<Cut>), Halt> {
     let page = read(db, lease.epoch, cut.pos).await?;
     fault::point("security.audit.read");
     let is_last = page.len() < PAGE;
@@ -88,7 +88,7 @@ pub(super) async fn seal(db: &Db, lease: &mut Lease, cut: Cut) -> Result<Option<
     lease.renewed_at(now, held)?;
     fault::point("security.audit.sealed");
     METRICS.sealed.add(page.len() as u64, &[]);
-    Ok((!is_last).then_some(Cut { pos, ..cut }))
+    Ok((page.len(), (!is_last).then_some(Cut { pos, ..cut })))
 }
 
 async fn read(db: &Db, epoch: i64, pos: i64) -> Result<Vec<Entry>, Halt> {

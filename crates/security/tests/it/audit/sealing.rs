@@ -68,6 +68,43 @@ async fn a_backlog_of_many_pages_and_tenants_is_sealed_in_order() {
     assert_eq!(world.number(SEALED_TWICE).await, 0);
 }
 
+/// What was committed and unsealed at each cut.
+const TAILS: &str = "
+    select sum(cardinality(positions))::bigint from shared_security.audit_seal group by until order by until";
+
+/// Some thousands a second come; a look every two seconds would find more than a thousand each time. A busy machine can delay any
+/// one look, so the bound is on most of them.
+#[tokio::test]
+async fn the_faster_entries_come_the_sooner_it_looks_and_the_tail_stays_within_a_thousand() {
+    let world = World::new().await;
+    let config = Config { seal_every: Duration::from_secs(2), lease: Duration::from_secs(60), ..quick() };
+    let writer = world.superuser().await;
+    let write = async |entries: i32| {
+        let sql = "insert into shared_security.audit_log (id, tenant_id, action, outcome)
+                   select gen_random_uuid(), '00000000-0000-7000-8000-000000000001', 'note.written', 'allowed'
+                     from generate_series(1, $1)";
+        writer.execute(sql, &[&entries]).await.unwrap();
+    };
+    let tails = async || -> Vec<i64> {
+        writer.query(TAILS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    write(2500).await;
+    let sealer = Sealer::start(world.db.clone(), &config).await.unwrap();
+    let writing = async {
+        while tails().await.len() <= 20 {
+            for _ in 0..50 {
+                write(5).await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), writing).await.expect("it looks more often than every 2 s");
+    let mut tails = tails().await.split_off(1);
+    tails.sort_unstable();
+    assert!(tails[tails.len() / 2] <= 1000, "{tails:?}");
+    sealer.stop().await;
+    assert!(world.verified().await.is_intact());
+}
+
 #[tokio::test]
 async fn one_of_several_seals_and_another_takes_over() {
     let world = World::new().await;

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use shared_core::{AssumedTenant, InTenant, TenantId};
-use shared_db::{Db, bootstrap, fingerprint};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_db::Db;
+use shared_devkit::TestDatabase;
 use shared_security::audit::{Config, NO_TENANT, Report, Sealer, Verify};
 use shared_security::prelude::*;
-use shared_security::{AuditEvent, Error, MIGRATIONS};
+use shared_security::{AuditEvent, Error};
 use tokio_postgres::Client;
+
+use crate::support::database;
 
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -18,13 +20,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let server = Postgres::shared().await.unwrap();
-        let migrate = async |url: String| {
-            let config = shared_db::Config::new(url);
-            bootstrap(&config, &[MIGRATIONS]).await.map(drop)
-        };
-        let database =
-            server.database(&fingerprint(&[shared_db::MIGRATIONS, MIGRATIONS]), migrate).await.unwrap();
+        let database = database().await;
         let db = connect(database.url()).await;
         Self { database, db, tenant: a_tenant() }
     }

@@ -17,7 +17,7 @@ use shared_security::{
 };
 use tower::ServiceExt;
 
-use super::support::{World, quick};
+use super::support::{World, a_tenant, quick};
 use crate::roles::{ActAsUser, DESK, ManageRoles, ReadNotes, SuspendTenant, WriteNotes};
 use crate::support::{THEIRS, claims, header, issuer, signed_by, verifier};
 
@@ -116,10 +116,13 @@ impl Program {
         let admin = self.tenants.admit(admin).await.unwrap();
         let by_admin = self.tenants.roles(&admin.require::<ManageRoles>().unwrap());
         by_admin.assign("user:9", "operator").await.unwrap_err();
+        let of_system = RoleDefinition::new("mine").with_permissions(ActAsUser);
+        by_admin.create(&of_system).await.unwrap_err();
         roles.withdraw("user:9", "night").await.unwrap();
         roles.delete("night", 1).await.unwrap();
 
         let operator = self.principal(&["operator"]);
+        operator.require::<ActAsUser>().unwrap().in_tenant(self.world.id(), " ").unwrap_err();
         let act = operator.require::<ActAsUser>().unwrap().in_tenant(self.world.id(), "ticket 4711").unwrap();
         self.tenants.impersonate(&act, "user:9").await.unwrap();
         roles.assign("operator:2", "operator").await.unwrap();
@@ -158,6 +161,8 @@ impl Program {
         sessions.end(tenant, "user:7", opened.session.id).await.unwrap();
         sessions.end_all(tenant, "user:7", None).await.unwrap();
         sessions.open(tenant, stale, new).await.unwrap_err();
+        let elsewhere = sessions.login(&a_tenant(), "user:7").await.unwrap();
+        sessions.open(tenant, elsewhere, NewSession::new("app")).await.unwrap_err();
         sessions.disable(tenant, "user:7").await.unwrap();
         sessions.allow(tenant, "user:7").await.unwrap();
         sessions.end_tenant(tenant).await.unwrap();
@@ -190,17 +195,18 @@ const CAUSED: &[(&str, &str, i64)] = &[
     ("role.assigned", "allowed", 2),
     ("role.created", "allowed", 1),
     ("role.deleted", "allowed", 1),
-    ("role.refused", "denied", 1),
+    ("role.refused", "denied", 2),
     ("role.withdrawn", "allowed", 1),
     ("session.ended", "failed", 1), // the refusal before has ended it
     ("session.opened", "allowed", 1),
-    ("session.opened", "denied", 1),
+    ("session.opened", "denied", 2), // with a login from before all ended, and with one of another tenant
     ("session.refreshed", "allowed", 1),
     ("session.refreshed", "denied", 2),
     ("subject.allowed", "allowed", 1),
     ("subject.disabled", "allowed", 1),
     ("subject.sessions_ended", "allowed", 1),
     ("system.scope", "allowed", 3),
+    ("system.scope", "denied", 1),
     ("tenancy.crossed", "allowed", 1),
     ("tenant.mismatch", "denied", 1),
     ("tenant.reactivated", "allowed", 1),

@@ -62,7 +62,10 @@ async fn the_power_of_the_system_needs_a_reason_and_is_audited() {
     for reason in ["", "  ", "two\nlines", &"x".repeat(1001)] {
         assert!(matches!(may.in_tenant(other, reason), Err(Error::Reason)), "{reason:?}");
     }
-    assert!(!log.text().contains("system.scope"));
+    let refused = log.text();
+    assert_eq!(refused.matches("system.scope").count(), 4, "{refused}");
+    assert!(refused.contains("denied") && refused.contains("users:impersonate"), "{refused}");
+    assert!(!refused.contains("allowed") && !refused.contains("two"), "{refused}");
     let scope = may.in_tenant(other, "ticket 4711").unwrap();
     assert_eq!((scope.context().tenant(), scope.context().actor().as_str()), (other, "operator:1"));
     assert_eq!(scope.context().correlation(), may.context().correlation());

@@ -10,27 +10,21 @@ use shared_devkit::load::{Comparison, Sample, time};
 const ROUNDS: u32 = 15;
 
 /// What stands above the lines.
-pub(crate) fn head() {
+pub fn head() {
     println!(
-        "{:62}  {:>9}  {:>9}  {:>9}  {:>20}  goal",
+        "{:62}  {:>9}  {:>9}  {:>8}  {:>20}  goal",
         "ours / the peer's", "ours", "peer", "ratio", "its spread"
     );
 }
 
 /// Runs both sides in turn, so many times each, and prints what came out. The goal stands beside it and judges nothing:
 /// machines differ.
-pub(crate) async fn line<A, B>(
-    name: &str,
-    goal: &str,
-    operations: u32,
-    ours: impl Fn() -> A,
-    peer: impl Fn() -> B,
-) {
+pub async fn line<A, B>(name: &str, goal: &str, operations: u32, ours: impl Fn() -> A, peer: impl Fn() -> B) {
     lopsided_line(name, goal, (operations, 1), ours, peer).await;
 }
 
 /// The same where ours does so many times as much in the time that the peer needs: one check is nothing that a clock sees.
-pub(crate) async fn lopsided_line<A, B>(
+pub async fn lopsided_line<A, B>(
     name: &str,
     goal: &str,
     (operations, times): (u32, u32),
@@ -43,7 +37,7 @@ pub(crate) async fn lopsided_line<A, B>(
 }
 
 /// The same for sides that take their own time.
-pub(crate) async fn timed_line(
+pub async fn timed_line(
     name: &str,
     goal: &str,
     operations: u32,
@@ -52,10 +46,19 @@ pub(crate) async fn timed_line(
 ) {
     let measured = Comparison::new(name, operations).rounds(ROUNDS).run(ours, peer).await;
     let time = |side: &Sample| format!("{:.2?}", Duration::from_secs_f64(side.median()));
-    let ratio = &measured.ratio;
-    let spread = format!("{:.6} to {:.6}", ratio.min(), ratio.max());
+    let of = &measured.ratio;
+    // A difference of two times may come out as nothing, and then has no ratio to anything.
+    let spread = match of.min().is_finite() && of.max().is_finite() {
+        true => format!("{} to {}", ratio(of.min()), ratio(of.max())),
+        false => "beyond measure".to_owned(),
+    };
     let (ours, peer) = (time(&measured.a), time(&measured.b));
-    println!("{name:62}  {ours:>9}  {peer:>9}  {:>9.6}  {spread:>20}  {goal}", ratio.median());
+    println!("{name:62}  {ours:>9}  {peer:>9}  {:>8}  {spread:>20}  {goal}", ratio(of.median()));
+}
+
+/// With three digits behind the point, and more where they would be noughts.
+fn ratio(of: f64) -> String {
+    if of.abs() < 0.01 { format!("{of:.6}") } else { format!("{of:.3}") }
 }
 
 async fn repeat<T>(operations: u32, work: &impl Fn() -> T) -> Duration {
