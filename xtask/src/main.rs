@@ -32,6 +32,8 @@ cargo xtask <command>
   test-system --missing
                      the Debian packages of those that are not here, one a line
   bench NAME [ARGS]  the benchmark bench/NAME, in release mode
+  chaos queues [ARGS]
+                     jobs whose workers and servers are killed, and what is lost of them; `chaos queues help` tells more
   storm [N [SEED]]   drops N futures (10,000) at random awaits over Postgres and over Redis, and counts what is left
 ";
 
@@ -64,6 +66,7 @@ fn dispatch(arguments: &[&str]) -> Result {
         ["docs"] => check::docs(),
         ["features"] => features::features(),
         ["bench", name, rest @ ..] => bench(name, rest),
+        ["chaos", name, rest @ ..] => chaos(name, rest),
         ["storm", rest @ ..] => storm(rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -77,6 +80,12 @@ fn bench(name: &str, arguments: &[&str]) -> Result {
     let package = format!("bench-{name}");
     run(cargo(&["run", "--release", "--manifest-path", "bench/Cargo.toml", "-p", &package, "--"])
         .args(arguments))
+}
+
+fn chaos(name: &str, arguments: &[&str]) -> Result {
+    let package = format!("shared-{name}");
+    let example = ["run", "--package", &package, "--all-features", "--example", "chaos", "--"];
+    run(cargo(&example).args(arguments))
 }
 
 fn storm(arguments: &[&str]) -> Result {

@@ -16,10 +16,11 @@
 //! - A [`Context`] says who acts, for whom, and in which conversation and trace.
 //! - A [`Failure`] is how work ends that did not succeed; a [`Problem`] is how an HTTP API says so.
 //! - A [`Secret`] is never shown; a [`Backoff`] has jitter; a [`Clock`] can be moved by a test.
-//! - A [`fault::point`] is where a test may kill the process.
+//! - A [`fault::point`] is where a test may kill the process. [`panics`] says where a caught panic came from.
 //!
 //! # Guarantees and limits
-//! There is no input or output here, no runtime, no thread and, but for the hook of [`fault`] in tests, no global. No
+//! There is no input or output here, no runtime, no thread and, but for the hook of [`fault`] in tests and that of
+//! [`panics`] where a program asks for it, no global. No
 //! function panics on any input. The JSON forms of [`Context`], [`TenantId`], [`Id`] and [`TraceParent`] are contracts: they
 //! are stored beside jobs and events.
 //!
@@ -38,6 +39,7 @@ mod context;
 mod failure;
 pub mod fault;
 mod id;
+pub mod panics;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod problem;

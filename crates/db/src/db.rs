@@ -1,7 +1,8 @@
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -49,6 +50,7 @@ struct Inner {
     replicas: Option<Replicas>,
     reaper: Reaper,
     signals: Mutex<HashMap<&'static str, Arc<Notify>>>,
+    extensions: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     audit: Arc<Audit>,
     config: Config,
     /// Opens a transaction across tenants.
@@ -117,6 +119,7 @@ impl Db {
                 replicas,
                 reaper,
                 signals,
+                extensions: RwLock::default(),
                 audit,
                 config: config.clone(),
                 across,
@@ -180,6 +183,18 @@ impl Db {
     pub fn signal(&self, name: &'static str) -> Arc<Notify> {
         let mut signals = self.inner.signals.lock().unwrap_or_else(PoisonError::into_inner);
         signals.entry(name).or_default().clone()
+    }
+
+    /// Puts a value beside the database, where every transaction finds it [by its type](crate::TenantTx::extension): for libraries
+    /// whose verbs on a transaction need more than the transaction. All clones share it; of a type there is one, the latest.
+    pub fn extend<T: Any + Send + Sync>(&self, value: T) {
+        let mut extensions = self.inner.extensions.write().unwrap_or_else(PoisonError::into_inner);
+        extensions.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    pub(crate) fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let extensions = self.inner.extensions.read().unwrap_or_else(PoisonError::into_inner);
+        extensions.get(&TypeId::of::<T>())?.clone().downcast().ok()
     }
 
     /// Listens on channels, by a connection of its own that is opened again whenever it is lost.

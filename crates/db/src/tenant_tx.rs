@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -167,6 +168,11 @@ impl TenantTx {
     /// What this transaction collects of a kind, to be sent with its COMMIT.
     pub fn at_commit<C: AtCommit + Default>(&mut self) -> &mut C {
         self.collected.of::<C>()
+    }
+
+    /// What [stands beside its database](Db::extend), of this type.
+    pub fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.db.extension()
     }
 
     /// Runs `hook` if, and only if, the transaction was committed. It must be quick and must not panic.

@@ -136,7 +136,10 @@ impl AtCommit for Outbox {
 
     fn committed(&self, db: &Db) {
         METRICS.published.add(self.events.len() as u64, &[]);
-        db.signal(SIGNAL).notify_one();
+        // All relays that wait, and one that is about to.
+        let signal = db.signal(SIGNAL);
+        signal.notify_waiters();
+        signal.notify_one();
     }
 }
 

@@ -46,10 +46,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("enqueued {:.0} jobs/s, 1,000 a transaction", jobs as f64 / start.elapsed().as_secs_f64());
 
-    let queues = Queues::new(&db);
+    let queues = Queues::postgres(&db);
     let start = Instant::now();
     let settings = Config { concurrency, ..Config::default() };
-    let worker = Worker::start(&db, (), Jobs::new().handle(nothing), settings).await?;
+    let worker = Worker::start(&queues, (), Jobs::new().handle(nothing), settings).await?;
     while !queues.backlog().await?.is_settled() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -17,11 +17,12 @@ pub struct Config {
     #[config(default = "50")]
     #[validate(range(min = 1, max = 1000))]
     pub batch: u32,
-    /// How often an idle worker looks for jobs that other processes enqueued, and for delayed ones that are due. Four
-    /// probes of an index a second cost nothing, and a quarter of a second is not noticed.
+    /// How often an idle worker looks for jobs that other processes enqueued, for delayed ones that are due, and a busy one for
+    /// jobs that are to be cancelled. Four probes of an index a second cost nothing, and a quarter of a second is not noticed.
     #[config(default = "250ms", min = "1ms", max = "1m")]
     pub poll: Duration,
-    /// How often a worker says that it lives, and looks after those that don't.
+    /// How often a worker says that it lives, and looks after those that don't. Its other chores follow from it: schedules every
+    /// fifth of a beat (1 s), the figures of its queues every three (15 s), tidying up every twelve (1 m).
     #[config(default = "5s", min = "10ms", max = "5m")]
     pub beat: Duration,
     /// How long the jobs of a silent worker stay its own: three beats, so that one that is lost does no harm. A killed
@@ -33,6 +34,26 @@ pub struct Config {
     #[config(default = "3")]
     #[validate(range(min = 1, max = 100))]
     pub crash_budget: u32,
+    /// How long a handler whose job somebody cancels may still take to come to an end by itself: enough to save where it is,
+    /// and not so long that whoever cancelled it doubts that it worked.
+    #[config(default = "5s", min = "1ms", max = "10m")]
+    pub cancel_grace: Duration,
+    /// How long dead letters are kept: a month, so that nobody has to come back from holidays for them.
+    #[config(default = "30d", min = "1m", max = "3650d")]
+    pub keep_dead: Duration,
+    /// Dead letters that a queue keeps at most; the oldest go first. With payloads of some hundred bytes these are some tens
+    /// of megabytes.
+    #[config(default = "100000")]
+    #[validate(range(min = 1, max = 10_000_000))]
+    pub most_dead: u32,
+    /// How long the effects that handlers recorded are kept in the database; longer than any of their jobs is tried again.
+    #[config(default = "30d", min = "1h", max = "3650d")]
+    pub keep_effects: Duration,
+    /// Tenants that have figures of their own among the metrics; the others, and by default all, are counted together. Each
+    /// tenant is a series in every store of metrics, so there must be a bound.
+    #[config(default = "0")]
+    #[validate(range(max = 1000))]
+    pub metered_tenants: u32,
 }
 
 impl Default for Config {
@@ -44,9 +65,16 @@ impl Default for Config {
             beat: Duration::from_secs(5),
             lease: Duration::from_secs(15),
             crash_budget: 3,
+            cancel_grace: Duration::from_secs(5),
+            keep_dead: DAY * 30,
+            most_dead: 100_000,
+            keep_effects: DAY * 30,
+            metered_tenants: 0,
         }
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn lease_outlives_beats(config: &Config) -> Result<(), ValidationError> {
     if config.lease >= config.beat * 2 {

@@ -44,6 +44,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Failed, Self::Exhausted, Self::Crashed, Self::Unreadable];
+
     /// The word that is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,6 +55,11 @@ impl Reason {
             Self::Crashed => "crashed",
             Self::Unreadable => "unreadable",
         }
+    }
+
+    /// The reason of this word.
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
     pub(crate) fn from_str(word: &str) -> Self {

@@ -1,10 +1,10 @@
-use std::time::Duration;
-
-use shared_core::{InTenant, trace};
+use shared_core::InTenant;
 use shared_db::{AtCommit, TenantTx};
 
-use crate::postgres::{NewJob, Outbox};
-use crate::{Error, Job, JobId, assert_job_name, payload};
+use crate::backend::Entry;
+use crate::outbox::Away;
+use crate::postgres::{AT_ONCE, Outbox, Written, enqueue_unique};
+use crate::{Enqueued, Error, Job, NewJob};
 
 /// Jobs that one transaction may enqueue: 10,000. They are held in memory and written by one statement; that many take
 /// some tens of milliseconds.
@@ -12,7 +12,12 @@ pub const MAX_JOBS_PER_TRANSACTION: usize = 10_000;
 
 /// `tx.enqueue(job)`: the job is there if, and only if, the transaction commits.
 ///
-/// Nothing is sent before the commit, and then all jobs together, in the round trip of the COMMIT.
+/// Nothing is sent before the commit, and then all jobs together, in the round trip of the COMMIT. A job with a rule of
+/// [uniqueness](crate::Unique) is written at once, since only the database knows the answer; among the
+/// transaction's jobs it is older than those without.
+///
+/// Where the database's queues are [elsewhere](crate::Queues::with_outbox), such as in Redis, the jobs of a transaction go there
+/// after its commit, by an outbox. Then every answer is [`Enqueued::Inserted`], and rules of uniqueness are applied on arrival.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -47,59 +52,104 @@ pub const MAX_JOBS_PER_TRANSACTION: usize = 10_000;
 pub trait Enqueue: sealed::Sealed {
     /// Enqueues a job of this tenant, caused by what the transaction does: its context and the running trace go along.
     ///
+    /// Two transactions that enqueue the same job wait for each other: until its end, each holds the keys of uniqueness that it has used. Two
+    /// that use several keys in different orders may lose to each other, as with rows that they update;
+    /// [`Tenant::retrying`](shared_db::Tenant::retrying) runs such a transaction again.
+    ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::PayloadTooLarge`], [`Error::Unwritable`] and [`Error::TooManyJobs`]; the transaction
-    /// is unharmed.
-    fn enqueue<J: Job>(&mut self, job: J) -> impl Future<Output = Result<JobId, Error>> + Send {
-        self.enqueue_in(Duration::ZERO, job)
-    }
-
-    /// The same, to be started no sooner than `delay` after the commit, by the server's clock.
-    fn enqueue_in<J: Job>(
+    /// [`Error::Invalid`], [`Error::PayloadTooLarge`], [`Error::Unwritable`], [`Error::Unfit`], [`Error::TooManyJobs`] and
+    /// [`Error::Duplicate`]; the transaction is unharmed. [`Error::Database`] where a unique job could not be written.
+    fn enqueue<J: Job>(
         &mut self,
-        delay: Duration,
-        job: J,
-    ) -> impl Future<Output = Result<JobId, Error>> + Send;
+        job: impl Into<NewJob<J>> + Send,
+    ) -> impl Future<Output = Result<Enqueued, Error>> + Send;
+
+    /// Enqueues many. One answer for each, in their order; a job that is to be [rejected](crate::Unique::reject) as a duplicate answers
+    /// [`Enqueued::Existing`] here, and does not keep the others out. Jobs in front of one with an error are enqueued.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Self::enqueue), but for duplicates.
+    fn enqueue_all<J: Job, I>(
+        &mut self,
+        jobs: I,
+    ) -> impl Future<Output = Result<Vec<Enqueued>, Error>> + Send
+    where
+        I: IntoIterator + Send,
+        I::IntoIter: Send,
+        I::Item: Into<NewJob<J>> + Send;
 }
 
 impl Enqueue for TenantTx {
-    async fn enqueue_in<J: Job>(&mut self, delay: Duration, job: J) -> Result<JobId, Error> {
-        const { assert_job_name(J::NAME) };
-        let payload = payload::write(&job)?;
-        let job_id = JobId::new();
-        let span = tracing::info_span!(
-            "queues.enqueue",
-            otel.name = concat_name("send", J::NAME),
-            otel.kind = "producer",
-            messaging.system = "shared_queues",
-            messaging.operation.type = "send",
-            messaging.destination.name = J::OPTIONS.queue,
-            messaging.message.id = %job_id,
-        );
-        let caused_by = span.in_scope(trace::current).or(self.context().traceparent());
-        let context = self.context().clone().with_traceparent(caused_by);
-        let context =
-            serde_json::to_string(&context).map_err(|source| Error::Unwritable { job: J::NAME, source })?;
-        let outbox = self.at_commit::<Outbox>();
-        if outbox.mark() >= MAX_JOBS_PER_TRANSACTION {
-            return Err(Error::TooManyJobs { job: J::NAME, limit: MAX_JOBS_PER_TRANSACTION });
+    async fn enqueue<J: Job>(&mut self, job: impl Into<NewJob<J>> + Send) -> Result<Enqueued, Error> {
+        let job = job.into();
+        let rejects = job.rejects_duplicates();
+        let entry = job.entry(self.context())?;
+        if let Some(away) = self.extension::<Away>() {
+            return away.send(self, J::NAME, entry).await;
         }
-        outbox.push(NewJob {
-            job_id: job_id.as_uuid(),
-            queue: J::OPTIONS.queue,
-            name: J::NAME,
-            version: J::OPTIONS.version,
-            payload,
-            context,
-            delay,
-        });
-        Ok(job_id)
+        if entry.unique.is_none() {
+            return collect::<J>(self, entry);
+        }
+        let answers = write_unique::<J>(self, vec![entry]).await?;
+        let [answer] = answers[..] else {
+            return Err(Error::Refused {
+                attempted: "enqueueing",
+                problem: "the database did not answer for the job",
+            });
+        };
+        answer.or_rejected(J::NAME, rejects)
+    }
+
+    async fn enqueue_all<J: Job, I>(&mut self, jobs: I) -> Result<Vec<Enqueued>, Error>
+    where
+        I: IntoIterator + Send,
+        I::IntoIter: Send,
+        I::Item: Into<NewJob<J>> + Send,
+    {
+        let (mut answers, mut unique) = (Vec::new(), Vec::new());
+        let away = self.extension::<Away>();
+        for job in jobs {
+            let entry = job.into().entry(self.context())?;
+            if let Some(away) = &away {
+                answers.push(away.send(self, J::NAME, entry).await?);
+                continue;
+            }
+            if entry.unique.is_some() {
+                unique.push(entry);
+                if unique.len() == AT_ONCE {
+                    answers.extend(write_unique::<J>(self, std::mem::take(&mut unique)).await?);
+                }
+                continue;
+            }
+            // The answers keep the order of the jobs.
+            answers.extend(write_unique::<J>(self, std::mem::take(&mut unique)).await?);
+            answers.push(collect::<J>(self, entry)?);
+        }
+        answers.extend(write_unique::<J>(self, unique).await?);
+        Ok(answers)
     }
 }
 
-/// `send notes:index`, the name of a span.
-pub(crate) fn concat_name(verb: &str, job: &str) -> String {
-    format!("{verb} {job}")
+/// Keeps the job for the COMMIT.
+fn collect<J: Job>(tx: &mut TenantTx, entry: Entry) -> Result<Enqueued, Error> {
+    let outbox = tx.at_commit::<Outbox>();
+    if outbox.mark() >= MAX_JOBS_PER_TRANSACTION {
+        return Err(Error::TooManyJobs { job: J::NAME, limit: MAX_JOBS_PER_TRANSACTION });
+    }
+    let job = entry.job;
+    outbox.push(entry);
+    Ok(Enqueued::Inserted(job))
+}
+
+/// Writes jobs now, and counts those that are new when they are committed.
+async fn write_unique<J: Job>(tx: &mut TenantTx, entries: Vec<Entry>) -> Result<Vec<Enqueued>, Error> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = enqueue_unique(tx, &entries).await?;
+    let new = answers.iter().filter(|answer| answer.is_inserted()).count();
+    tx.at_commit::<Written>().add(J::NAME, new);
+    Ok(answers)
 }
 
 mod sealed {

@@ -53,6 +53,76 @@ pub enum Error {
         /// The job's name.
         job: &'static str,
     },
+    /// The same job waits or runs already, and [`Unique::reject`](crate::Unique::reject) was asked for.
+    #[error("job `{job}` was not enqueued: the same one, {existing}, waits or runs already")]
+    #[non_exhaustive]
+    Duplicate {
+        /// The job's name.
+        job: &'static str,
+        /// The one that is there.
+        existing: crate::JobId,
+    },
+    /// A handler asked for its tenant's rows, but the queues are not in a database and were not given one.
+    #[error(
+        "a job asked for its tenant's rows, and the queues have no database; give them one by `Queues::with_db`"
+    )]
+    NoDatabase,
+    /// The job is complete already, or is another worker's by now: nothing was committed.
+    #[error("the transaction was rolled back: the job is complete already, or no longer this worker's")]
+    #[non_exhaustive]
+    NotYours {
+        /// What the database said, where it was the one to say so.
+        source: Option<shared_db::Error>,
+    },
+    /// The result of [`JobContext::once`](crate::JobContext::once) can't be recorded or read again.
+    #[error("the result of the effect `{name}` can't be {what}: {why}")]
+    #[non_exhaustive]
+    Effect {
+        /// The name of the effect.
+        name: String,
+        /// `recorded` or `read`.
+        what: &'static str,
+        /// Without the result itself.
+        why: String,
+    },
+    /// A key, a name or a delay of the job is none that can be stored, so it was not enqueued.
+    #[error("job `{job}` was not enqueued: {part}: {problem}")]
+    #[non_exhaustive]
+    Unfit {
+        /// The job's name.
+        job: &'static str,
+        /// What it is that does not fit.
+        part: &'static str,
+        /// Why, and what would.
+        problem: &'static str,
+    },
+    /// The transaction's queues are [elsewhere](crate::Queues::with_outbox), and the outbox that leads there does not take the job.
+    #[error("job `{job}` was not enqueued: the outbox refused it: {reason}")]
+    #[non_exhaustive]
+    Outbox {
+        /// The job's name.
+        job: &'static str,
+        /// What the outbox said.
+        reason: String,
+    },
+    /// A schedule can't be followed, so it was not written.
+    #[error("schedule `{schedule}` was not written: {problem}")]
+    #[non_exhaustive]
+    Schedule {
+        /// Its name.
+        schedule: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What was asked of the queues is out of bounds, so nothing was done.
+    #[error("{attempted} failed: {problem}")]
+    #[non_exhaustive]
+    Refused {
+        /// What was asked.
+        attempted: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
     /// The settings of a worker can't work.
     #[error("the worker can't start with these settings: {0}")]
     Config(String),

@@ -2,7 +2,7 @@
 
 use shared_core::Failure;
 
-use crate::JobContext;
+use crate::{JobContext, Outcome};
 
 /// An async function that takes a job, and after it up to five arguments that it asks for.
 ///
@@ -39,7 +39,7 @@ use crate::JobContext;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job handler",
-    label = "expected `async fn(J, ...) -> Result<(), Failure>`"
+    label = "expected `async fn(J, ...) -> Result<(), Failure>` or `-> Result<Outcome, Failure>`"
 )]
 pub trait Handler<J, Args>: Clone + Send + Sync + 'static {
     /// What the function returns when it is called.
@@ -99,18 +99,24 @@ impl<S, T: axum::extract::FromRef<S> + Send> FromJob<S> for axum::extract::State
     }
 }
 
-/// What a handler returns.
+/// What a handler returns: `Result<(), E>`, or `Result<Outcome, E>` to say more than that it is done.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what a job handler returns",
-    note = "it returns `Result<(), Failure>`"
+    note = "it returns `Result<(), Failure>` or `Result<Outcome, Failure>`"
 )]
 pub trait IntoOutcome {
     /// How the attempt ended.
-    fn into_outcome(self) -> Result<(), Failure>;
+    fn into_outcome(self) -> Result<Outcome, Failure>;
 }
 
 impl<E: Into<Failure>> IntoOutcome for Result<(), E> {
-    fn into_outcome(self) -> Result<(), Failure> {
+    fn into_outcome(self) -> Result<Outcome, Failure> {
+        self.map(|()| Outcome::done()).map_err(Into::into)
+    }
+}
+
+impl<E: Into<Failure>> IntoOutcome for Result<Outcome, E> {
+    fn into_outcome(self) -> Result<Outcome, Failure> {
         self.map_err(Into::into)
     }
 }

@@ -21,8 +21,20 @@ pub(crate) fn write<J: Job>(job: &J) -> Result<String, Error> {
 }
 
 /// The job that was stored, or why it can't be read. The text may quote the payload: it is for the dead letter alone.
-pub(crate) fn read<J: Job>(text: &str) -> Result<J, String> {
-    let job: J = serde_json::from_str(text).map_err(|error| format!("the payload can't be read: {error}"))?;
+pub(crate) fn read<J: Job>(version: u32, text: &str) -> Result<J, String> {
+    let unreadable = |error| format!("the payload can't be read: {error}");
+    let job: J = if version < J::OPTIONS.version {
+        let older = serde_json::from_str(text).map_err(unreadable)?;
+        let upcast = J::upcast(version, older).map_err(|failure| {
+            format!(
+                "the payload of version {version} can't be made one of version {}: {failure}",
+                J::OPTIONS.version
+            )
+        })?;
+        serde_json::from_value(upcast).map_err(unreadable)?
+    } else {
+        serde_json::from_str(text).map_err(unreadable)?
+    };
     job.validate().map_err(|errors| broken_rules(&errors))?;
     Ok(job)
 }

@@ -1,6 +1,9 @@
 mod attempt;
+mod chores;
 mod claimer;
+mod judge;
 mod keeper;
+mod running;
 mod session;
 mod settler;
 mod slots;
@@ -11,25 +14,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use shared_core::Backoff;
-use shared_db::Db;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::postgres::Store;
-use crate::{Config, Error, Jobs, payload};
+use crate::backend::Backend;
+use crate::meters::TenantMeters;
+use crate::{Config, Error, Jobs, Queues, payload};
 use session::{End, Session};
 
 /// A running worker: it takes jobs and runs them, until it is stopped.
 ///
 /// ```no_run
 /// # use std::time::Duration;
-/// # use shared_db::Db;
-/// # use shared_queues::{Config, Error, Jobs, Worker};
-/// # async fn run(db: Db, jobs: Jobs<()>) -> Result<(), Error> {
-/// let worker = Worker::start(&db, (), jobs, Config::default()).await?;
+/// # use shared_queues::{Config, Error, Jobs, Queues, Worker};
+/// # async fn run(queues: Queues, jobs: Jobs<()>) -> Result<(), Error> {
+/// let worker = Worker::start(&queues, (), jobs, Config::default()).await?;
 /// // until it is time to go
 /// let report = worker.stop(Duration::from_secs(25)).await;
 /// assert_eq!(report.aborted, 0);
@@ -57,42 +59,53 @@ pub struct StopReport {
     /// Outcomes that were refused in the worker's whole life, since the jobs were no longer its own: rescued after it was
     /// silent for too long.
     pub refused: u64,
-    /// Whether everything the worker held is settled or handed back. If not, since the database did not answer,
+    /// Whether everything the worker held is settled or handed back. If not, since the backend did not answer,
     /// other workers take it over when the lease has ended.
     pub released: bool,
 }
 
 /// What all tasks of a worker share.
 pub(crate) struct Shared<S> {
-    store: Store,
+    queues: Queues,
     state: S,
     jobs: Jobs<S>,
-    queues: Vec<&'static str>,
+    /// The queues from which it takes jobs. Elsewhere here a queue is its place in this list.
+    lines: Vec<Arc<str>>,
     config: Config,
+    tenants: TenantMeters,
     refused: AtomicU64,
 }
 
-/// How long the last words to the database may take when a worker stops: settling, handing back.
+impl<S> Shared<S> {
+    fn backend(&self) -> &dyn Backend {
+        self.queues.backend.as_ref()
+    }
+}
+
+/// How long a worker that could not register waits before it tries again, for the first time.
+const REOPEN: Duration = Duration::from_millis(100);
+
+/// How long the last words to the backend may take when a worker stops: settling, handing back.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Worker {
-    /// Starts a worker for these jobs, from the queues in which they wait.
+    /// Starts a worker for these jobs, from the queues in which they wait. Its handlers may ask for parts of `state`.
     ///
     /// # Errors
     /// [`Error::Config`], [`Error::TwoHandlers`], and [`Error::Database`] if the worker can't be registered. Later it
-    /// goes on whatever happens to the database, and says so in the log.
-    pub async fn start<S>(db: &Db, state: S, jobs: Jobs<S>, config: Config) -> Result<Self, Error>
+    /// goes on whatever happens to the backend, and says so in the log.
+    pub async fn start<S>(queues: &Queues, state: S, jobs: Jobs<S>, config: Config) -> Result<Self, Error>
     where
         S: Send + Sync + 'static,
     {
         config.validate().map_err(|errors| Error::Config(payload::broken_rules(&errors)))?;
         let jobs = jobs.checked()?;
-        let store = Store { db: db.clone() };
         let shared = Arc::new(Shared {
-            queues: jobs.queues(),
-            store,
+            queues: queues.clone(),
             state,
+            lines: jobs.queues(),
             jobs,
+            tenants: TenantMeters::new(config.metered_tenants as usize),
             config,
             refused: AtomicU64::new(0),
         });
@@ -104,7 +117,7 @@ impl Worker {
 
     /// Stops: takes no further job, waits up to `patience` for those that run, breaks off the rest, and hands back what it
     /// held. When this returns nothing of the worker runs any more; that may take four seconds longer than `patience` if
-    /// the database does not answer.
+    /// the backend does not answer.
     ///
     /// A job that is handed back has lost no attempt. Dropping the future ends the worker at once.
     pub async fn stop(self, patience: Duration) -> StopReport {
@@ -141,10 +154,11 @@ async fn live<S: Send + Sync + 'static>(
 
 /// Hands back what the lost incarnation may still hold, then begins anew; as often as it takes.
 async fn reopen<S: Send + Sync + 'static>(shared: &Arc<Shared<S>>, lost: Uuid) -> Arc<Session<S>> {
-    let backoff = Backoff::default();
+    // When the server is there again it is in use within a beat, and its jobs are handed back before others take them for crashed.
+    let backoff = Backoff::new(REOPEN, shared.config.beat);
     for retry in 1.. {
         let reopened = async {
-            shared.store.retire(lost).await?;
+            shared.backend().retire(lost, &shared.lines).await?;
             Session::open(shared.clone()).await
         };
         match reopened.await {
@@ -159,7 +173,7 @@ async fn reopen<S: Send + Sync + 'static>(shared: &Arc<Shared<S>>, lost: Uuid) -
 /// Stops while there is no session.
 async fn give_up<S>(shared: &Shared<S>, lost: Uuid, patience: Duration) -> StopReport {
     let report = StopReport { refused: shared.refused.load(Ordering::Relaxed), ..StopReport::default() };
-    match timeout(patience.min(LAST_WORDS), shared.store.retire(lost)).await {
+    match timeout(patience.min(LAST_WORDS), shared.backend().retire(lost, &shared.lines)).await {
         Ok(Ok(handed_back)) => StopReport { handed_back, released: true, ..report },
         _ => report,
     }

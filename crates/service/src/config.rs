@@ -37,4 +37,11 @@ pub struct Config {
     /// stays below the 30 s after which Kubernetes kills.
     #[config(default = "20s", max = "1h")]
     pub drain_timeout: Duration,
+    /// Jobs that may be ready in a queue before `/health` says that the service falls behind: 10,000 are a minute's work of a
+    /// worker with quick jobs. It stays ready, since requests are not what is late.
+    #[config(default = 10_000, min = 1)]
+    pub queue_depth: u64,
+    /// How long the oldest ready job of a queue may have waited before `/health` says so.
+    #[config(default = "5m", min = "1s", max = "30d")]
+    pub queue_age: Duration,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use shared_core::Failure;
 use shared_core::schema::Setting;
 use shared_db::{Db, bootstrap};
@@ -59,7 +60,10 @@ where
     }
     let matrix = service.asked.matrix;
     let mut guards = Guards::start(&db, service.asked, &parts).await?;
-    let state = (service.open)(Start::new(Arc::new(settings), db.clone(), &guards)).await?;
+    let opened = (service.queues)(&settings, &db).await?;
+    let queues = opened.queues.clone();
+    let start = Start::new(Arc::new(settings), db.clone(), queues.clone(), &guards);
+    let state = (service.open)(start).await?;
     // Before any job is claimed: a second instance on the same port should not get that far.
     let (listener, admin_listener) = (bind(config.listen).await?, bind(config.admin).await?);
     // What can fail does so before jobs are claimed: a worker that is dropped counts as a crash of its jobs.
@@ -70,7 +74,8 @@ where
     };
     let (audit, address) = (guards.audit(), service.behind.map_or_else(ClientAddress::peer, |of| of(&state)));
     let limits = |of: ToLimits<S>| of(&state, &address, audit.clone());
-    let mut routes = service.routes.with_state(state.clone());
+    let desk = service.queues_desk.map_or_else(Router::new, |desk| desk.routes(&queues));
+    let mut routes = service.routes.merge(desk).with_state(state.clone());
     for (limited, by) in service.limited_routes {
         routes = routes.merge(limits(by)?.around(limited.with_state(state.clone())));
     }
@@ -83,20 +88,21 @@ where
         cors: service.cors.map(|of| of(&state)),
         headers: service.headers,
     };
-    let checks = checks(service.checks, &db);
+    let checks = opened.checked(checks(service.checks, &db), &config);
     // From here on something runs; if a later step fails, dropping it ends it.
     let health = Health::start(checks, &parts.telemetry);
     let relay = match service.events {
         Some(events) => {
-            let config = parts.events.ok_or_else(|| missing("shared_events::Config"))?;
+            let config = parts.events.clone().ok_or_else(|| missing("shared_events::Config"))?;
             Some(Relay::start(db.clone(), state.clone(), events, config).await?)
         }
         None => None,
     };
+    let carried = opened.carry(&db, parts.events).await?;
     let worker = match service.jobs {
         Some(jobs) => {
             let config = parts.queues.ok_or_else(|| missing("shared_queues::Config"))?;
-            Some(Worker::start(&db, state.clone(), jobs, config).await?)
+            Some(Worker::start(&queues, state.clone(), jobs, config).await?)
         }
         None => None,
     };
@@ -104,7 +110,19 @@ where
     let api = Server::serve(listener, router, &config)?;
     let admin = Server::serve(admin_listener, admin::routes(health.health(), how.metrics.clone()), &config)?;
     tracing::info!(listen = %api.address(), admin = %admin.address(), "{} is up", service.name);
-    Ok(Running::new(RunningParts { config, state, db, guards, health, relay, worker, api, admin }))
+    Ok(Running::new(RunningParts {
+        config,
+        state,
+        db,
+        queues,
+        carried,
+        guards,
+        health,
+        relay,
+        worker,
+        api,
+        admin,
+    }))
 }
 
 fn own_settings(parts: &Parts, how: &Launch) -> Result<Config, Failure> {

@@ -24,6 +24,8 @@
 //!   covers all of them. Those that are not embedded take their defaults; only the database's has none.
 //! - What guards it beside tokens is asked for by a method each: [`Service::audited`], [`Service::tenants`],
 //!   [`Service::revocations`], [`Service::limits`], [`Service::cors`]. What is not asked for costs nothing.
+//! - Jobs are in the service's database; with the feature `redis` they may be in Redis ([`Service::queues_in_redis`]). Either way a
+//!   transaction's jobs exist if, and only if, it commits.
 //! - The public API and the probes (`/live`, `/ready`, `/health`, `/metrics`) have a port each.
 //! - [`Json`], [`Query`], [`Path`] and [`Valid`] answer with a [`Problem`](core::Problem) when they can't be read.
 //! - `TestService` (feature `testing`) starts a service on real servers in one line of a test.
@@ -45,7 +47,7 @@
 //! |---|---|
 //! | `testing` | `testing::TestService` |
 //! | `jwks` | tokens of another issuer, by the keys that it publishes |
-//! | `redis` | rate limits over Redis |
+//! | `redis` | rate limits over Redis, and [queues in Redis](Service::queues_in_redis) |
 
 mod admin;
 mod body;
@@ -57,6 +59,7 @@ mod guards;
 mod http;
 mod launch;
 pub mod prelude;
+mod queueing;
 mod running;
 mod server;
 mod service;
@@ -71,6 +74,8 @@ pub use config::Config;
 pub use created::Created;
 pub use exit::Exit;
 pub use extract::{Json, Path, Query, Valid};
+#[cfg(feature = "redis")]
+pub use queueing::RedisQueues;
 pub use running::{Running, Stopped};
 pub use service::Service;
 pub use start::{Provided, Start};

@@ -18,7 +18,7 @@ pub use shared_core_derive::{
 pub use shared_db::vector::{Collection, Definition, Hits, Recall, Recall::AtLeast};
 pub use shared_db::{Db, MigrationSet, Step, TenantTx, statements};
 pub use shared_events::{Publish as _, Received};
-pub use shared_queues::{Enqueue as _, JobContext};
+pub use shared_queues::{Enqueue as _, JobContext, Queues};
 pub use shared_security::prelude::*;
 pub use shared_security::{AuditEvent, May, Principal, permissions};
 

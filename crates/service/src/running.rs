@@ -3,11 +3,12 @@ use std::time::{Duration, Instant};
 
 use shared_db::Db;
 use shared_events::Relay;
-use shared_queues::Worker;
+use shared_queues::{Queues, Worker};
 use shared_telemetry::HealthTask;
 
 use crate::Config;
 use crate::guards::Guards;
+use crate::queueing::Carried;
 use crate::server::Server;
 
 /// A service that runs. [`stop`](Self::stop) ends it well; dropping it cuts everything off.
@@ -19,6 +20,8 @@ pub(crate) struct Parts<S> {
     pub(crate) config: Config,
     pub(crate) state: S,
     pub(crate) db: Db,
+    pub(crate) queues: Queues,
+    pub(crate) carried: Carried,
     pub(crate) guards: Guards,
     pub(crate) health: HealthTask,
     pub(crate) relay: Option<Relay>,
@@ -35,7 +38,7 @@ pub struct Stopped {
     pub connections: usize,
     /// Jobs that were still running at the deadline; others will run them again.
     pub jobs: u64,
-    /// Deliveries of events were still under way at the deadline; they are rolled back, and come again.
+    /// Deliveries of events, or of jobs on their way to Redis, were still under way at the deadline; they are rolled back, and come again.
     pub deliveries: bool,
     /// Audit events that could not be written.
     pub audit_events: u64,
@@ -75,6 +78,11 @@ impl<S> Running<S> {
         &self.parts.db
     }
 
+    /// The queues.
+    pub fn queues(&self) -> &Queues {
+        &self.parts.queues
+    }
+
     /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, write what is to be audited, then close the
     /// database. Requests and
     /// jobs share the setting `drain_timeout`; what is left of them then is cut off, and reported. A delivery of an event that
@@ -82,7 +90,7 @@ impl<S> Running<S> {
     ///
     /// Dropping the future cuts everything off.
     pub async fn stop(self) -> Stopped {
-        let Parts { config, db, guards, health, relay, worker, mut api, mut admin, .. } = self.parts;
+        let Parts { config, db, carried, guards, health, relay, worker, mut api, mut admin, .. } = self.parts;
         health.health().set_draining();
         tokio::time::sleep(config.settle_time).await;
         let deadline = Instant::now() + config.drain_timeout;
@@ -90,6 +98,8 @@ impl<S> Running<S> {
         let connections = api.stop(left()).await;
         // Requests may have enqueued and published up to here; what is not done now is done by others, or later.
         let (jobs, deliveries) = tokio::join!(stop_worker(worker, left()), stop_relay(relay, left()));
+        // After everything that enqueues; what it does not carry any more it carries after the next start.
+        let deliveries = carried.stop(left()).await || deliveries;
         health.stop().await;
         // After everything that can record. It has a bound of its own: what happened is worth more than the deadline.
         let audit_events = guards.stop().await;
@@ -117,7 +127,7 @@ async fn stop_worker(worker: Option<Worker>, patience: Duration) -> u64 {
 }
 
 /// Whether deliveries were broken off: dropped half-way, a relay ends at once.
-async fn stop_relay(relay: Option<Relay>, patience: Duration) -> bool {
+pub(crate) async fn stop_relay(relay: Option<Relay>, patience: Duration) -> bool {
     match relay {
         Some(relay) => tokio::time::timeout(patience, relay.stop()).await.is_err(),
         None => false,

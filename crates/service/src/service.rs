@@ -11,13 +11,15 @@ use shared_events::Events;
 use shared_queues::Jobs;
 use shared_security::headers::SecurityHeaders;
 use shared_security::{
-    Audit, ClientAddress, CorsLayer, LimitStore, Limiter, Matrix, RevocationConfig, Verifier,
+    Audit, ClientAddress, CorsLayer, LimitStore, Limiter, Matrix, RevocationConfig, SystemPermission,
+    Verifier,
 };
 use shared_telemetry::{Checks, ServiceInfo, Telemetry};
 
 use crate::guards::Asked;
 use crate::http::Limits;
 use crate::launch::{Launch, launch};
+use crate::queueing::{self, Desk};
 use crate::settings::Parts;
 use crate::start::{Provided, Start};
 use crate::{Exit, Running, signals};
@@ -58,6 +60,8 @@ pub struct Service<C, S = Provided<C>> {
     pub(crate) limited_routes: Vec<(Router<S>, ToLimits<S>)>,
     pub(crate) behind: Option<Of<S, ClientAddress>>,
     pub(crate) cors: Option<Of<S, CorsLayer>>,
+    pub(crate) queues: queueing::Open<C>,
+    pub(crate) queues_desk: Option<Desk>,
     pub(crate) jobs: Option<Jobs<S>>,
     pub(crate) events: Option<Events<S>>,
     pub(crate) routes: Router<S>,
@@ -90,6 +94,8 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
             limited_routes: Vec::new(),
             behind: None,
             cors: None,
+            queues: queueing::in_database(),
+            queues_desk: None,
             jobs: None,
             events: None,
             routes: Router::new(),
@@ -182,6 +188,50 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     /// The handlers of jobs. With them, the service is a worker.
     pub fn jobs(mut self, add: impl FnOnce(Jobs<S>) -> Jobs<S>) -> Self {
         self.jobs = Some(add(self.jobs.unwrap_or_default()));
+        self
+    }
+
+    /// Keeps the jobs in Redis: in the one that the settings lead to, or for `None` in the database after all. Without this they are
+    /// in the database.
+    ///
+    /// `tx.enqueue` stays what it is: the job exists if, and only if, the transaction commits. It goes through the log of events
+    /// and is in Redis a moment later, once, also if it is carried twice. What a handler does by
+    /// [`JobContext::tx`](shared_queues::JobContext::tx) still happens exactly once. What a Redis that fails may forget, see
+    /// [`Queues::redis`](shared_queues::Queues::redis).
+    ///
+    /// Jobs stay where they are when this changes: let a worker finish those of the other place first.
+    ///
+    /// ```no_run
+    /// use shared_service::prelude::*;
+    /// use shared_service::RedisQueues;
+    ///
+    /// #[derive(Config)]
+    /// #[config(prefix = "HELLO")]
+    /// struct Settings {
+    ///     service: shared_service::Config,
+    ///     db: shared_service::db::Config,
+    ///     redis: shared_service::db::redis::Config,
+    /// }
+    ///
+    /// let service = Service::<Settings>::new("hello")
+    ///     .queues_in_redis(|settings| Some(RedisQueues::new(settings.redis.clone())));
+    /// # let _ = service;
+    /// ```
+    #[cfg(feature = "redis")]
+    pub fn queues_in_redis(
+        mut self,
+        of: impl FnOnce(&C) -> Option<crate::RedisQueues> + Send + 'static,
+    ) -> Self {
+        self.queues = queueing::in_redis(of);
+        self
+    }
+
+    /// Lets operators see and steer the queues over HTTP, below this path: those whose token has this permission of the system.
+    /// The routes are those of [`admin::router`](shared_queues::admin::router); they reach over all tenants.
+    ///
+    /// A permission that tenants hand out does not compile here.
+    pub fn queues_admin<P: SystemPermission>(mut self, path: &'static str, _: P) -> Self {
+        self.queues_desk = Some(Desk::of::<P>(path));
         self
     }
 

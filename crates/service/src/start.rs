@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use shared_core::Failure;
 use shared_db::Db;
+use shared_queues::Queues;
 use shared_security::{Audit, Revocations, Tenants};
 
 use crate::guards::Guards;
@@ -15,16 +16,19 @@ pub struct Start<C> {
     pub settings: Arc<C>,
     /// The migrated database.
     pub db: Db,
+    /// The queues: for jobs that are enqueued outside of transactions, for schedules and limits, and to look on.
+    pub queues: Queues,
     audit: Option<Audit>,
     revocations: Option<Revocations>,
     tenants: Option<Tenants>,
 }
 
 impl<C> Start<C> {
-    pub(crate) fn new(settings: Arc<C>, db: Db, guards: &Guards) -> Self {
+    pub(crate) fn new(settings: Arc<C>, db: Db, queues: Queues, guards: &Guards) -> Self {
         Self {
             settings,
             db,
+            queues,
             audit: guards.audit(),
             revocations: guards.revocations.clone(),
             tenants: guards.tenants.clone(),
@@ -60,27 +64,34 @@ fn without(method: &str) -> Failure {
     Failure::dead(format!("the service was built without `{method}`; call that method of `Service`"))
 }
 
-/// The state of a service that has none of its own: handlers may ask for `State<Db>` and for the settings.
+/// The state of a service that has none of its own: handlers may ask for `State<Db>`, `State<Queues>` and for the settings.
 pub struct Provided<C> {
     settings: Arc<C>,
     db: Db,
+    queues: Queues,
 }
 
 impl<C> Provided<C> {
     pub(crate) fn of(start: Start<C>) -> Self {
-        Self { settings: start.settings, db: start.db }
+        Self { settings: start.settings, db: start.db, queues: start.queues }
     }
 }
 
 impl<C> Clone for Provided<C> {
     fn clone(&self) -> Self {
-        Self { settings: self.settings.clone(), db: self.db.clone() }
+        Self { settings: self.settings.clone(), db: self.db.clone(), queues: self.queues.clone() }
     }
 }
 
 impl<C> FromRef<Provided<C>> for Db {
     fn from_ref(provided: &Provided<C>) -> Self {
         provided.db.clone()
+    }
+}
+
+impl<C> FromRef<Provided<C>> for Queues {
+    fn from_ref(provided: &Provided<C>) -> Self {
+        provided.queues.clone()
     }
 }
 

@@ -26,6 +26,7 @@ use shared_core::schema::{Profile, Setting};
 use shared_core::{Failure, TenantId};
 use shared_db::{Db, bootstrap};
 use shared_devkit::{Postgres, TestDatabase};
+use shared_queues::Queues;
 use shared_security::{Grant, Issuer, PermissionNames};
 use shared_telemetry::{ServiceInfo, Telemetry};
 
@@ -130,6 +131,11 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
     /// Its database.
     pub fn db(&self) -> &Db {
         self.running.db()
+    }
+
+    /// Its queues.
+    pub fn queues(&self) -> &Queues {
+        self.running.queues()
     }
 
     /// The URL of its database, for a client with all rights.

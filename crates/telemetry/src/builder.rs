@@ -95,6 +95,7 @@ impl Builder {
         global::set_meter_provider(telemetry.pipeline.meters.clone());
         tracing::dispatcher::set_global_default(telemetry.dispatch()).map_err(|_| Error::AlreadyStarted)?;
         global::set_tracer_provider(telemetry.pipeline.tracers.clone());
+        shared_core::panics::remember();
         Ok(telemetry)
     }
 

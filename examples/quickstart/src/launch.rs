@@ -3,13 +3,14 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use shared_devkit::Postgres;
-use shared_service::Running;
+use shared_devkit::{Postgres, Redis};
 use shared_service::config_loader::Loader;
 use shared_service::core::Failure;
+use shared_service::db::redis;
 use shared_service::telemetry::{Recorder, ServiceInfo, Telemetry};
+use shared_service::{RedisQueues, Running};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, QueuesName};
 use crate::client::Client;
 use crate::embedder::{self, Chosen};
 use crate::report::progress::Screen;
@@ -40,8 +41,8 @@ pub(crate) struct Launched {
     pub(crate) client: Client,
     pub(crate) embedder: String,
     pub(crate) times: Times,
-    /// Keeps the server up.
-    _server: Postgres,
+    /// Keep the servers up.
+    _servers: (Postgres, Option<Redis>),
 }
 
 /// How long the parts of the start took.
@@ -76,6 +77,10 @@ pub(crate) async fn launch(arguments: &Arguments, screen: &Screen) -> Result<Lau
 
     let instance = arguments.instance.as_deref().unwrap_or(instance);
     let server = Postgres::named(instance).await?;
+    let redis = match arguments.queues {
+        QueuesName::Postgres => None,
+        QueuesName::Redis => Some(Redis::named(instance).await?),
+    };
     let database_took = began.elapsed() - embedder_took;
 
     let settings = settings(server.url(), screen)?;
@@ -85,14 +90,16 @@ pub(crate) async fn launch(arguments: &Arguments, screen: &Screen) -> Result<Lau
         .recorder(&recorder)
         .init(&settings.telemetry)?;
     let issuer = settings.security.issuer()?;
-    let running = service(embedder).launch(settings, &telemetry).await?;
+    let queues = redis.as_ref().map(|redis| RedisQueues::new(redis::Config::new(redis.url())));
+    let service = service(embedder).queues_in_redis(|_| queues);
+    let running = service.launch(settings, &telemetry).await?;
     let client = Client::new(format!("http://{}", running.address()), issuer)?;
     let times = Times {
         embedder: embedder_took,
         database: database_took,
         service: began.elapsed() - embedder_took - database_took,
     };
-    Ok(Launched { running, telemetry, recorder, client, embedder: name, times, _server: server })
+    Ok(Launched { running, telemetry, recorder, client, embedder: name, times, _servers: (server, redis) })
 }
 
 fn settings(url: &str, screen: &Screen) -> Result<Settings, Failure> {

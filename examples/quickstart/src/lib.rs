@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run -p quickstart                      # the crates of this machine's cargo registry, a tenant each
 //! cargo run -p quickstart -- --once DIR        # the folders of a directory, and no search page afterwards
+//! cargo run -p quickstart -- --queues redis    # jobs in Redis in place of the database
 //! ```
 //!
 //! # The ideas
@@ -37,7 +38,7 @@ mod summary;
 mod upload;
 mod way;
 
-pub use arguments::{Arguments, EmbedderName, USAGE};
+pub use arguments::{Arguments, EmbedderName, QueuesName, USAGE};
 pub use run::{End, run};
 pub use service::{
     App, Digest, Document, Found, FoundPart, MATRIX, Outcome, ReadDocuments, Settings, Status, Stored,

@@ -91,16 +91,16 @@ struct Loaded {
 
 /// Uploads everything, and waits until all of it took effect.
 async fn load(source: &Source, plan: &Plan, launched: &Launched, screen: &Screen) -> Result<Loaded, Failure> {
-    let db = launched.running.db();
+    let (db, queues) = (launched.running.db(), launched.running.queues());
     let (uploaded, activity) = (Uploaded::default(), launched.running.state().activity());
-    let before = settle::left(db).await?;
+    let before = settle::left(db, queues).await?;
     if before.jobs + before.events > 0 {
         let (jobs, events) = (words::counted(before.jobs, "job"), words::counted(before.events, "event"));
         screen.say(&format!("an earlier run left {jobs} and {events}: going on"));
     }
     let loading = async {
         upload(source, &launched.client, db, &uploaded).await?;
-        settle::settled(db).await
+        settle::settled(db, queues).await
     };
     let left = screen.watch(loading, || bars(plan, before, uploaded.counts(), activity.done())).await?;
     Ok(Loaded { counts: uploaded.counts(), done: activity.done(), left })
@@ -119,7 +119,7 @@ async fn show(source: &Source, plan: &Plan, launched: &Launched, loaded: Loaded)
         None => Vec::new(),
     };
     print(&format!("\nWhose is whose\n{}", summary::proofs(&proofs)));
-    let spans = way::of_a_note(launched.running.db(), client, &launched.recorder, counts).await?;
+    let spans = way::of_a_note(&launched.running, client, &launched.recorder, counts).await?;
     let heading =
         "One document’s way, from the request to its effects: when each step began, and how long it took";
     print(&format!("\n{heading}\n{}", summary::way(&spans)));

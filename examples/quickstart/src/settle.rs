@@ -22,12 +22,13 @@ pub(crate) struct Left {
     pub(crate) parked: u64,
 }
 
-/// Looks at the queue and the log.
-pub(crate) async fn left(db: &Db) -> Result<Left, Failure> {
-    let jobs = Queues::new(db).backlog().await?;
+/// Looks at the log and the queues.
+pub(crate) async fn left(db: &Db, queues: &Queues) -> Result<Left, Failure> {
+    // In this order: what is on its way to its queue is in the log, or in the queue.
     let events = backlog(db).await?;
+    let jobs = queues.backlog().await?;
     Ok(Left {
-        jobs: jobs.ready + jobs.scheduled + jobs.running,
+        jobs: jobs.ready + jobs.waiting + jobs.scheduled + jobs.running,
         events: events.waiting,
         dead: jobs.dead,
         parked: events.parked,
@@ -38,10 +39,10 @@ pub(crate) async fn left(db: &Db) -> Result<Left, Failure> {
 ///
 /// # Errors
 /// If nothing moves any more.
-pub(crate) async fn settled(db: &Db) -> Result<Left, Failure> {
+pub(crate) async fn settled(db: &Db, queues: &Queues) -> Result<Left, Failure> {
     let (mut before, mut moved) = (Left::default(), Instant::now());
     loop {
-        let now = left(db).await?;
+        let now = left(db, queues).await?;
         if now.jobs == 0 && now.events == 0 {
             return Ok(now);
         }

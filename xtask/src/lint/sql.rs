@@ -69,7 +69,8 @@ impl Sql {
         (1..self.0.len()).filter(|&at| self.is(at, "as")).filter_map(|at| {
             let is_transition =
                 at > 1 && self.is(at - 1, "table") && matches!(self.text(at - 2), "old" | "new");
-            if is_transition || self.is(at + 2, "(") && !self.is(at + 1, "materialized") {
+            let is_alias = self.is(at + 2, "(") && !matches!(self.text(at + 1), "materialized" | "(");
+            if is_transition || is_alias {
                 return Some(self.text(at + 1));
             }
             let body = (at + 1..).find(|&next| !matches!(self.text(next), "not" | "materialized"))?;
@@ -150,8 +151,9 @@ mod tests {
 
     #[test]
     fn names_that_a_statement_gives_are_known() {
-        let code = "\"with x as (select 1), y (a) as not materialized (select 2) select a from f() as z (a), b.c as d\"";
+        let code = "\"with x as (select 1), y (a) as not materialized (select 2), w (a) as ((select 3) union select 4) \
+                    select a from f() as z (a), b.c as d\"";
         let found = of(&Source::new("crates/db/src/a.rs", code));
-        assert_eq!(found[0].given_names().collect::<Vec<_>>(), ["x", "y", "z"]);
+        assert_eq!(found[0].given_names().collect::<Vec<_>>(), ["x", "y", "w", "z"]);
     }
 }

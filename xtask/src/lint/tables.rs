@@ -86,6 +86,10 @@ fn list(sql: &Sql, first: usize) -> Vec<&Token> {
     loop {
         tables.extend(name(sql, at));
         at = after_fillers(sql, at);
+        // `exists (select .. from a), b`: the comma is not the list's.
+        if sql.is(at + 1, ")") {
+            return tables;
+        }
         at = if sql.is(at, "(") { at } else { at + 1 };
         at = after_parentheses(sql, at);
         while matches!(sql.text(at), "with" | "ordinality" | "as") {
@@ -197,6 +201,7 @@ mod tests {
             "select extract(epoch from now()), substring(a from 1) from {table}_item",
             "select 1 from pg_class, information_schema.tables",
             "select 1 from (select 2) as two",
+            "select array(select id from a.job), case when true then 1 end",
             "delete from a.job j using a.note",
             "truncate a file of the server",
         ] {

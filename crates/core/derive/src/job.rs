@@ -1,11 +1,14 @@
-//! `#[derive(Job)]`: a struct becomes a job with a name and options.
+//! `#[derive(Job)]`: a struct becomes a job with a name, options, and the keys that its fields make.
 
-use std::time::Duration;
+mod attributes;
+mod keys;
+mod words;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::meta::ParseNestedMeta;
-use syn::{DeriveInput, Error, LitInt, LitStr, Result};
+use syn::{DeriveInput, Error, Result};
+
+use attributes::Attributes;
 
 /// Expands the derive; `root` is the path under which the program sees `shared_queues`.
 pub(crate) fn expand(input: &DeriveInput, root: &TokenStream) -> Result<TokenStream> {
@@ -19,10 +22,10 @@ pub(crate) fn expand(input: &DeriveInput, root: &TokenStream) -> Result<TokenStr
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("job")) {
         attribute.parse_nested_meta(|meta| attributes.read(&meta, root))?;
     }
-    let Some(name) = attributes.name else {
+    let Some(name) = &attributes.name else {
         return Err(Error::new(Span::call_site(), "a job needs a name: `#[job(name = \"notes:index\")]`"));
     };
-    let (job, options) = (&input.ident, attributes.options);
+    let (job, options, methods) = (&input.ident, &attributes.options, attributes.methods(root)?);
     // Spanned, so that a bad name is reported where it stands.
     let sound = quote_spanned!(name.span()=> const _: () = #root::assert_job_name(#name););
     Ok(quote! {
@@ -31,85 +34,79 @@ pub(crate) fn expand(input: &DeriveInput, root: &TokenStream) -> Result<TokenStr
         impl #root::Job for #job {
             const NAME: &'static str = #name;
             const OPTIONS: #root::Options = #root::Options::DEFAULT #(#options)*;
+            #methods
         }
     })
 }
 
-#[derive(Default)]
-struct Attributes {
-    name: Option<LitStr>,
-    /// Calls behind `Options::DEFAULT`.
-    options: Vec<TokenStream>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Attributes {
-    fn read(&mut self, meta: &ParseNestedMeta<'_>, root: &TokenStream) -> Result<()> {
-        let Some(key) = meta.path.get_ident() else { return Err(meta.error("expected a word")) };
-        let option = match key.to_string().as_str() {
-            "name" => {
-                self.name = Some(meta.value()?.parse()?);
-                return Ok(());
-            }
-            "queue" => {
-                let queue: LitStr = meta.value()?.parse()?;
-                quote!(.queue(#queue))
-            }
-            "retry" => {
-                let retry = retry(&meta.value()?.parse()?, root)?;
-                quote!(.retry(#retry))
-            }
-            "timeout" => {
-                let timeout = duration(&meta.value()?.parse()?)?;
-                quote!(.timeout(#timeout))
-            }
-            "max_attempts" => {
-                let attempts: LitInt = meta.value()?.parse()?;
-                quote!(.max_attempts(#attempts))
-            }
-            "version" => {
-                let version: LitInt = meta.value()?.parse()?;
-                quote!(.version(#version))
-            }
-            _ => {
-                return Err(
-                    meta.error("expected `name`, `queue`, `retry`, `timeout`, `max_attempts` or `version`")
-                );
-            }
-        };
-        self.options.push(option);
-        Ok(())
+    /// What the derive makes of a struct with these attributes, or says about them.
+    fn derive(attributes: &str) -> std::result::Result<String, String> {
+        let input = format!("#[job(name = \"a:b\", {attributes})] struct Job {{ a: u8, b: String }}");
+        let input = syn::parse_str(&input).map_err(|error| error.to_string())?;
+        let code = expand(&input, &quote!(queues)).map_err(|error| error.to_string())?;
+        Ok(code.to_string().replace(' ', ""))
     }
-}
 
-/// `exponential`, `exponential from 1s to 1h`, or `never`.
-fn retry(text: &LitStr, root: &TokenStream) -> Result<TokenStream> {
-    let words = text.value();
-    match words.split_whitespace().collect::<Vec<_>>().as_slice() {
-        ["exponential"] => Ok(quote!(#root::Retry::DEFAULT)),
-        ["exponential", "from", first, "to", longest] => {
-            let duration = |word: &str| duration(&LitStr::new(word, text.span()));
-            let (first, longest) = (duration(first)?, duration(longest)?);
-            Ok(quote!(#root::Retry::Exponential { first: #first, longest: #longest }))
+    #[test]
+    fn options_become_calls_of_a_constant() {
+        let code = derive("priority = \"high\", keep = \"1h\", retry_for = \"2d\"").unwrap();
+        assert!(code.contains(".priority(queues::Priority::High)"), "{code}");
+        assert!(code.contains(".keep(::core::time::Duration::from_millis(3600000u64))"), "{code}");
+        assert!(code.contains(".retry_for(::core::time::Duration::from_millis(172800000u64))"), "{code}");
+    }
+
+    #[test]
+    fn fields_become_keys() {
+        let code = derive(r#"order_by("a", "b.c"), unique_by = "a", limit = "all", limit = "host by a, b""#)
+            .unwrap();
+        assert!(code.contains("queues::derive::key(&[&self.a,&self.b.c])"), "{code}");
+        assert!(code.contains("queues::Unique::existing(queues::derive::key(&[&self.a]))"), "{code}");
+        assert!(code.contains("queues::LimitKey::named(\"all\")"), "{code}");
+        assert!(
+            code.contains("queues::LimitKey::by(\"host\",queues::derive::key(&[&self.a,&self.b]))"),
+            "{code}"
+        );
+    }
+
+    #[test]
+    fn duplicates_are_treated_as_it_is_said() {
+        for (said, call) in [
+            ("existing", "Unique::existing(queues::derive::key(&[&self.a]))"),
+            ("reject", "Unique::reject(queues::derive::key(&[&self.a]))"),
+            ("debounce", "Unique::debounce(queues::derive::key(&[&self.a]))"),
+            ("keep latest", "Unique::keep_latest(queues::derive::key(&[&self.a]))"),
+            (
+                "throttle for 1m",
+                "Unique::throttle(queues::derive::key(&[&self.a]),::core::time::Duration::from_millis(60000u64))",
+            ),
+        ] {
+            let code = derive(&format!("on_duplicate = \"{said}\", unique_by = \"a\"")).unwrap();
+            assert!(code.contains(call), "{code}");
         }
-        ["never"] => Ok(quote!(#root::Retry::Never)),
-        _ => Err(Error::new_spanned(text, "expected `exponential`, `exponential from 1s to 1h` or `never`")),
     }
-}
 
-/// `500ms`, `30s`, `5m` or `1h`.
-fn duration(text: &LitStr) -> Result<TokenStream> {
-    let value = text.value();
-    let unit = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-    let seconds = |number: u64, factor: u64| number.checked_mul(factor).map(Duration::from_secs);
-    let parsed = value[..unit].parse().ok().and_then(|number| match &value[unit..] {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => seconds(number, 1),
-        "m" => seconds(number, 60),
-        "h" => seconds(number, 60 * 60),
-        _ => None,
-    });
-    match parsed.and_then(|duration| u64::try_from(duration.as_millis()).ok()) {
-        Some(0) | None => Err(Error::new_spanned(text, "expected a duration: `500ms`, `30s`, `5m` or `1h`")),
-        Some(milliseconds) => Ok(quote!(::core::time::Duration::from_millis(#milliseconds))),
+    #[test]
+    fn mistakes_are_told_with_what_would_be_right() {
+        for (wrong, said) in [
+            ("speed = \"high\"", "expected one of `name`,"),
+            ("priority = \"urgent\"", "expected `high`, `normal` or `low`"),
+            ("keep = \"1 week\"", "expected a duration: `500ms`, `30s`, `5m`, `1h` or `1d`"),
+            (
+                "on_duplicate = \"reject\"",
+                "`on_duplicate` needs `unique_by`, which says when two jobs are the same",
+            ),
+            ("unique_by = \"a\", on_duplicate = \"throttle\"", "`throttle for 1h`"),
+            ("order_by = \"a b\"", "expected the name of a field"),
+            ("order_by()", "expected the name of a field"),
+            ("limit = \"host per a\"", "expected the name of a limit, `stripe`, or `host by domain`"),
+            ("upcast = \"old\"", "`upcast` needs a `version` above 1"),
+        ] {
+            let error = derive(wrong).expect_err(wrong);
+            assert!(error.contains(said), "{wrong}: {error}");
+        }
     }
 }

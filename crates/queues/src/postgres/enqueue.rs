@@ -1,50 +1,131 @@
-//! Jobs on their way in: collected by a transaction, written with its COMMIT.
+//! Jobs on their way in: collected by a tenant's transaction and written with its COMMIT, or written by the program itself.
 
-use std::time::Duration;
+use shared_core::{Context, TenantId};
+use shared_db::{AtCommit, Bound, Db, TenantTx, Tx, statements};
 
-use shared_core::Context;
-use shared_db::{AtCommit, Bound, Db, statements};
-use uuid::Uuid;
-
-use super::SIGNAL;
+use super::columns::{Columns, is_laned};
+use super::{Store, wake};
+use crate::backend::Entry;
 use crate::meters::METERS;
+use crate::{Enqueued, Error, JobId};
+
+/// Jobs as they are written: by `job`, which has a position for each.
+macro_rules! written {
+    () => {
+        ",
+             body as (
+                 insert into shared_queues.body (job_id, position, tenant_id, queue, name, version, payload, context, band, due_at)
+                 select j.job_id, j.position, j.tenant_id, j.queue, j.name, j.version, j.payload, j.context, j.band, j.due_at from job j),
+             later as (
+                 insert into shared_queues.scheduled (queue, due_at, position, band, tenant_id, job_id)
+                 select j.queue, j.due_at, j.position, j.band, j.tenant_id, j.job_id from job j where j.delay > 0)"
+    };
+}
+
+/// The same for jobs with a lane among them, by `given`.
+macro_rules! written_with_lanes {
+    () => {
+        ",
+             job as materialized (
+                 select g.position, g.job_id, g.tenant_id, g.queue, g.name, g.version, g.payload, g.context, g.band, g.delay, g.due_at,
+                        g.order_key, g.limits, shared_queues.lane_of(g.queue, g.tenant_id, g.order_key, g.limits) as lane
+                   from (select i.position, i.job_id, i.tenant_id, i.queue, i.name, i.version, i.payload, i.context, i.band, i.delay,
+                                i.due_at, i.order_key,
+                                case when i.limits is not null then array(select jsonb_array_elements_text(i.limits::jsonb)) end as limits
+                           from given i) g),
+             body as (
+                 insert into shared_queues.body (job_id, position, tenant_id, queue, name, version, payload, context, band, due_at,
+                                                 lane, order_key, limits)
+                 select j.job_id, j.position, j.tenant_id, j.queue, j.name, j.version, j.payload, j.context, j.band, j.due_at,
+                        j.lane, j.order_key, j.limits from job j),
+             later as (
+                 insert into shared_queues.scheduled (queue, due_at, position, band, tenant_id, job_id, lane, ordered, limits)
+                 select j.queue, j.due_at, j.position, j.band, j.tenant_id, j.job_id, j.lane, j.order_key is not null, j.limits
+                   from job j where j.delay > 0),
+             waiting as (
+                 insert into shared_queues.waiting (lane, position, queue, band, tenant_id, job_id, ordered, due_at, limits)
+                 select j.lane, j.position, j.queue, j.band, j.tenant_id, j.job_id, j.order_key is not null, j.due_at, j.limits
+                   from job j where j.delay = 0 and j.lane is not null),
+             news as (
+                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
+                 select j.queue, j.position, j.lane, j.tenant_id, j.job_id from job j where j.delay = 0 and j.lane is not null)"
+    };
+}
+
+macro_rules! ready {
+    () => {
+        "
+        insert into shared_queues.ready (queue, band, tenant_id, position, job_id)
+        select j.queue, j.band, j.tenant_id, j.position, j.job_id from job j where j.delay = 0"
+    };
+}
+
+macro_rules! ready_without_lane {
+    () => {
+        concat!(ready!(), " and j.lane is null")
+    };
+}
 
 statements! {
-    /// One statement for all jobs of a transaction. `$1` job ids, `$2` queues, `$3` names, `$4` versions, `$5` payloads,
-    /// `$6` contexts, `$7` delays in milliseconds.
-    const ENQUEUE: Statement<(Vec<Uuid>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i64>), ()> = "
+    /// One statement for all jobs of a transaction. `$1` job ids, `$2` queues, `$3` names, `$4` versions, `$5` payloads, `$6` contexts,
+    /// `$7` bands, `$8` delays in milliseconds.
+    const ENQUEUE: Statement<(Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>, Vec<i64>), ()> = concat!("
         with job as materialized (
-                 select nextval('shared_queues.job_order') as id, n.*
-                   from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::bigint[])
-                        as n (job_id, queue, name, version, payload, context, delay)),
-             body as (
-                 insert into shared_queues.body (id, tenant_id, job_id, queue, name, version, payload, context, due_at)
-                 select id, $tenant, job_id, queue, name, version, payload, context,
-                        clock_timestamp() + delay * interval '1 millisecond' from job),
-             later as (
-                 insert into shared_queues.scheduled (queue, due_at, id, tenant_id)
-                 select queue, clock_timestamp() + delay * interval '1 millisecond', id, $tenant from job where delay > 0)
-        insert into shared_queues.ready (queue, id, tenant_id) select queue, id, $tenant from job where delay = 0";
+                 select nextval('shared_queues.job_order') as position, $tenant::uuid as tenant_id, n.job_id, n.queue, n.name, n.version,
+                        n.payload, n.context, n.band, n.delay, clock_timestamp() + n.delay * interval '1 millisecond' as due_at
+                   from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::smallint[], $8::bigint[])
+                        as n (job_id, queue, name, version, payload, context, band, delay))", written!(), ready!());
+    /// The same, and `$9` ordering keys, `$10` limits as JSON.
+    const ENQUEUE_WITH_LANES: Statement<(Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>, Vec<i64>,
+                                         Vec<Option<String>>, Vec<Option<String>>), ()> = concat!("
+        with given as (
+                 select nextval('shared_queues.job_order') as position, $tenant::uuid as tenant_id, n.job_id, n.queue, n.name, n.version,
+                        n.payload, n.context, n.band, n.delay, clock_timestamp() + n.delay * interval '1 millisecond' as due_at,
+                        n.order_key, n.limits
+                   from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::smallint[], $8::bigint[],
+                               $9::text[], $10::text[])
+                        as n (job_id, queue, name, version, payload, context, band, delay, order_key, limits))", written_with_lanes!(), ready_without_lane!());
+    /// The same for the tenants `$9`. A job that is there already, since its answer was lost, is not written again.
+    const ENQUEUE_FOR: Statement<(Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>, Vec<i64>,
+                                  Vec<TenantId>), JobId> = concat!("
+        with job as materialized (
+                 select nextval('shared_queues.job_order') as position, n.tenant_id, n.job_id, n.queue, n.name, n.version,
+                        n.payload, n.context, n.band, n.delay, clock_timestamp() + n.delay * interval '1 millisecond' as due_at
+                   from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::smallint[], $8::bigint[],
+                               $9::uuid[])
+                        as n (job_id, queue, name, version, payload, context, band, delay, tenant_id)
+                  where not exists (select from shared_queues.body b where b.job_id = n.job_id))", written!(), ", ready as (", ready!(), ") select j.job_id from job j");
+    /// And `$10` ordering keys, `$11` limits.
+    const ENQUEUE_FOR_WITH_LANES: Statement<(Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>, Vec<i64>,
+                                             Vec<TenantId>, Vec<Option<String>>, Vec<Option<String>>), JobId> = concat!("
+        with given as (
+                 select nextval('shared_queues.job_order') as position, n.tenant_id, n.job_id, n.queue, n.name, n.version,
+                        n.payload, n.context, n.band, n.delay, clock_timestamp() + n.delay * interval '1 millisecond' as due_at,
+                        n.order_key, n.limits
+                   from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::smallint[], $8::bigint[],
+                               $9::uuid[], $10::text[], $11::text[])
+                        as n (job_id, queue, name, version, payload, context, band, delay, tenant_id, order_key, limits)
+                  where not exists (select from shared_queues.body b where b.job_id = n.job_id))", written_with_lanes!(), ", ready as (", ready_without_lane!(), ") select j.job_id from job j");
+    /// Jobs that may be the same as others: place in the arrays from 1, answer, job.
+    const ENQUEUE_UNIQUE: Statement<(Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>, Vec<i64>,
+                                     Vec<Option<String>>, Vec<Option<String>>, Vec<String>), (i64, String, JobId)> = "
+        select e.place, e.answer, e.job
+          from shared_queues.enqueue_unique_own($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) e";
+    const ENQUEUE_UNIQUE_FOR: Statement<(Vec<TenantId>, Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>,
+                                         Vec<i64>, Vec<Option<String>>, Vec<Option<String>>, Vec<String>), (i64, String, JobId)> = "
+        select e.place, e.answer, e.job
+          from shared_queues.enqueue_unique($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) e";
 }
 
-/// A job that is about to be written.
-#[derive(Debug)]
-pub(crate) struct NewJob {
-    pub(crate) job_id: Uuid,
-    pub(crate) queue: &'static str,
-    pub(crate) name: &'static str,
-    pub(crate) version: u32,
-    pub(crate) payload: String,
-    pub(crate) context: String,
-    pub(crate) delay: Duration,
-}
+/// Jobs in one statement at most. More make it no cheaper per job, and hold the marks of unique ones for longer.
+pub(crate) const AT_ONCE: usize = 1000;
 
 /// The jobs that a transaction has collected.
 #[derive(Default, Debug)]
-pub(crate) struct Outbox(Vec<NewJob>);
+pub(crate) struct Outbox(Vec<Entry>);
 
 impl Outbox {
-    pub(crate) fn push(&mut self, job: NewJob) {
+    pub(crate) fn push(&mut self, job: Entry) {
         self.0.push(job);
     }
 }
@@ -59,28 +140,149 @@ impl AtCommit for Outbox {
     }
 
     fn statements(&self, _: &Context) -> Vec<Bound> {
-        let jobs = &self.0;
-        vec![ENQUEUE.bind((
-            jobs.iter().map(|job| job.job_id).collect(),
-            jobs.iter().map(|job| job.queue.to_owned()).collect(),
-            jobs.iter().map(|job| job.name.to_owned()).collect(),
-            jobs.iter().map(|job| i32::try_from(job.version).unwrap_or(i32::MAX)).collect(),
-            jobs.iter().map(|job| job.payload.clone()).collect(),
-            jobs.iter().map(|job| job.context.clone()).collect(),
-            jobs.iter().map(|job| milliseconds(job.delay)).collect(),
-        ))]
+        let c = Columns::of(&self.0);
+        let (jobs, queues, names, versions) = (c.jobs, c.queues, c.names, c.versions);
+        let (payloads, contexts, bands, delays) = (c.payloads, c.contexts, c.bands, c.delays);
+        vec![match self.0.iter().any(is_laned) {
+            false => ENQUEUE.bind((jobs, queues, names, versions, payloads, contexts, bands, delays)),
+            true => ENQUEUE_WITH_LANES
+                .bind((jobs, queues, names, versions, payloads, contexts, bands, delays, c.orders, c.limits)),
+        }]
     }
 
     fn committed(&self, db: &Db) {
-        self.0.iter().for_each(|job| METERS.enqueued(job.name));
-        db.signal(SIGNAL).notify_one();
+        self.0.iter().for_each(|job| METERS.enqueued(job.name.clone()));
+        wake(db);
     }
 }
 
-/// The longest wait, a thousand years: beyond, the server knows no date, and would refuse the whole statement.
-const FOREVER: i64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+/// How many jobs of which name a transaction has written already: they are counted once it is committed.
+#[derive(Default, Debug)]
+pub(crate) struct Written(Vec<&'static str>);
 
-/// Rounded up: a job never starts before its time.
-pub(super) fn milliseconds(delay: Duration) -> i64 {
-    i64::try_from(delay.as_micros().div_ceil(1000)).unwrap_or(FOREVER).min(FOREVER)
+impl Written {
+    pub(crate) fn add(&mut self, name: &'static str, jobs: usize) {
+        self.0.extend(std::iter::repeat_n(name, jobs));
+    }
+}
+
+impl AtCommit for Written {
+    fn mark(&self) -> usize {
+        self.0.len()
+    }
+
+    fn rewind(&mut self, mark: usize) {
+        self.0.truncate(mark);
+    }
+
+    fn statements(&self, _: &Context) -> Vec<Bound> {
+        Vec::new()
+    }
+
+    fn committed(&self, db: &Db) {
+        self.0.iter().for_each(|name| METERS.enqueued(*name));
+        wake(db);
+    }
+}
+
+/// Writes jobs that may be the same as others, at once: so the answers are known before the commit. At most [`AT_ONCE`].
+pub(crate) async fn enqueue_unique(tx: &mut TenantTx, jobs: &[Entry]) -> Result<Vec<Enqueued>, Error> {
+    let c = Columns::of(jobs);
+    let params = (
+        c.jobs, c.queues, c.names, c.versions, c.payloads, c.contexts, c.bands, c.delays, c.orders, c.limits,
+        c.uniques,
+    );
+    Ok(answers(tx.all(&ENQUEUE_UNIQUE, params).await?))
+}
+
+/// In the order of the jobs.
+fn answers(mut rows: Vec<(i64, String, JobId)>) -> Vec<Enqueued> {
+    rows.sort_unstable_by_key(|(place, ..)| *place);
+    let answer = |(_, answer, job): (i64, String, JobId)| match answer.as_str() {
+        "existing" => Enqueued::Existing(job),
+        "replaced" => Enqueued::Replaced(job),
+        _ => Enqueued::Inserted(job),
+    };
+    rows.into_iter().map(answer).collect()
+}
+
+impl Store {
+    /// All of them or none.
+    pub(super) async fn enqueue_all(&self, jobs: &[Entry]) -> Result<Vec<Enqueued>, Error> {
+        let written = match jobs {
+            [] => return Ok(Vec::new()),
+            few if few.len() <= AT_ONCE && few.iter().all(|job| job.unique.is_none()) => {
+                told(few, self.plain(few).await?)
+            }
+            jobs => {
+                let mut tx = self.db.system().begin().await?;
+                let written = enqueue_in(&mut tx, jobs).await?;
+                tx.commit().await?;
+                written
+            }
+        };
+        wake(&self.db);
+        Ok(written)
+    }
+
+    async fn plain(&self, jobs: &[Entry]) -> Result<Vec<JobId>, shared_db::Error> {
+        let (c, door) = (Columns::of(jobs), self.db.system());
+        let (ids, queues, names, versions) = (c.jobs, c.queues, c.names, c.versions);
+        let (payloads, contexts, bands, delays) = (c.payloads, c.contexts, c.bands, c.delays);
+        let first = (ids, queues, names, versions, payloads, contexts, bands, delays);
+        match jobs.iter().any(is_laned) {
+            false => {
+                door.all(
+                    &ENQUEUE_FOR,
+                    (first.0, first.1, first.2, first.3, first.4, first.5, first.6, first.7, c.tenants),
+                )
+                .await
+            }
+            true => {
+                let all = (
+                    first.0, first.1, first.2, first.3, first.4, first.5, first.6, first.7, c.tenants,
+                    c.orders, c.limits,
+                );
+                door.all(&ENQUEUE_FOR_WITH_LANES, all).await
+            }
+        }
+    }
+}
+
+/// Plain jobs and others in slices, in one transaction.
+pub(super) async fn enqueue_in(tx: &mut Tx, jobs: &[Entry]) -> Result<Vec<Enqueued>, Error> {
+    let mut written = Vec::with_capacity(jobs.len());
+    // A slice is of one kind, so that the answers come in the order of the jobs.
+    for kind in jobs.chunk_by(|a, b| a.unique.is_some() == b.unique.is_some()) {
+        for slice in kind.chunks(AT_ONCE) {
+            let c = Columns::of(slice);
+            if slice.iter().any(|job| job.unique.is_some()) {
+                let params = (
+                    c.tenants, c.jobs, c.queues, c.names, c.versions, c.payloads, c.contexts, c.bands,
+                    c.delays, c.orders, c.limits, c.uniques,
+                );
+                written.extend(answers(tx.all(&ENQUEUE_UNIQUE_FOR, params).await?));
+            } else {
+                let params = (
+                    c.jobs, c.queues, c.names, c.versions, c.payloads, c.contexts, c.bands, c.delays,
+                    c.tenants, c.orders, c.limits,
+                );
+                written.extend(told(slice, tx.all(&ENQUEUE_FOR_WITH_LANES, params).await?));
+            }
+        }
+    }
+    Ok(written)
+}
+
+/// What was written is new; the rest was there.
+fn told(jobs: &[Entry], written: Vec<JobId>) -> Vec<Enqueued> {
+    if written.len() == jobs.len() {
+        return jobs.iter().map(|job| Enqueued::Inserted(job.job)).collect();
+    }
+    let written: std::collections::HashSet<JobId> = written.into_iter().collect();
+    let answer = |job: &Entry| match written.contains(&job.job) {
+        true => Enqueued::Inserted(job.job),
+        false => Enqueued::Existing(job.job),
+    };
+    jobs.iter().map(answer).collect()
 }

@@ -1,25 +1,35 @@
-//! Keeps the worker's lease, and looks after those that are no longer kept.
+//! Keeps the worker's lease, and listens for jobs that are to be cancelled.
 
 use std::sync::Arc;
 
-use rand::RngExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::session::Session;
-use super::sure_until;
-use crate::meters::METERS;
-use crate::postgres::SIGNAL;
+
+/// Jobs whose progress goes out with one beat at most: some tens of kilobytes. The others have their turn with the next one.
+const TOLD_AT_ONCE: usize = 500;
 
 /// Renews the lease until that fails: returns in time to break off the jobs before others may take them.
-pub(super) async fn run<S: Send + Sync + 'static>(session: &Session<S>, registered: Instant) {
+pub(super) async fn run<S: Send + Sync + 'static>(session: &Session<S>) {
     let config = &session.shared.config;
-    let (mut sure, mut wait) = (sure_until(registered, config.lease), config.beat);
+    let mut wait = config.beat;
     loop {
+        let sure = session.sure_until();
         sleep(wait.min(sure.saturating_duration_since(Instant::now()))).await;
         // The lease is counted from before the message left: the server's begins later.
         let sent = Instant::now();
-        match timeout_at(sure, session.shared.store.renew(session.incarnation(), config.lease)).await {
-            Ok(Ok(true)) => (sure, wait) = (sure_until(sent, config.lease), config.beat),
+        let progress = session.running.progress(TOLD_AT_ONCE);
+        let shared = &session.shared;
+        let renewed = shared.backend().renew(session.incarnation(), &shared.lines, config.lease, &progress);
+        let renewed = timeout_at(sure, renewed).await;
+        if !matches!(renewed, Ok(Ok(true))) {
+            session.running.untold(progress);
+        }
+        match renewed {
+            Ok(Ok(true)) => {
+                session.renewed(sent);
+                wait = config.beat;
+            }
             Ok(Ok(false)) => {
                 return tracing::warn!(worker = %session.incarnation(), "others have taken the worker's jobs");
             }
@@ -29,35 +39,22 @@ pub(super) async fn run<S: Send + Sync + 'static>(session: &Session<S>, register
             }
             Err(_) => {}
         }
-        if Instant::now() >= sure {
+        if Instant::now() >= session.sure_until() {
             return;
         }
     }
 }
 
-/// Takes over the jobs of workers that died. Every worker looks, at moments of its own; the first one does it.
-pub(super) async fn sweep<S: Send + Sync + 'static>(session: Arc<Session<S>>) {
+/// Tells the attempts that somebody wants cancelled. While nothing is held nobody is asked.
+pub(super) async fn listen<S: Send + Sync + 'static>(session: Arc<Session<S>>) {
     let shared = &session.shared;
-    loop {
-        let jitter = rand::rng().random_range(0.5..=1.0);
-        if !session.pause(shared.config.beat.mul_f64(jitter)).await {
-            return;
+    while session.pause(shared.config.poll).await {
+        if session.slots.is_empty() {
+            continue;
         }
-        match shared.store.sweep(shared.config.crash_budget).await {
-            Ok(swept) => {
-                METERS.rescued(swept.rescued, "ready");
-                METERS.rescued(swept.dead, "dead");
-                if swept.rescued + swept.dead > 0 {
-                    tracing::warn!(
-                        workers = swept.expired,
-                        ready = swept.rescued,
-                        dead = swept.dead,
-                        "took over jobs of dead workers"
-                    );
-                    shared.store.db.signal(SIGNAL).notify_one();
-                }
-            }
-            Err(error) => tracing::warn!(%error, "could not look for dead workers; tries again"),
+        match shared.backend().to_cancel(session.incarnation(), &shared.lines).await {
+            Ok(jobs) => session.running.ask(jobs),
+            Err(error) => tracing::warn!(%error, "could not ask which jobs are to be cancelled; tries again"),
         }
     }
 }

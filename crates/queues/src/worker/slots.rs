@@ -38,17 +38,35 @@ impl Slots {
         self.concurrency + self.batch
     }
 
-    /// Waits until it is worth a round trip, and returns how many jobs to take.
+    /// Waits until it is worth a round trip, and takes room for so many jobs. What is not [used](Self::unused) must be given
+    /// back.
     pub(super) async fn room(&self) -> usize {
         loop {
             let freed = self.freed.notified();
-            let ahead = self.ahead();
-            let room = (self.concurrency + ahead).saturating_sub(self.held.load(Ordering::Acquire));
-            if room >= (ahead / 2).max(1) {
-                return room.min(self.batch);
+            if let Some(room) = self.take_room() {
+                return room;
             }
             freed.await;
         }
+    }
+
+    /// Room for so many jobs was not needed.
+    pub(super) fn unused(&self, jobs: usize) {
+        if jobs > 0 {
+            self.held.fetch_sub(jobs, Ordering::AcqRel);
+            self.freed.notify_one();
+        }
+    }
+
+    fn take_room(&self) -> Option<usize> {
+        let ahead = self.ahead();
+        let mut taken = 0;
+        let take = |held: usize| {
+            let room = (self.concurrency + ahead).saturating_sub(held);
+            taken = room.min(self.batch);
+            (room >= (ahead / 2).max(1)).then_some(held + taken)
+        };
+        self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).ok().map(|_| taken)
     }
 
     /// How many jobs to hold beyond those that run.
@@ -62,8 +80,9 @@ impl Slots {
         }
     }
 
-    pub(super) fn took(&self, jobs: usize) {
-        self.held.fetch_add(jobs, Ordering::AcqRel);
+    /// Nothing is held, nor about to be.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.load(Ordering::Acquire) == 0
     }
 
     pub(super) fn started(&self) {
@@ -96,34 +115,43 @@ mod tests {
         Slots::new(&Config { concurrency: 10, batch: 50, ..Config::default() })
     }
 
-    fn run(slots: &Slots, run: Duration) {
-        slots.took(1);
+    async fn run(slots: &Slots, run: Duration) {
+        let room = slots.room().await;
+        slots.unused(room - 1);
         slots.started();
         slots.ended(run);
     }
 
+    /// What it would take, and gives back.
+    async fn room(slots: &Slots) -> usize {
+        let room = slots.room().await;
+        slots.unused(room);
+        room
+    }
+
     #[tokio::test]
     async fn a_new_worker_takes_what_it_can_run() {
-        assert_eq!(slots().room().await, 10);
+        assert_eq!(room(&slots()).await, 10);
     }
 
     #[tokio::test]
     async fn quick_jobs_are_taken_ahead_and_slow_ones_are_not() {
         let slots = slots();
-        run(&slots, Duration::from_micros(100));
-        assert_eq!(slots.room().await, 50);
+        run(&slots, Duration::from_micros(100)).await;
+        assert_eq!(room(&slots).await, 50);
         for _ in 0..100 {
-            run(&slots, Duration::from_secs(10));
+            run(&slots, Duration::from_secs(10)).await;
         }
-        assert_eq!(slots.room().await, 10);
+        assert_eq!(room(&slots).await, 10);
     }
 
     #[tokio::test]
     async fn a_full_worker_waits_for_an_end() {
         let slots = slots();
-        slots.took(10);
+        assert_eq!(slots.room().await, 10);
         let waiting = async {
             assert_eq!(slots.room().await, 1);
+            assert!(!slots.is_empty());
         };
         let ending = async {
             tokio::task::yield_now().await;

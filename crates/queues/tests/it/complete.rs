@@ -3,39 +3,79 @@
 use std::time::Duration;
 
 use shared_core::Failure;
-use shared_queues::{JobContext, Jobs, Worker};
+use shared_queues::{Error, JobContext, Jobs, Queues};
 
-use crate::support::{Note, WRITE, bench, config};
+use crate::support::{Act, Note, WRITE, config, everywhere, mortal, probe};
 
 type Done = Result<(), Failure>;
 
+/// Writes a number in the transaction that completes the job.
+async fn write(cx: &JobContext, n: i64) -> Result<u64, Error> {
+    cx.tx(async |tx| Ok(tx.execute(&WRITE, (cx.job_id(), n)).await?)).await
+}
+
 #[tokio::test]
 async fn once_committed_it_is_complete_whatever_the_handler_says() {
-    let bench = bench().await;
-    bench.enqueue_notes(0..5).await;
-    let handler = async |job: Note, cx: JobContext| -> Done {
-        cx.tx(async |tx| tx.execute(&WRITE, (cx.job_id(), job.n)).await).await?;
-        Err(Failure::new("too late"))
-    };
-    let worker = Worker::start(&bench.db, (), Jobs::new().handle(handler), config()).await.unwrap();
-    bench.settle().await;
-    let report = worker.stop(Duration::from_secs(5)).await;
-    assert_eq!((report.refused, bench.backlog().await.dead), (0, 0));
-    assert_eq!(bench.ledger().await, [0, 1, 2, 3, 4]);
+    everywhere(async |bench| {
+        bench.enqueue_notes(0..5).await;
+        let handler = async |job: Note, cx: JobContext| -> Done {
+            write(&cx, job.n).await?;
+            Err(Failure::new("too late"))
+        };
+        let worker = bench.start((), Jobs::new().handle(handler), config()).await;
+        bench.settle().await;
+        let report = worker.stop(Duration::from_secs(5)).await;
+        assert_eq!((report.refused, bench.backlog().await.dead), (0, 0));
+        assert_eq!(bench.ledger().await, [0, 1, 2, 3, 4]);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_second_time_is_refused_and_undone() {
-    let bench = bench().await;
-    bench.enqueue_notes(0..1).await;
-    let handler = async |job: Note, cx: JobContext| -> Done {
-        cx.tx(async |tx| tx.execute(&WRITE, (cx.job_id(), job.n)).await).await?;
-        let again = cx.tx(async |tx| tx.execute(&WRITE, (cx.job_id(), 99)).await).await;
-        assert_eq!(again.unwrap_err().code(), Some("SQ001"));
-        Ok(())
+    everywhere(async |bench| {
+        bench.enqueue_notes(0..1).await;
+        let handler = async |job: Note, cx: JobContext| -> Done {
+            write(&cx, job.n).await?;
+            let again = write(&cx, 99).await;
+            assert!(matches!(again, Err(Error::NotYours { .. })), "{again:?}");
+            Ok(())
+        };
+        let _worker = bench.start((), Jobs::new().handle(handler), config()).await;
+        bench.settle().await;
+        assert_eq!(bench.ledger().await, [0]);
+        assert_eq!(bench.backlog().await.dead, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_the_commit_and_its_word_leaves_one_effect() {
+    everywhere(async |bench| {
+        bench.enqueue_notes(0..1).await;
+        let hanging = probe(Act::WriteAndHang);
+        let dying = bench.worker(&hanging, mortal()).await;
+        crate::support::until("it is written", async || bench.ledger().await == [0]).await;
+        drop(dying);
+
+        let _worker = bench.worker(&probe(Act::WriteAndComplete), config()).await;
+        bench.settle().await;
+        assert_eq!((bench.ledger().await, bench.backlog().await.dead), (vec![0], 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_database_there_are_no_rows_to_ask_for() {
+    let queues = Queues::memory();
+    let job = queues.tenant(&crate::support::tenant()).enqueue(Note { n: 1 }).await.unwrap().job_id();
+    let handler = async |_: Note, cx: JobContext| -> Done {
+        let refused = cx.tenant().map(drop).unwrap_err();
+        Err(Failure::dead(refused.to_string()))
     };
-    let _worker = Worker::start(&bench.db, (), Jobs::new().handle(handler), config()).await.unwrap();
-    bench.settle().await;
-    assert_eq!(bench.ledger().await, [0]);
-    assert_eq!(bench.backlog().await.dead, 0);
+    let _worker =
+        shared_queues::Worker::start(&queues, (), Jobs::new().handle(handler), config()).await.unwrap();
+    crate::support::until("it is dead", async || queues.backlog().await.unwrap().dead == 1).await;
+    let letter = &queues.dead_letters(&shared_queues::DeadFilter::new().job(job), 1).await.unwrap()[0];
+    assert!(letter.error.ends_with("give them one by `Queues::with_db`"), "{}", letter.error);
 }

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared_core::InTenant;
-use shared_queues::{Enqueue, Error, Job, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD};
+use shared_db::TenantTx;
+use shared_queues::{
+    Enqueue, Enqueued, Error, Job, LimitKey, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD, NewJob, Unique,
+};
 use validator::Validate;
 
-use crate::support::{Act, Note, bench, config, probe};
+use crate::support::{Act, Note, bench, config, probe, until};
 
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
 #[job(name = "test:text")]
@@ -32,7 +35,8 @@ async fn rolled_back_means_no_job() {
 #[tokio::test]
 async fn committed_means_it_runs_once_in_its_tenant_and_context() {
     let bench = bench().await;
-    let job = bench.enqueue(Note { n: 7 }).await;
+    let enqueue = async |tx: &mut TenantTx| tx.enqueue(Note { n: 7 }).await;
+    let job = bench.db.tenant(&bench.tenant).tx(enqueue).await.unwrap().job_id();
     let probe = probe(Act::Write);
     let worker = bench.worker(&probe, config()).await;
     bench.settle().await;
@@ -68,8 +72,8 @@ async fn a_savepoint_that_is_undone_takes_its_jobs_along() {
 #[tokio::test]
 async fn a_delayed_job_waits_for_its_time() {
     let bench = bench().await;
-    let enqueue =
-        async |tx: &mut shared_db::TenantTx| tx.enqueue_in(Duration::from_millis(300), Note { n: 1 }).await;
+    let note = NewJob::of(Note { n: 1 }).after(Duration::from_millis(300));
+    let enqueue = async |tx: &mut TenantTx| tx.enqueue(note).await;
     let start = std::time::Instant::now();
     bench.db.tenant(&bench.tenant).tx(enqueue).await.unwrap();
     assert_eq!(bench.backlog().await.scheduled, 1);
@@ -98,4 +102,60 @@ async fn what_breaks_a_rule_or_is_too_large_is_refused_before_it_is_sent() {
     assert!(matches!(tx.enqueue(Note { n: 1 }).await, Err(Error::TooManyJobs { .. })));
     tx.commit().await.unwrap();
     assert_eq!(bench.backlog().await.ready, MAX_JOBS_PER_TRANSACTION as u64);
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_open_holds_its_keys_and_one_that_is_undone_never_had_them() {
+    let bench = bench().await;
+    let door = bench.db.tenant(&bench.tenant);
+    let unique = |n| NewJob::of(Note { n }).unique(Unique::reject("one"));
+    let mut first = door.begin().await.unwrap();
+    let job = first.enqueue(unique(1)).await.unwrap().job_id();
+    let refused = first.enqueue(unique(2)).await.unwrap_err();
+    assert!(matches!(refused, Error::Duplicate { existing, .. } if existing == job));
+
+    let mut second = door.begin().await.unwrap();
+    let mut waiting = Box::pin(second.enqueue(unique(3)));
+    let early = tokio::time::timeout(Duration::from_millis(50), waiting.as_mut()).await;
+    assert!(early.is_err(), "it did not wait for the first");
+    first.rollback().await;
+    assert!(waiting.await.unwrap().is_inserted());
+    second.commit().await.unwrap();
+    assert_eq!(bench.backlog().await.ready, 1);
+}
+
+#[tokio::test]
+async fn many_are_answered_in_their_order() {
+    let bench = bench().await;
+    let jobs = [None, Some("a"), Some("a"), None, Some("b"), Some("a")].map(|key| {
+        let note = NewJob::of(Note { n: 1 });
+        match key {
+            Some(key) => note.unique(Unique::existing(key)),
+            None => note,
+        }
+    });
+    let enqueue = async |tx: &mut TenantTx| tx.enqueue_all(jobs).await;
+    let answers = bench.db.tenant(&bench.tenant).tx(enqueue).await.unwrap();
+    let new: Vec<bool> = answers.iter().map(|answer| answer.is_inserted()).collect();
+    assert_eq!(new, [true, true, false, true, true, false]);
+    assert_eq!(answers[5], Enqueued::Existing(answers[1].job_id()));
+    assert_eq!(bench.backlog().await.ready, 4);
+}
+
+#[tokio::test]
+async fn what_has_a_lane_waits_in_it_also_from_a_transaction() {
+    let bench = bench().await;
+    let jobs = [
+        NewJob::of(Note { n: 1 }),
+        NewJob::of(Note { n: 2 }).order_by("k"),
+        NewJob::of(Note { n: 3 }).limit(LimitKey::named("free")),
+        NewJob::of(Note { n: 4 }).order_by("k").unique(Unique::debounce("x")),
+        NewJob::of(Note { n: 5 }).order_by("k").after(Duration::from_secs(3600)),
+    ];
+    let enqueue = async |tx: &mut TenantTx| tx.enqueue_all(jobs).await;
+    bench.db.tenant(&bench.tenant).tx(enqueue).await.unwrap();
+    let backlog = bench.backlog().await;
+    assert_eq!((backlog.ready, backlog.waiting, backlog.scheduled), (1, 3, 1));
+    let _worker = bench.worker(&probe(Act::Write), config()).await;
+    until("all but the delayed one ran", async || bench.ledger().await == [1, 2, 3, 4]).await;
 }

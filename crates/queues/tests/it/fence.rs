@@ -1,10 +1,13 @@
 //! A worker that was silent for too long has lost its jobs, whatever it thinks.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shared_queues::Config;
+use shared_core::Failure;
+use shared_queues::{Config, Jobs, Queues, Worker};
+use tokio::sync::Semaphore;
 
-use crate::support::{Act, bench, config, gated, probe, until};
+use crate::support::{Act, Note, bench, config, gated, probe, tenant, until};
 use crate::tables::expire_workers;
 
 /// It beats so seldom that it does not notice in this test that it was taken out.
@@ -99,4 +102,47 @@ async fn a_worker_that_was_taken_out_claims_nothing() {
     bench.enqueue_notes(0..1).await;
     let report = silent.stop(Duration::from_secs(5)).await;
     assert_eq!((report.finished, idle.runs().len(), bench.backlog().await.ready), (0, 0, 1));
+}
+
+/// As a process that was stopped, or a machine that was frozen: time has passed, and nobody has told it.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stood_still_begins_no_job_that_others_may_have() {
+    let queues = Queues::memory();
+    let tenant = tenant();
+    let (runs, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(10)));
+    let handler = {
+        let (runs, gate) = (runs.clone(), gate.clone());
+        move |job: Note| {
+            let (runs, gate) = (runs.clone(), gate.clone());
+            async move {
+                runs.lock().unwrap().push(job.n);
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, Failure>(())
+            }
+        }
+    };
+    let config = Config { concurrency: 1, ..Config::default() };
+    let lease = config.lease;
+    let worker = Worker::start(&queues, (), Jobs::new().handle(handler), config).await.unwrap();
+    let enqueue = async |numbers: std::ops::Range<i64>| {
+        queues.tenant(&tenant).enqueue_all(numbers.map(|n| Note { n })).await.unwrap();
+    };
+    // Quick jobs first, so that it takes jobs ahead.
+    enqueue(0..10).await;
+    until("they are done", async || queues.backlog().await.unwrap().is_settled()).await;
+    enqueue(10..12).await;
+    until("one runs, and one is taken ahead", async || {
+        runs.lock().unwrap().len() == 11 && queues.backlog().await.unwrap().running == 2
+    })
+    .await;
+
+    gate.add_permits(1);
+    tokio::time::advance(lease).await;
+    until("the other one runs", async || runs.lock().unwrap().contains(&11)).await;
+    // Time enough for the keeper to break it off, if it was begun too late.
+    tokio::time::advance(lease / 3).await;
+    gate.add_permits(10);
+    until("all is done", async || queues.backlog().await.unwrap().is_settled()).await;
+    assert_eq!(runs.lock().unwrap().iter().filter(|n| **n == 11).count(), 1);
+    worker.stop(Duration::from_secs(5)).await;
 }

@@ -2,17 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cancel;
 mod catalogue;
+#[cfg(feature = "redis")]
+mod chaos;
 mod complete;
 mod crash;
-mod dead;
+mod effect;
 mod enqueue;
 mod fence;
 mod isolation;
 mod kill;
+mod layers;
+mod operate;
 mod outage;
+mod outcome;
 mod plan;
 mod retry;
+mod schedule;
 mod stop;
 mod support;
 mod tables;

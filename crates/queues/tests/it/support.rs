@@ -1,4 +1,5 @@
-//! A migrated database for each test, some jobs, and a state through which tests see and steer their handlers.
+//! A migrated database for each test, queues on each backend, some jobs, and a state through which tests see and steer their
+//! handlers.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -9,7 +10,8 @@ use shared_core::{AssumedTenant, Failure, InTenant, TenantId};
 use shared_db::{Db, MigrationSet, Step, bootstrap, statements};
 use shared_devkit::{Postgres, TestDatabase};
 use shared_queues::{
-    Backlog, Config, Enqueue, Error, FromJob, Job, JobContext, JobId, Jobs, MIGRATIONS, Queues, Worker,
+    Backlog, Config, DeadFilter, DeadLetter, FromJob, Job, JobContext, JobFilter, JobId, JobView, Jobs,
+    MIGRATIONS, NewJob, Queues, Worker,
 };
 use tokio::sync::Semaphore;
 use validator::Validate;
@@ -40,7 +42,7 @@ pub(crate) struct Note {
     pub n: i64,
 }
 
-/// A database, a tenant, and what its queues look like.
+/// A database, a tenant, and its queues.
 pub(crate) struct Bench {
     pub db: Db,
     pub url: String,
@@ -48,22 +50,74 @@ pub(crate) struct Bench {
     pub queues: Queues,
     _database: TestDatabase,
     _server: Postgres,
+    #[cfg(feature = "redis")]
+    pub part: shared_devkit::TestRedis,
 }
 
+/// Where queues can be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Backend {
+    Postgres,
+    Memory,
+    #[cfg(feature = "redis")]
+    Redis,
+}
+
+impl Backend {
+    const ALL: &[Self] = &[
+        Self::Postgres,
+        Self::Memory,
+        #[cfg(feature = "redis")]
+        Self::Redis,
+    ];
+}
+
+/// Plays a scenario on each backend, one after the other. A failure is below the name of its backend.
+#[expect(clippy::print_stderr, reason = "a failed test shows it")]
+pub(crate) async fn everywhere(scenario: impl AsyncFn(Bench)) {
+    for &backend in Backend::ALL {
+        eprintln!("on {backend:?}");
+        scenario(bench_on(backend).await).await;
+    }
+}
+
+/// Queues in the database itself.
 pub(crate) async fn bench() -> Bench {
+    bench_on(Backend::Postgres).await
+}
+
+pub(crate) async fn bench_on(backend: Backend) -> Bench {
     let server = Postgres::shared().await.unwrap();
     let migrate =
         async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS, LEDGER]).await.map(drop);
     let database = server.database("shared-queues ledger 1", migrate).await.unwrap();
     let db = connect(database.url()).await;
+    #[cfg(feature = "redis")]
+    let part = shared_devkit::Redis::shared().await.unwrap().database().await.unwrap();
+    let queues = match backend {
+        Backend::Postgres => Queues::postgres(&db),
+        Backend::Memory => Queues::memory().with_db(&db),
+        #[cfg(feature = "redis")]
+        Backend::Redis => redis_queues(part.url(), part.prefix()).await.with_db(&db),
+    };
+    let url = database.url().to_owned();
     Bench {
-        queues: Queues::new(&db),
+        queues,
         tenant: tenant(),
-        url: database.url().to_owned(),
+        url,
         db,
         _database: database,
         _server: server,
+        #[cfg(feature = "redis")]
+        part,
     }
+}
+
+#[cfg(feature = "redis")]
+pub(crate) async fn redis_queues(url: &str, prefix: &str) -> Queues {
+    use shared_db::redis::{Config, Redis};
+    let redis = Redis::connect(&Config::new(url)).await.unwrap();
+    Queues::redis_with_prefix(&redis, prefix).unwrap()
 }
 
 pub(crate) async fn connect(url: &str) -> Db {
@@ -75,20 +129,27 @@ pub(crate) fn tenant() -> AssumedTenant {
 }
 
 impl Bench {
-    /// Enqueues and commits.
-    pub(crate) async fn enqueue<J: Job>(&self, job: J) -> JobId {
-        self.db.tenant(&self.tenant).tx(async |tx| tx.enqueue(job).await).await.unwrap()
+    pub(crate) async fn enqueue<J: Job>(&self, job: impl Into<NewJob<J>>) -> JobId {
+        self.queues.tenant(&self.tenant).enqueue(job).await.unwrap().job_id()
     }
 
     pub(crate) async fn enqueue_notes(&self, numbers: impl IntoIterator<Item = i64>) {
-        let door = self.db.tenant(&self.tenant);
-        let enqueue = door.tx(async |tx| -> Result<(), Error> {
-            for n in numbers {
-                tx.enqueue(Note { n }).await?;
-            }
-            Ok(())
-        });
-        enqueue.await.unwrap();
+        let notes = numbers.into_iter().map(|n| Note { n });
+        self.queues.tenant(&self.tenant).enqueue_all(notes).await.unwrap();
+    }
+
+    /// What operators see of a job.
+    pub(crate) async fn job(&self, job: JobId) -> JobView {
+        self.queues.job(job).await.unwrap().unwrap()
+    }
+
+    /// All jobs that are not dead and not forgotten.
+    pub(crate) async fn jobs(&self) -> Vec<JobView> {
+        self.queues.search(&JobFilter::new(), 1000).await.unwrap()
+    }
+
+    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.queues.dead_letters(&DeadFilter::new(), 100).await.unwrap()
     }
 
     pub(crate) async fn backlog(&self) -> Backlog {
@@ -105,7 +166,16 @@ impl Bench {
     }
 
     pub(crate) async fn worker(&self, probe: &The<Probe>, config: Config) -> Worker {
-        Worker::start(&self.db, probe.clone(), Jobs::new().handle(note), config).await.unwrap()
+        self.start(probe.clone(), Jobs::new().handle(note), config).await
+    }
+
+    pub(crate) async fn start<S: Send + Sync + 'static>(
+        &self,
+        state: S,
+        jobs: Jobs<S>,
+        config: Config,
+    ) -> Worker {
+        Worker::start(&self.queues, state, jobs, config).await.unwrap()
     }
 }
 
@@ -121,6 +191,10 @@ pub(crate) fn mortal() -> Config {
 
 /// A shared state that handlers ask for.
 pub(crate) struct The<T>(pub Arc<T>);
+
+pub(crate) fn the<T>(state: T) -> The<T> {
+    The(Arc::new(state))
+}
 
 impl<T> Clone for The<T> {
     fn clone(&self) -> Self {
@@ -155,6 +229,8 @@ pub(crate) enum Act {
     Write,
     /// Writes and completes in one transaction.
     WriteAndComplete,
+    /// The same, and never says so.
+    WriteAndHang,
     Fail,
     FailOnce,
     PanicOnce,
@@ -180,7 +256,7 @@ pub(crate) fn probe(act: Act) -> The<Probe> {
 
 /// Each run waits at the gate.
 pub(crate) fn gated(act: Act) -> The<Probe> {
-    The(Arc::new(Probe { runs: Mutex::default(), gate: Semaphore::new(0), act }))
+    the(Probe { runs: Mutex::default(), gate: Semaphore::new(0), act })
 }
 
 impl Probe {
@@ -211,10 +287,15 @@ pub(crate) async fn note(job: Note, cx: JobContext, probe: The<Probe>) -> Result
     }
     let first = cx.attempt() == 1;
     match probe.act {
-        Act::Write => drop(cx.tenant().execute(&WRITE, (cx.job_id(), job.n)).await?),
+        Act::Write => drop(cx.tenant()?.execute(&WRITE, (cx.job_id(), job.n)).await?),
         Act::WriteAndComplete => {
-            let write = async |tx: &mut shared_db::TenantTx| tx.execute(&WRITE, (cx.job_id(), job.n)).await;
-            cx.tx(write).await?;
+            cx.tx(async |tx| -> Result<_, Failure> { Ok(tx.execute(&WRITE, (cx.job_id(), job.n)).await?) })
+                .await?;
+        }
+        Act::WriteAndHang => {
+            cx.tx(async |tx| -> Result<_, Failure> { Ok(tx.execute(&WRITE, (cx.job_id(), job.n)).await?) })
+                .await?;
+            std::future::pending().await
         }
         Act::FailOnce if first => return Err(Failure::new("not today")),
         Act::Fail => return Err(Failure::new("never")),

@@ -1,7 +1,6 @@
 use std::time::{Duration, Instant};
 
 use shared_db::{Db, statements};
-use shared_queues::Queues;
 
 use super::{SETTLE_PATIENCE, TestService};
 
@@ -19,7 +18,7 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
     /// # Panics
     /// If a job went to the dead letters or an event was parked, or if it takes longer than 30 s: with what is stuck.
     pub async fn settle(&self) {
-        let (start, queues) = (Instant::now(), Queues::new(self.db()));
+        let (start, queues) = (Instant::now(), self.running.queues());
         loop {
             let before = published(self.db()).await;
             let events = shared_events::backlog(self.db()).await.unwrap_or_else(|error| panic!("{error}"));

@@ -6,6 +6,7 @@ mod failure;
 mod guards;
 mod http;
 mod keys;
+mod queues;
 mod start;
 mod stop;
 mod support;

@@ -6,12 +6,12 @@ use quickstart::tenant_id;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
-use shared_devkit::Postgres;
 use shared_devkit::child::Kill;
+use shared_devkit::{Postgres, Redis};
 use tokio_postgres::Client;
 
 use crate::corpus::Corpus;
-use crate::invariants::{check, connect};
+use crate::invariants::{check, connect, queues};
 use crate::program::{ends, program, serving, terminate};
 
 const KILLS: usize = 20;
@@ -95,6 +95,42 @@ async fn the_api_agrees(url: &str, corpus: &Corpus) {
         let found = json("/search?text=lease&k=50", Some(&token)).await;
         assert!(found["items"].as_array().is_some_and(|items| !items.is_empty()), "{found}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_with_jobs_in_redis() {
+    let server = Postgres::shared().await.expect("a server");
+    let database = server.empty_database().await.expect("a database");
+    let redis = Redis::exclusive().await.expect("a Redis");
+    let (client, queues) = (connect(database.url()).await, queues(redis.url()).await);
+    let mut corpus = Corpus::new(SEED, 4, 12);
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let run = |corpus: &Corpus| {
+        let arguments = ["--once", "--all", "--embedder", "hash", "--queues", "redis"];
+        program(database.url(), corpus.path(), &arguments).env("REDIS_URL", redis.url())
+    };
+
+    let (mut kills, mut with_work_left) = (0, 0);
+    for _ in 0..8 {
+        let moment = Kill::after(LONGEST.mul_f64(rng.random::<f64>().powi(2)));
+        let mut victim = run(&corpus).kill(moment).start().expect("it starts");
+        serving(&mut victim).await;
+        if victim.killed().await.expect("its end") {
+            kills += 1;
+        } else {
+            ends(victim).await;
+        }
+        let left = queues.backlog().await.expect("the backlog");
+        with_work_left += i32::from(!left.is_settled());
+        corpus.change();
+    }
+    ends(run(&corpus).start().expect("it starts")).await;
+
+    let counted = check(&client, &corpus).await;
+    let left = queues.backlog().await.expect("the backlog");
+    assert!(left.is_settled() && left.dead == 0, "{left:?}");
+    println!("{kills} kills, {with_work_left} of them with jobs left in Redis: {counted}");
+    assert!(kills > 0 && with_work_left > 0, "the kills came too late to show anything");
 }
 
 #[tokio::test(flavor = "multi_thread")]

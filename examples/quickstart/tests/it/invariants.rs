@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use quickstart::{document_id, parts, tenant_id};
+use shared_service::db::redis::{Config, Redis};
+use shared_service::queues::Queues;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
@@ -33,6 +35,11 @@ pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the database is there");
     tokio::spawn(connection);
     client
+}
+
+/// The queues of a run whose jobs are in Redis.
+pub(crate) async fn queues(redis: &str) -> Queues {
+    Queues::redis(&Redis::connect(&Config::new(redis)).await.expect("the server is there"))
 }
 
 /// Checks that the database holds the corpus, all of it and nothing else, that every event took effect once, and that

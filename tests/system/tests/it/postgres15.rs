@@ -5,7 +5,7 @@ use shared_service::core::AssumedTenant;
 use shared_service::db::{self, bootstrap};
 use shared_service::events;
 use shared_service::prelude::*;
-use shared_service::queues::{self, Jobs, Queues, Worker};
+use shared_service::queues::{self, Jobs, Worker};
 use tokio::sync::mpsc;
 
 #[derive(Serialize, Deserialize, Validate, Job)]
@@ -35,11 +35,12 @@ async fn a_job_commits_and_runs() {
         let greeted = greeted.clone();
         async move { greeted.send(job.whom).await.map_err(Failure::from) }
     };
-    let worker = Worker::start(&db, (), Jobs::new().handle(handler), queues::Config::default());
+    let queues = Queues::postgres(&db);
+    let worker = Worker::start(&queues, (), Jobs::new().handle(handler), queues::Config::default());
     let worker = worker.await.expect("a worker");
     assert_eq!(greetings.recv().await.as_deref(), Some("world"));
     worker.stop(Duration::from_secs(5)).await;
-    assert!(Queues::new(&db).backlog().await.expect("the backlog").is_settled());
+    assert!(queues.backlog().await.expect("the backlog").is_settled());
 }
 
 #[tokio::test]

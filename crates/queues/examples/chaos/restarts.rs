@@ -1,0 +1,48 @@
+//! How soon the jobs of killed workers ran again.
+
+use super::history::History;
+use super::plan::{Lane, Plan};
+
+/// From the kill to the beginning of the next attempt of each job that was in the middle of one; microseconds, sorted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Restarts {
+    /// Those that had nothing else to wait for.
+    pub clear: Vec<i64>,
+    /// Those that waited for a limit too, or for a server that was away.
+    pub hindered: Vec<i64>,
+    /// Jobs that never ran again: they had become dead letters, or were lost.
+    pub never: usize,
+}
+
+impl Restarts {
+    pub(crate) fn of(plan: &Plan, history: &History) -> Self {
+        let mut restarts = Self::default();
+        let mut open: Vec<_> = history.attempts.iter().filter(|attempt| attempt.ended.is_none()).collect();
+        for &(worker, killed, gone) in &history.incidents.kills {
+            let (struck, rest) =
+                open.into_iter().partition(|attempt| attempt.worker == worker && attempt.began < gone);
+            open = rest;
+            let struck: Vec<&super::history::Attempted> = struck;
+            for attempt in struck {
+                let mut later = history.attempts.iter().skip_while(|next| next.began < gone);
+                let Some(next) = later.find(|next| next.n == attempt.n) else {
+                    restarts.never += 1;
+                    continue;
+                };
+                let was_away = |&(down, up): &(i64, i64)| down < next.began && killed < up;
+                let limited = !matches!(plan.job(attempt.n).lane, Lane::None | Lane::Ordered { .. });
+                let hindered = limited || history.incidents.outages.iter().any(was_away);
+                let took = next.began - killed;
+                if hindered { restarts.hindered.push(took) } else { restarts.clear.push(took) }
+            }
+        }
+        restarts.clear.sort_unstable();
+        restarts.hindered.sort_unstable();
+        restarts
+    }
+}
+
+/// So many of a hundred take no longer than this.
+pub(crate) fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
+    sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied()
+}

@@ -1,0 +1,210 @@
+//! The queues over HTTP, for operators: JSON, with an OpenAPI document. Feature `admin`.
+
+mod dead;
+mod extract;
+mod jobs;
+mod limits;
+mod queues;
+mod schedules;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use shared_core::Problem;
+
+use crate::{Error, Queues};
+
+/// What the router answers, as OpenAPI 3.1. It is a contract, and served at `/openapi.json`.
+pub const OPENAPI: &str = include_str!("admin/openapi.json");
+
+/// What somebody wants to do with the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Action {
+    /// See how the queues stand.
+    ReadQueues,
+    /// Pause and resume queues and tenants in them, and set the weights of tenants.
+    SteerQueues,
+    /// See jobs, their errors and results; no payloads.
+    ReadJobs,
+    /// Cancel jobs.
+    CancelJobs,
+    /// See dead letters and their errors; no payloads.
+    ReadDeadLetters,
+    /// Bring dead letters back.
+    RedriveDeadLetters,
+    /// Throw dead letters away.
+    DiscardDeadLetters,
+    /// See limits and their use.
+    ReadLimits,
+    /// Set, remove and hold limits.
+    SetLimits,
+    /// See schedules.
+    ReadSchedules,
+    /// Change, pause and remove schedules.
+    EditSchedules,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::ReadQueues,
+        Self::SteerQueues,
+        Self::ReadJobs,
+        Self::CancelJobs,
+        Self::ReadDeadLetters,
+        Self::RedriveDeadLetters,
+        Self::DiscardDeadLetters,
+        Self::ReadLimits,
+        Self::SetLimits,
+        Self::ReadSchedules,
+        Self::EditSchedules,
+    ];
+
+    /// The word for it, such as `jobs:cancel`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadQueues => "queues:read",
+            Self::SteerQueues => "queues:steer",
+            Self::ReadJobs => "jobs:read",
+            Self::CancelJobs => "jobs:cancel",
+            Self::ReadDeadLetters => "dead-letters:read",
+            Self::RedriveDeadLetters => "dead-letters:redrive",
+            Self::DiscardDeadLetters => "dead-letters:discard",
+            Self::ReadLimits => "limits:read",
+            Self::SetLimits => "limits:set",
+            Self::ReadSchedules => "schedules:read",
+            Self::EditSchedules => "schedules:edit",
+        }
+    }
+
+    /// Whether it leaves everything as it is.
+    pub const fn is_read(self) -> bool {
+        matches!(
+            self,
+            Self::ReadQueues
+                | Self::ReadJobs
+                | Self::ReadDeadLetters
+                | Self::ReadLimits
+                | Self::ReadSchedules
+        )
+    }
+}
+
+/// The routes. `authorize` is asked before each request, and what it refuses with is the answer; so there is no router without
+/// somebody who decides. It is for operators: nothing is bound to a tenant.
+///
+/// It looks at the request's head, in whose extensions the layers in front of it have put who is asking. What must wait for
+/// something, such as a look into a database, belongs into such a layer.
+///
+/// ```
+/// # use axum::Router;
+/// # use axum::http::request::Parts;
+/// # use shared_core::Problem;
+/// # use shared_queues::{Queues, admin::{self, Action}};
+/// # #[derive(Clone)] struct Principal { roles: Vec<&'static str> }
+/// fn operators_only(parts: &Parts, action: Action) -> Result<(), Problem> {
+///     let who = parts.extensions.get::<Principal>().ok_or_else(Problem::unauthorized)?;
+///     let role = if action.is_read() { "support" } else { "operator" };
+///     if who.roles.contains(&role) { Ok(()) } else { Err(Problem::forbidden()) }
+/// }
+///
+/// # let queues = Queues::memory();
+/// let app: Router = Router::new().nest("/queues", admin::router(queues, operators_only));
+/// ```
+///
+/// Without it, it does not compile:
+/// ```compile_fail,E0061
+/// # use axum::Router;
+/// # use shared_queues::{Queues, admin};
+/// # let queues = Queues::memory();
+/// let app: Router = Router::new().nest("/queues", admin::router(queues));
+/// ```
+///
+/// Errors are problems (RFC 9457). Every list has an end: `most`, 100 where it is not said, 1,000 at most. What changes something is
+/// logged, with the path.
+pub fn router<S: Clone + Send + Sync + 'static>(
+    queues: Queues,
+    authorize: impl Fn(&Parts, Action) -> Result<(), Problem> + Send + Sync + 'static,
+) -> Router<S> {
+    use Action as Do;
+    let routes = Routes { router: Router::new(), authorize: Arc::new(authorize) };
+    let routes = routes
+        .on(Do::ReadQueues, "/openapi.json", get(openapi))
+        .on(Do::ReadQueues, "/queues", get(queues::list))
+        .on(Do::ReadQueues, "/queues/{queue}", get(queues::one))
+        .on(Do::SteerQueues, "/queues/{queue}/pause", post(queues::pause))
+        .on(Do::SteerQueues, "/queues/{queue}/resume", post(queues::resume))
+        .on(Do::SteerQueues, "/queues/{queue}/tenants/{tenant}", put(queues::weigh))
+        .on(Do::SetLimits, "/queues/{queue}/limit", put(limits::set_of_queue))
+        .on(Do::SetLimits, "/queues/{queue}/limit", delete(limits::remove_of_queue))
+        .on(Do::ReadJobs, "/jobs", get(jobs::search))
+        .on(Do::ReadJobs, "/jobs/{job}", get(jobs::one))
+        .on(Do::CancelJobs, "/jobs/{job}/cancel", post(jobs::cancel))
+        .on(Do::ReadDeadLetters, "/dead-letters", get(dead::list))
+        .on(Do::RedriveDeadLetters, "/dead-letters/redrive", post(dead::redrive))
+        .on(Do::DiscardDeadLetters, "/dead-letters/discard", post(dead::discard))
+        .on(Do::ReadLimits, "/limits", get(limits::list))
+        .on(Do::SetLimits, "/limits/{name}", put(limits::set))
+        .on(Do::SetLimits, "/limits/{name}", delete(limits::remove))
+        .on(Do::SetLimits, "/limits/{name}/hold", post(limits::hold))
+        .on(Do::ReadSchedules, "/schedules", get(schedules::list))
+        .on(Do::EditSchedules, "/schedules/{queue}/{name}", patch(schedules::edit))
+        .on(Do::EditSchedules, "/schedules/{queue}/{name}", delete(schedules::remove))
+        .on(Do::EditSchedules, "/schedules/{queue}/{name}/pause", post(schedules::pause))
+        .on(Do::EditSchedules, "/schedules/{queue}/{name}/resume", post(schedules::resume));
+    routes.router.with_state(queues)
+}
+
+type Authorize = dyn Fn(&Parts, Action) -> Result<(), Problem> + Send + Sync;
+
+/// Routes of which each says what it does: one that nobody authorizes can't be written.
+struct Routes {
+    router: Router<Queues>,
+    authorize: Arc<Authorize>,
+}
+
+impl Routes {
+    fn on(self, action: Action, path: &str, method: MethodRouter<Queues>) -> Self {
+        let authorize = self.authorize.clone();
+        let guarded = method.route_layer(from_fn(move |request: Request, next: Next| {
+            let authorize = authorize.clone();
+            async move { guard(&*authorize, action, request, next).await }
+        }));
+        Self { router: self.router.route(path, guarded), ..self }
+    }
+}
+
+async fn guard(authorize: &Authorize, action: Action, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(problem) = authorize(&parts, action) {
+        return problem.into_response();
+    }
+    if !action.is_read() {
+        tracing::info!(action = action.as_str(), path = parts.uri.path(), "an operator changes the queues");
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+/// What an operator may know: what was wrong with the request, and of everything else that it failed.
+fn problem(error: Error) -> Problem {
+    match error {
+        Error::Refused { .. } | Error::Schedule { .. } => {
+            Problem::unprocessable_content().with_detail(error.to_string())
+        }
+        other => other.into(),
+    }
+}

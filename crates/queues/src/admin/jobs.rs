@@ -1,0 +1,58 @@
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use shared_core::{Problem, TenantId};
+
+use super::extract::{At, Params, most, word};
+use super::problem;
+use super::wire::{JobJson, all};
+use crate::{Cancelled, JobFilter, JobId, Queues, view};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Search {
+    queue: Option<String>,
+    name: Option<String>,
+    tenant: Option<TenantId>,
+    state: Option<String>,
+    most: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct JobsJson {
+    jobs: Vec<JobJson>,
+}
+
+pub(super) async fn search(
+    State(queues): State<Queues>,
+    Params(search): Params<Search>,
+) -> Result<Json<JobsJson>, Problem> {
+    let most = most(search.most)?;
+    let words = view::State::ALL.map(view::State::as_str).join(", ");
+    let state = word("state", search.state, view::State::read, &words)?;
+    let filter = JobFilter { queue: search.queue, name: search.name, tenant: search.tenant, state };
+    let jobs = queues.search(&filter, most).await.map_err(problem)?;
+    Ok(Json(JobsJson { jobs: all(jobs) }))
+}
+
+pub(super) async fn one(State(queues): State<Queues>, At(job): At<JobId>) -> Result<Json<JobJson>, Problem> {
+    let job = queues.job(job).await.map_err(problem)?;
+    job.map(|job| Json(job.into())).ok_or_else(Problem::not_found)
+}
+
+#[derive(Serialize)]
+pub(super) struct CancelledJson {
+    cancelled: &'static str,
+}
+
+pub(super) async fn cancel(
+    State(queues): State<Queues>,
+    At(job): At<JobId>,
+) -> Result<Json<CancelledJson>, Problem> {
+    let cancelled = match queues.cancel(job).await.map_err(problem)? {
+        Cancelled::Removed => "removed",
+        Cancelled::Asked => "asked",
+        Cancelled::NotFound => return Err(Problem::not_found()),
+    };
+    Ok(Json(CancelledJson { cancelled }))
+}

@@ -1,0 +1,338 @@
+//! The router as an operator's tools use it, and its document held against what it answers.
+
+use std::sync::Mutex;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use shared_core::InTenant;
+use tower::ServiceExt;
+
+use super::*;
+use crate::backend::Fate;
+use crate::fixture::{Fixture, Mail, limited};
+use crate::{NewJob, Progress, Schedule};
+
+fn everybody(queues: &Queues) -> Router {
+    router(queues.clone(), |_, _| Ok(()))
+}
+
+async fn call(router: &Router, method: &str, uri: &str, body: Option<Value>) -> (StatusCode, Value) {
+    let request = Request::builder().method(method).uri(uri);
+    let request = match body {
+        Some(body) => request.header(CONTENT_TYPE, "application/json").body(Body::from(body.to_string())),
+        None => request.body(Body::empty()),
+    };
+    let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap().to_owned());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    if status.is_client_error() {
+        assert_eq!(kind.as_deref(), Some("application/problem+json"), "{method} {uri}: {status}");
+    }
+    (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
+}
+
+async fn get(router: &Router, uri: &str) -> Value {
+    let (status, body) = call(router, "GET", uri, None).await;
+    assert_eq!(status, StatusCode::OK, "{uri}: {body}");
+    body
+}
+
+async fn change(router: &Router, method: &str, uri: &str, body: Value) -> Value {
+    let (status, body) = call(router, method, uri, (!body.is_null()).then_some(body)).await;
+    assert!(status.is_success(), "{method} {uri}: {status} {body}");
+    body
+}
+
+#[tokio::test]
+async fn jobs_are_found_looked_at_and_cancelled() {
+    let mut fixture = Fixture::new().await;
+    let router = everybody(&fixture.queues);
+    let (first, second) = (fixture.mail(1).await, fixture.mail(2).await);
+    fixture.claim("mail", 1).await;
+
+    let ready = get(&router, "/jobs?queue=mail&state=ready").await;
+    assert_eq!(ready["jobs"][0]["job_id"], second.to_string());
+    let job = get(&router, &format!("/jobs/{first}")).await;
+    assert_eq!((&job["state"], &job["name"]), (&json!("running"), &json!("mail:send")));
+    assert_eq!(job["tenant"], fixture.tenant.context().tenant().to_string());
+    assert!(job.get("payload").is_none(), "payloads are nobody's but the handler's");
+
+    let asked = change(&router, "POST", &format!("/jobs/{first}/cancel"), Value::Null).await;
+    assert_eq!(asked, json!({ "cancelled": "asked" }));
+    let removed = change(&router, "POST", &format!("/jobs/{second}/cancel"), Value::Null).await;
+    assert_eq!(removed, json!({ "cancelled": "removed" }));
+    assert_eq!(call(&router, "POST", &format!("/jobs/{second}/cancel"), None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(call(&router, "GET", "/jobs/seven", None).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn dead_letters_come_back_or_go_for_ever() {
+    let mut fixture = Fixture::new().await;
+    let router = everybody(&fixture.queues);
+    let dead = fixture.dead(5).await;
+    let letters = get(&router, "/dead-letters?name=mail:send&reason=failed&most=2").await;
+    assert_eq!(letters["dead_letters"].as_array().unwrap().len(), 2);
+    assert_eq!(letters["dead_letters"][0]["error"], "no such address");
+
+    let one = json!({ "filter": { "job": dead[3] }, "into": "bulk" });
+    assert_eq!(change(&router, "POST", "/dead-letters/redrive", one).await, json!({ "jobs": [dead[3]] }));
+    assert_eq!(get(&router, "/queues/bulk").await["ready"], 1);
+    let three = json!({ "all": true, "most": 3 });
+    assert_eq!(change(&router, "POST", "/dead-letters/discard", three).await, json!({ "discarded": 3 }));
+    assert_eq!(get(&router, "/queues/mail").await["dead"], 1);
+
+    // Nobody throws everything away by saying nothing.
+    for vague in [json!({}), json!({ "filter": {} }), json!({ "filter": { "queue": "mail" }, "all": true })] {
+        for path in ["/dead-letters/discard", "/dead-letters/redrive"] {
+            let (status, _) = call(&router, "POST", path, Some(vague.clone())).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {vague}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn queues_and_tenants_are_paused_and_weighted() {
+    let mut fixture = Fixture::new().await;
+    let router = everybody(&fixture.queues);
+    let tenant = fixture.tenant.context().tenant();
+    fixture.mail(1).await;
+    change(&router, "POST", "/queues/mail/pause", json!({})).await;
+    assert_eq!(get(&router, "/queues/mail").await["paused"], true);
+    assert_eq!(fixture.claim("mail", 1).await, []);
+    change(&router, "POST", "/queues/mail/resume", json!({})).await;
+    change(&router, "POST", "/queues/mail/pause", json!({ "tenant": tenant })).await;
+    assert_eq!(fixture.claim("mail", 1).await, []);
+    change(&router, "POST", "/queues/mail/resume", json!({ "tenant": tenant })).await;
+    change(&router, "PUT", &format!("/queues/mail/tenants/{tenant}"), json!({ "weight": 3 })).await;
+    assert_eq!(fixture.claim("mail", 1).await.len(), 1);
+    assert_eq!(get(&router, "/queues?most=1").await["queues"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn limits_are_set_seen_held_and_removed() {
+    let mut fixture = Fixture::new().await;
+    let router = everybody(&fixture.queues);
+    let limit = json!({ "at_once": 1, "rate": { "count": 10, "period_seconds": 0.5 } });
+    change(&router, "PUT", "/limits/host?key=example.com", limit).await;
+    fixture.mails.enqueue_all([limited(1), limited(2)]).await.unwrap();
+    assert_eq!(fixture.claim("mail", 10).await.len(), 1);
+    let limits = get(&router, "/limits").await;
+    let set = &limits["limits"][0];
+    assert_eq!(
+        (&set["name"], &set["key"], &set["running"]),
+        (&json!("host"), &json!("example.com"), &json!(1))
+    );
+    assert_eq!(
+        set["limit"],
+        json!({ "at_once": 1, "rate": { "count": 10, "period_seconds": 0.5, "burst": 10 } })
+    );
+    change(&router, "POST", "/limits/host/hold?key=example.com", json!({ "seconds": 30 })).await;
+    change(&router, "DELETE", "/limits/host?key=example.com", Value::Null).await;
+    change(&router, "PUT", "/queues/mail/limit", json!({ "at_once": 5 })).await;
+    change(&router, "DELETE", "/queues/mail/limit", Value::Null).await;
+}
+
+#[tokio::test]
+async fn schedules_are_seen_changed_stopped_and_removed() {
+    let fixture = Fixture::new().await;
+    let router = everybody(&fixture.queues);
+    let nightly = Schedule::cron("nightly", "0 3 * * *").job(&fixture.tenant, Mail { n: 1 });
+    fixture.queues.schedules().put(nightly).await.unwrap();
+    let found = get(&router, "/schedules?queue=mail").await;
+    assert_eq!(
+        (&found["schedules"][0]["name"], &found["schedules"][0]["zone"]),
+        (&json!("nightly"), &json!("UTC"))
+    );
+    let edit = json!({ "zone": "Europe/Zurich", "missed": "skip" });
+    let edited = change(&router, "PATCH", "/schedules/mail/nightly", edit).await;
+    assert_eq!(
+        (&edited["zone"], &edited["cron"], &edited["missed"]),
+        (&json!("Europe/Zurich"), &json!("0 3 * * *"), &json!("skip"))
+    );
+    let (status, problem) =
+        call(&router, "PATCH", "/schedules/mail/nightly", Some(json!({ "cron": "never" }))).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        problem["detail"].as_str().unwrap().contains("expected `minute hour day month weekday`"),
+        "{problem}"
+    );
+    change(&router, "POST", "/schedules/mail/nightly/pause", Value::Null).await;
+    assert_eq!(get(&router, "/schedules").await["schedules"][0]["paused"], true);
+    change(&router, "POST", "/schedules/mail/nightly/resume", Value::Null).await;
+    change(&router, "DELETE", "/schedules/mail/nightly", Value::Null).await;
+    assert_eq!(call(&router, "DELETE", "/schedules/mail/nightly", None).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_by_its_place_and_never_quoted() {
+    let router = everybody(&Queues::memory());
+    let secret = "secret-1234";
+    let tenant = crate::fixture::tenant().context().tenant();
+    for (method, uri, body, status) in [
+        ("GET", "/jobs?most=0".to_owned(), None, 422),
+        ("GET", "/jobs?most=1001".to_owned(), None, 422),
+        ("GET", format!("/jobs?most={secret}"), None, 400),
+        ("GET", format!("/jobs?state={secret}"), None, 422),
+        ("GET", format!("/jobs?{secret}=1"), None, 400),
+        ("GET", format!("/dead-letters?reason={secret}"), None, 422),
+        ("PUT", "/limits/host".to_owned(), Some(json!({ "at_once": secret })), 422),
+        ("PUT", "/limits/host".to_owned(), Some(json!({ "at_once": 1, "more": secret })), 422),
+        ("PUT", "/limits/host".to_owned(), Some(json!({})), 422),
+        ("PUT", "/limits/host".to_owned(), Some(json!({ "at_once": 0 })), 422),
+        (
+            "PUT",
+            "/limits/host".to_owned(),
+            Some(json!({ "rate": { "count": 1, "period_seconds": -1 } })),
+            422,
+        ),
+        ("PUT", "/limits/two%20words".to_owned(), Some(json!({ "at_once": 1 })), 422),
+        ("POST", "/limits/host/hold".to_owned(), Some(json!({ "seconds": 86_401 })), 422),
+        ("PUT", format!("/queues/mail/tenants/{tenant}"), Some(json!({ "weight": 101 })), 422),
+        ("POST", "/queues/mail/pause".to_owned(), None, 415),
+        ("POST", "/queues/mail/pause".to_owned(), Some(json!({ "tenant": "x".repeat(20_000) })), 413),
+        ("PATCH", "/schedules/mail/none".to_owned(), Some(json!({ "missed": secret })), 422),
+        ("PATCH", "/schedules/mail/none".to_owned(), Some(json!({})), 404),
+        ("GET", "/queues/none".to_owned(), None, 404),
+    ] {
+        let (answered, problem) = call(&router, method, &uri, body).await;
+        assert_eq!(answered.as_u16(), status, "{method} {uri}: {problem}");
+        assert!(!problem.to_string().contains(secret), "{problem}");
+    }
+}
+
+/// Each operation of the document: method, path with something in its places, action, and a body where it takes one.
+fn operations() -> Vec<(String, String, String, Option<Value>)> {
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let id = crate::JobId::new().to_string();
+            let path = path.replace("{job}", &id).replace("{tenant}", &id);
+            let path = path.replace("{queue}", "mail").replace("{name}", "nightly");
+            let body = operation.get("requestBody").map(|_| json!({}));
+            let action = operation["x-action"].as_str().unwrap().to_owned();
+            operations.push((method.to_uppercase(), path, action, body));
+        }
+    }
+    operations
+}
+
+#[tokio::test]
+async fn every_operation_of_the_document_is_there_and_authorized_as_it_says() {
+    let asked: Arc<Mutex<Vec<Action>>> = Arc::default();
+    let log = asked.clone();
+    let router: Router = router(Queues::memory(), move |_, action| {
+        log.lock().unwrap().push(action);
+        Err(Problem::forbidden())
+    });
+    let operations = operations();
+    for (method, path, action, body) in &operations {
+        let (status, _) = call(&router, method, path, body.clone()).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{method} {path}");
+        assert_eq!(asked.lock().unwrap().pop().unwrap().as_str(), action, "{method} {path}");
+        assert!(asked.lock().unwrap().is_empty(), "asked once");
+    }
+    assert_eq!(operations.len(), 23, "as many as there are routes");
+    let said = |action: &Action| operations.iter().any(|(_, _, said, _)| said == action.as_str());
+    assert!(Action::ALL.iter().all(said));
+}
+
+#[tokio::test]
+async fn every_answer_is_what_the_document_says() {
+    let mut fixture = Fixture::new().await;
+    let router = everybody(&fixture.queues);
+    fixture.dead(2).await;
+    fixture.queues.set_limit("host", None, Some(crate::Limit::concurrency(9))).await.unwrap();
+    fixture.mails.enqueue(limited(1)).await.unwrap();
+    let running = fixture.claim("mail", 1).await[0].job;
+    fixture.progress(running, Progress::new(0.5, "half-way")).await;
+    let done = fixture.mail(2).await;
+    let claimed = fixture.claim("mail", 1).await;
+    let keep = std::time::Duration::from_secs(60);
+    fixture.settle("mail", &claimed, Fate::Completed { result: Some("[7]".to_owned()), keep }).await;
+    let nightly = Schedule::cron("nightly", "0 3 * * *").job(&fixture.tenant, NewJob::of(Mail { n: 1 }));
+    fixture.queues.schedules().put(nightly).await.unwrap();
+
+    assert_eq!(get(&router, &format!("/jobs/{running}")).await["progress"]["note"], "half-way");
+    assert_eq!(get(&router, &format!("/jobs/{done}")).await["result"], json!([7]));
+    for (path, of) in [
+        ("/queues", "/queues"),
+        ("/queues/mail", "/queues/{queue}"),
+        ("/jobs", "/jobs"),
+        (&*format!("/jobs/{running}"), "/jobs/{job}"),
+        (&*format!("/jobs/{done}"), "/jobs/{job}"),
+        ("/dead-letters", "/dead-letters"),
+        ("/limits", "/limits"),
+        ("/schedules", "/schedules"),
+        ("/openapi.json", "/openapi.json"),
+    ] {
+        conforms(of, "get", "200", &get(&router, path).await);
+    }
+    let back = change(&router, "POST", "/dead-letters/redrive", json!({ "all": true, "most": 1 })).await;
+    conforms("/dead-letters/redrive", "post", "200", &back);
+    let gone = change(&router, "POST", "/dead-letters/discard", json!({ "all": true })).await;
+    conforms("/dead-letters/discard", "post", "200", &gone);
+    let cancelled = change(&router, "POST", &format!("/jobs/{running}/cancel"), Value::Null).await;
+    conforms("/jobs/{job}/cancel", "post", "200", &cancelled);
+    let (_, problem) = call(&router, "GET", "/jobs?most=0", None).await;
+    conforms("/jobs", "get", "default", &problem);
+}
+
+/// Compares an answer with its schema, as far as the document's few words go.
+fn conforms(path: &str, method: &str, status: &str, answer: &Value) {
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    let content = &document["paths"][path][method]["responses"][status]["content"];
+    let schema = &content.as_object().unwrap().values().next().unwrap()["schema"];
+    let mistake = mistake(&document, schema, answer);
+    assert_eq!(mistake, None, "{method} {path}: {answer}");
+}
+
+fn mistake(document: &Value, schema: &Value, value: &Value) -> Option<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema = document.pointer(&reference[1..]).unwrap();
+        return mistake(document, schema, value);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let fits = choices.iter().any(|choice| mistake(document, choice, value).is_none());
+        return (!fits).then(|| format!("{value} is none of {choices:?}"));
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let is = |expected: &Value| expected == kind || (expected == "number" && kind == "integer");
+    let right = match &schema["type"] {
+        Value::Null => true,
+        Value::Array(kinds) => kinds.iter().any(is),
+        one => is(one),
+    };
+    if !right {
+        return Some(format!("{value} is {kind}, and not {}", schema["type"]));
+    }
+    if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
+        return Some(format!("{value} is none of {}", schema["enum"]));
+    }
+    match value {
+        Value::Array(items) => items.iter().find_map(|item| mistake(document, &schema["items"], item)),
+        Value::Object(fields) if schema["properties"].is_object() => {
+            let required = schema["required"].as_array().into_iter().flatten();
+            let missing =
+                required.map(|name| name.as_str().unwrap()).find(|name| !fields.contains_key(*name));
+            missing.map(|name| format!("{name} is missing")).or_else(|| {
+                fields.iter().find_map(|(name, value)| match schema["properties"].get(name) {
+                    Some(schema) => mistake(document, schema, value).map(|why| format!("{name}: {why}")),
+                    None => Some(format!("{name} is not in the document")),
+                })
+            })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,324 @@
+//! The queues on a command line.
+
+mod options;
+mod table;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use shared_core::TenantId;
+use shared_core::schema::Value;
+
+use crate::{
+    Cancelled, DeadFilter, Error, JobFilter, JobId, Limit, MAX_LISTED, MissedRuns, Queues, Rate, Reason,
+    ScheduleEdit, State,
+};
+use options::{Misread, Options};
+
+const USAGE: &str = "\
+usage: <program> <command>
+  queues                       how each queue stands
+  jobs [WHICH] [--state STATE] [--most N]
+                               jobs, the latest first; 100 of them, unless more are asked for
+  job ID                       one job
+  cancel ID                    cancel it: one that waits is gone, one that runs is asked to end
+  dead [DEAD] [--most N]       dead letters, the latest first
+  redrive DEAD|--all [--into QUEUE] [--rate JOBS_PER_SECOND] [--most N]
+                               bring them back, the oldest first
+  discard DEAD|--all [--most N]
+                               throw them away, the oldest first
+  pause QUEUE [--tenant ID]    stop claims of the queue, or of one tenant's jobs in it
+  resume QUEUE [--tenant ID]   let them go on
+  weight QUEUE --tenant ID N   the tenant's share against that of others, from 1 to 100
+  limits [--most N]            limits, and their use
+  limit NAME [--key KEY] LIMIT|--none
+  limit --queue QUEUE LIMIT|--none
+                               set a limit, or remove it
+  hold NAME [--key KEY] TIME   admit nothing through a limit for so long; 0s ends it
+  schedules [--queue QUEUE]    jobs by the calendar
+  schedule QUEUE NAME pause|resume|remove
+  schedule QUEUE NAME edit [--cron PATTERN] [--zone ZONE] [--missed skip|once|each]
+
+  WHICH  --queue QUEUE, --name JOB, --tenant ID
+  DEAD   WHICH, --job ID, --reason failed|exhausted|crashed|unreadable, --older-than TIME
+  LIMIT  --at-once N, --rate N/TIME, --burst N
+  TIME   500ms, 30s, 5m, 1h, 2d
+exit code: 0; 1 where what was named is not there; 2 for an error
+";
+
+/// Things in a list if nothing is said.
+const LISTED: u32 = 100;
+
+/// The queues as commands for operators: how they stand, jobs, dead letters, limits, schedules, and what changes them; to standard
+/// output, and errors to standard error. Called without a command it says which there are. A program embeds it, as it does
+/// [`shared_db::migration::cli`]:
+///
+/// ```no_run
+/// # async fn run(queues: shared_queues::Queues) -> std::process::ExitCode {
+/// shared_queues::cli(&queues, std::env::args().skip(1)).await
+/// # }
+/// ```
+///
+/// The exit code is 0; 1 where what was named is not there; 2 for an error.
+pub async fn cli(queues: &Queues, args: impl IntoIterator<Item = String>) -> ExitCode {
+    let args: Vec<String> = args.into_iter().collect();
+    let said = match answer(queues, &args).await {
+        Ok((text, code)) => write!(std::io::stdout(), "{text}").map(|()| code),
+        Err(Ended::Misread(why)) => write!(std::io::stderr(), "{why}\n\n{USAGE}").map(|()| 2),
+        Err(Ended::Failed(error)) => writeln!(std::io::stderr(), "{error}").map(|()| 2),
+    };
+    ExitCode::from(said.unwrap_or(2))
+}
+
+/// Why a command came to nothing.
+#[derive(Debug)]
+enum Ended {
+    Misread(Misread),
+    Failed(Error),
+}
+
+impl From<Misread> for Ended {
+    fn from(why: Misread) -> Self {
+        Self::Misread(why)
+    }
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A text, and the exit code.
+type Answer = Result<(String, u8), Ended>;
+
+async fn answer(queues: &Queues, args: &[String]) -> Answer {
+    let mut options = Options::read(args)?;
+    match options.word("a command")? {
+        "queues" => {
+            options.end()?;
+            said(table::queues(&queues.status().await?))
+        }
+        "jobs" => jobs(queues, options).await,
+        "job" => job(queues, options).await,
+        "cancel" => cancel(queues, options).await,
+        "dead" => dead(queues, options).await,
+        "redrive" => redrive(queues, options).await,
+        "discard" => discard(queues, options).await,
+        "pause" => set_paused(queues, options, true).await,
+        "resume" => set_paused(queues, options, false).await,
+        "weight" => weight(queues, options).await,
+        "limits" => {
+            let most = most(&mut options)?;
+            options.end()?;
+            said(table::limits(&queues.limits(most).await?))
+        }
+        "limit" => limit(queues, options).await,
+        "hold" => hold(queues, options).await,
+        "schedules" => {
+            let queue = options.text("queue");
+            options.end()?;
+            said(table::schedules(&queues.schedules().list(queue).await?))
+        }
+        "schedule" => schedule(queues, options).await,
+        other => Err(Misread::new(format!("`{other}` is no command")).into()),
+    }
+}
+
+fn said(text: impl Into<String>) -> Answer {
+    Ok((text.into(), 0))
+}
+
+fn done(found: bool, what: &str) -> Answer {
+    Ok(if found { (format!("{what}\n"), 0) } else { ("there is none of this name\n".to_owned(), 1) })
+}
+
+fn most(options: &mut Options<'_>) -> Result<u32, Misread> {
+    let expected = "a number from 1 to 1000";
+    Ok(options
+        .value("most", expected, |text| text.parse().ok().filter(|most| (1..=MAX_LISTED).contains(most)))?
+        .unwrap_or(LISTED))
+}
+
+async fn jobs(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let words = State::ALL.map(State::as_str).join(", ");
+    let filter = JobFilter {
+        queue: options.text("queue").map(str::to_owned),
+        name: options.text("name").map(str::to_owned),
+        tenant: options.value("tenant", "a UUID", parsed)?,
+        state: options.value("state", &words, State::read)?,
+    };
+    let most = most(&mut options)?;
+    options.end()?;
+    said(table::jobs(&queues.search(&filter, most).await?))
+}
+
+async fn job(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let job: JobId = options.next("a job's id", parsed)?;
+    options.end()?;
+    match queues.job(job).await? {
+        Some(job) => said(table::job(&job)),
+        None => Ok(("there is no such job\n".to_owned(), 1)),
+    }
+}
+
+async fn cancel(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let job: JobId = options.next("a job's id", parsed)?;
+    options.end()?;
+    match queues.cancel(job).await? {
+        Cancelled::Removed => said("it waited, and is gone\n"),
+        Cancelled::Asked => said("it runs, and is asked to end\n"),
+        Cancelled::NotFound => {
+            Ok(("there is no such job: it is finished or dead, or never was\n".to_owned(), 1))
+        }
+    }
+}
+
+fn dead_filter(options: &mut Options<'_>) -> Result<DeadFilter, Misread> {
+    let words = Reason::ALL.map(Reason::as_str).join(", ");
+    Ok(DeadFilter {
+        job: options.value("job", "a UUID", parsed)?,
+        queue: options.text("queue").map(str::to_owned),
+        name: options.text("name").map(str::to_owned),
+        tenant: options.value("tenant", "a UUID", parsed)?,
+        reason: options.value("reason", &words, Reason::read)?,
+        older_than: options.value("older-than", "a time such as `2d`", Duration::parse)?,
+    })
+}
+
+/// What is to be changed is said: nobody throws everything away by a word that was forgotten.
+fn said_filter(options: &mut Options<'_>) -> Result<DeadFilter, Misread> {
+    let (filter, every) = (dead_filter(options)?, options.flag("all"));
+    if (filter == DeadFilter::new()) != every {
+        return Err(Misread::new("expected which dead letters, or --all, and not both".to_owned()));
+    }
+    Ok(filter)
+}
+
+async fn dead(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let filter = dead_filter(&mut options)?;
+    let most = most(&mut options)?;
+    options.end()?;
+    said(table::dead(&queues.dead_letters(&filter, most).await?))
+}
+
+async fn redrive(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let mut work = queues.redrive(said_filter(&mut options)?);
+    if let Some(queue) = options.text("into") {
+        work = work.into(queue);
+    }
+    if let Some(rate) = options.value("rate", "jobs per second, a number", parsed)? {
+        work = work.at_rate(rate);
+    }
+    if let Some(most) = options.value("most", "a number", parsed)? {
+        work = work.most(most);
+    }
+    options.end()?;
+    said(format!("{} jobs are back\n", work.await?.len()))
+}
+
+async fn discard(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let filter = said_filter(&mut options)?;
+    let most = options.value("most", "a number", parsed)?.unwrap_or(u64::MAX);
+    options.end()?;
+    said(format!("{} dead letters are gone\n", queues.discard(filter, most).await?))
+}
+
+async fn set_paused(queues: &Queues, mut options: Options<'_>, paused: bool) -> Answer {
+    let queue = queues.queue(options.word("a queue")?);
+    let tenant: Option<TenantId> = options.value("tenant", "a UUID", parsed)?;
+    options.end()?;
+    match (tenant, paused) {
+        (Some(tenant), true) => queue.pause_tenant(tenant).await?,
+        (Some(tenant), false) => queue.resume_tenant(tenant).await?,
+        (None, true) => queue.pause().await?,
+        (None, false) => queue.resume().await?,
+    }
+    said(if paused { "paused\n" } else { "resumed\n" })
+}
+
+async fn weight(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let queue = queues.queue(options.word("a queue")?);
+    let tenant = options.value("tenant", "a UUID", parsed)?;
+    let tenant = tenant.ok_or_else(|| Misread::new("expected --tenant".to_owned()))?;
+    let weight = options.next("a weight from 1 to 100", parsed)?;
+    options.end()?;
+    queue.weight(tenant, weight).await?;
+    said("set\n")
+}
+
+async fn limit(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let queue = options.text("queue");
+    let name = if queue.is_none() { Some(options.word("a limit's name, or --queue")?) } else { None };
+    let key = if queue.is_none() { options.text("key") } else { None };
+    let limit = a_limit(&mut options)?;
+    let none = options.flag("none");
+    options.end()?;
+    if limit.is_some() == none {
+        return Err(Misread::new("expected --at-once or --rate, or --none".to_owned()).into());
+    }
+    match (queue, name) {
+        (Some(queue), _) => queues.queue(queue).limit(limit).await?,
+        (None, name) => queues.set_limit(name.unwrap_or_default(), key, limit).await?,
+    }
+    said(if none { "removed\n" } else { "set\n" })
+}
+
+fn a_limit(options: &mut Options<'_>) -> Result<Option<Limit>, Misread> {
+    let at_once = options.value("at-once", "a number of jobs", parsed)?;
+    let rate = options.value("rate", "a rate such as `100/1s`", |text| {
+        let (count, period) = text.split_once('/')?;
+        Some((count.parse().ok()?, Duration::parse(period)?))
+    })?;
+    let burst = options.value("burst", "a number of jobs", parsed)?;
+    if burst.is_some() && rate.is_none() {
+        return Err(Misread::new("--burst is the size of a --rate's bucket".to_owned()));
+    }
+    let rate = rate.map(|(count, period)| Rate { count, period, burst: burst.unwrap_or(count) });
+    Ok((at_once.is_some() || rate.is_some()).then_some(Limit { concurrency: at_once, rate }))
+}
+
+async fn hold(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let name = options.word("a limit's name")?;
+    let key = options.text("key");
+    let time = options.next("a time such as `30s`", Duration::parse)?;
+    options.end()?;
+    queues.hold(name, key, time).await?;
+    said("held\n")
+}
+
+async fn schedule(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let (queue, name) = (options.word("a queue")?, options.word("a schedule's name")?);
+    let schedules = queues.schedules();
+    match options.word("`pause`, `resume`, `remove` or `edit`")? {
+        "edit" => {
+            let edit = ScheduleEdit {
+                cron: options.text("cron").map(str::to_owned),
+                zone: options.text("zone").map(str::to_owned),
+                missed: options.value("missed", "skip, once or each", MissedRuns::read)?,
+            };
+            options.end()?;
+            match schedules.edit(queue, name, edit).await? {
+                Some(schedule) => said(table::schedules(&[schedule])),
+                None => done(false, ""),
+            }
+        }
+        verb => {
+            options.end()?;
+            match verb {
+                "pause" => done(schedules.pause(queue, name).await?, "paused"),
+                "resume" => done(schedules.resume(queue, name).await?, "resumed"),
+                "remove" => done(schedules.remove(queue, name).await?, "removed"),
+                _ => Err(Misread::new("expected `pause`, `resume`, `remove` or `edit`".to_owned()).into()),
+            }
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

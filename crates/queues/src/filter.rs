@@ -1,0 +1,125 @@
+//! Which jobs, and which dead letters.
+
+use std::time::Duration;
+
+use shared_core::TenantId;
+
+use crate::JobId;
+use crate::dead::Reason;
+use crate::view::State;
+
+/// Which jobs to look for. Everything that is said narrows it down.
+///
+/// ```
+/// use shared_queues::{JobFilter, State};
+///
+/// let running_mails = JobFilter::new().queue("mail").state(State::Running);
+/// # let _ = running_mails;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobFilter {
+    pub(crate) queue: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) state: Option<State>,
+}
+
+impl JobFilter {
+    /// All jobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those of a queue.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Those of a name, `domain:action`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Those of a tenant.
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Those in a state.
+    pub fn state(mut self, state: State) -> Self {
+        self.state = Some(state);
+        self
+    }
+}
+
+/// Which dead letters. Everything that is said narrows it down.
+///
+/// ```
+/// use std::time::Duration;
+/// use shared_queues::{DeadFilter, Reason};
+///
+/// let old_failures = DeadFilter::new().reason(Reason::Failed).older_than(Duration::from_secs(7 * 24 * 3600));
+/// # let _ = old_failures;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeadFilter {
+    pub(crate) job: Option<JobId>,
+    pub(crate) queue: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) reason: Option<Reason>,
+    /// Those that have been dead for longer than this.
+    pub(crate) older_than: Option<Duration>,
+}
+
+impl DeadFilter {
+    /// All dead letters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The one of this job.
+    pub fn job(mut self, job: JobId) -> Self {
+        self.job = Some(job);
+        self
+    }
+
+    /// Those of a queue.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Those of a name, `domain:action`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Those of a tenant.
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Those that are dead for this reason.
+    pub fn reason(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Those that have been dead for longer than this, by the server's clock.
+    pub fn older_than(mut self, age: Duration) -> Self {
+        self.older_than = Some(age);
+        self
+    }
+}
+
+impl From<JobId> for DeadFilter {
+    fn from(job: JobId) -> Self {
+        Self::new().job(job)
+    }
+}

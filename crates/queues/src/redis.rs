@@ -1,0 +1,134 @@
+//! The Redis backend: one script per step, bodies in one hash per queue, running jobs in one hash per worker.
+//!
+//! How safe a job is follows from how the server is set up: an answered call is in its memory. What a crash or a failover of it may
+//! take back is in the documentation of [`Queues::redis`].
+
+mod codec;
+mod control;
+mod find;
+mod keys;
+mod letters;
+mod limits;
+mod schedules;
+mod scripts;
+#[cfg(test)]
+mod tests;
+mod used;
+mod wait;
+mod work;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use shared_db::redis::{Call, FromRedisValue, Redis, Script, cmd};
+use uuid::Uuid;
+
+use crate::{Error, Queues};
+
+use self::keys::Keys;
+
+/// Jobs in one script: 250 take about a quarter of a millisecond, during which nobody else is served, and more at once are not faster.
+const STEP: usize = 250;
+
+/// Bytes of jobs in one script: a mebibyte, so that large payloads do not hold the server up either.
+const STEP_BYTES: usize = 1024 * 1024;
+
+/// The prefix of keys where no other is named.
+const PREFIX: &str = "queues";
+
+impl Queues {
+    /// Queues in Redis 6.2 or later, Valkey, or a cluster of either, under keys that begin with `queues` or, in what the scripts of one
+    /// queue touch, `{queues:`. All keys of a queue lie in one slot: a cluster spreads queues, not the jobs of one.
+    ///
+    /// # What a lost server loses
+    /// An answered call is in the memory of its server. What the server itself forgets is lost, silently:
+    ///
+    /// | set up | a crash of the process | a crash of the machine | a failover |
+    /// |---|---|---|---|
+    /// | no persistence | everything | everything | the writes that the replica did not have yet |
+    /// | `appendonly yes`, `appendfsync everysec` | up to about 2 s of writes where the disk is slow, else nothing | up to about 2 s of writes | the same |
+    /// | `appendonly yes`, `appendfsync always` | nothing | nothing | the same |
+    ///
+    /// A lost write is one of three things. A lost enqueue: the job is gone. A lost claim or renewal: the job is ready again, and the
+    /// worker that has it is refused. A lost completion: the job runs once more. The fence holds through all of it, since it names the
+    /// worker's incarnation and its own claim number: nothing that the server forgot can be mistaken for what it gave out later. Set
+    /// `maxmemory-policy noeviction`: any other one throws jobs away.
+    pub fn redis(redis: &Redis) -> Self {
+        Self::on(RedisBackend::new(redis, PREFIX), None)
+    }
+
+    /// The same under another prefix: for several applications in one Redis, or for tests.
+    ///
+    /// # Errors
+    /// [`Error::Database`] with [`shared_db::Error::Config`] for a prefix that is not 1 to 64 letters, digits, `-`, `_`, `.` or `:`.
+    pub fn redis_with_prefix(redis: &Redis, prefix: &str) -> Result<Self, Error> {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_fit) {
+            let reason = "a prefix of queues has 1 to 64 letters, digits, `-`, `_`, `.` or `:`";
+            return Err(shared_db::Error::Config(reason.to_owned()).into());
+        }
+        Ok(Self::on(RedisBackend::new(redis, prefix), None))
+    }
+}
+
+/// Queues in Redis.
+pub(crate) struct RedisBackend {
+    redis: Redis,
+    keys: Keys,
+    /// Queues that this process has written into the registry, with the rules of limits.
+    known: Mutex<HashSet<Arc<str>>>,
+    /// The leases of this process's workers in milliseconds: each of their calls is a sign of life.
+    leases: Mutex<HashMap<Uuid, u64>>,
+}
+
+impl RedisBackend {
+    pub(crate) fn new(redis: &Redis, prefix: &str) -> Self {
+        Self {
+            redis: redis.clone(),
+            keys: Keys::new(prefix),
+            known: Mutex::default(),
+            leases: Mutex::default(),
+        }
+    }
+
+    /// A script of a queue.
+    fn on(&self, script: &'static Script, queue: &str) -> Call {
+        script.keys([self.keys.queue(queue)])
+    }
+
+    async fn run<T: FromRedisValue>(&self, call: Call) -> Result<T, Error> {
+        Ok(self.redis.script(&call).await?)
+    }
+
+    /// All queues that were ever used, by name.
+    async fn names(&self) -> Result<Vec<String>, Error> {
+        let mut names: Vec<String> = self.redis.command(cmd("SMEMBERS").arg(self.keys.registry())).await?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Writes a queue into the registry, and the rules of limits into the queue: in this order, so that whoever changes a rule either
+    /// sees the queue or was before. Once per process, and again when a worker starts.
+    async fn introduce(&self, queue: &str, again: bool) -> Result<(), Error> {
+        if !again && self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(queue) {
+            return Ok(());
+        }
+        let _: i64 = self.redis.command(cmd("SADD").arg(self.keys.registry()).arg(queue)).await?;
+        self.copy_rules(queue).await?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::from(queue));
+        Ok(())
+    }
+
+    /// In milliseconds; 0 for a worker of another process.
+    fn lease_of(&self, worker: Uuid) -> u64 {
+        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.get(&worker).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisBackend({:?})", self.redis)
+    }
+}

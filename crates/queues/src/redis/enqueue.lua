@@ -1,0 +1,1 @@
+return enqueue(1)

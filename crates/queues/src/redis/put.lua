@@ -1,0 +1,132 @@
+-- Jobs on their way in: collected, then written together.
+local MARKS = K .. ':marks'
+local bodies, fresh, owners, later, laned, pending = {}, {}, {}, {}, {}, {}
+
+local function flush()
+  bulk('HSET', BODIES, bodies)
+  bulk('ZADD', LATER, later)
+  make_ready(fresh, owners)
+  local lanes = {}
+  for i, one in ipairs(laned) do lanes[i] = (read('>I2c0', one[3], 2)) end
+  fetch_lanes(lanes)
+  for _, one in ipairs(laned) do join_lane(one[1], one[2], one[3], false) end
+  bodies, fresh, owners, later, laned, pending = {}, {}, {}, {}, {}, {}
+  save()
+end
+
+local heads = {} -- of jobs that are due at once, by the size of their text
+local function head_of(due, size)
+  if due > NOW then return pack(HEAD, 0, 0, due, due, NOW, size) end
+  local head = heads[size] or pack(HEAD, 0, 0, NOW, NOW, NOW, size)
+  heads[size] = head
+  return head
+end
+
+-- `tail`: band, kind, tenant, job.
+local function put(at, tail, id, delay, text, rest)
+  local owner, due = sub(tail, 1, 18), NOW + delay
+  local place = pack('>I8', at) .. owner
+  bodies[#bodies + 1] = id
+  bodies[#bodies + 1] = head_of(due, #text) .. place .. text
+  pending[id] = true
+  if delay > 0 then
+    later[#later + 1] = due
+    later[#later + 1] = place .. id
+    if rest ~= '' then call('HSET', GATES, id, gate_record('w', 0, place, rest)) end
+  elseif rest ~= '' then
+    laned[#laned + 1] = { place, id, rest }
+  else
+    fresh[#fresh + 1] = id
+    owners[#owners + 1] = owner
+  end
+end
+
+-- Takes a job that nobody has claimed out of its place; false if a worker has it.
+local function withdraw(body, id)
+  local place = place_of(body)
+  if call('ZREM', LATER, place .. id) == 1 then return true end
+  if kind(place) ~= PLAIN and call('HEXISTS', HELD, id) == 1 then return false end
+  if kind(place) == PLAIN then
+    for _, worker in ipairs(holders()) do
+      if call('HEXISTS', running(worker), id) == 1 then return false, worker end
+    end
+  end
+  local record = kind(place) == LANED and call('HGET', GATES, id)
+  if record and sub(record, 1, 1) == 'w' then
+    take_out_waiting(id, record)
+  else
+    take_out_ready(place, id)
+    if record then leave(gate(record)) end
+  end
+  return true
+end
+
+-- Due at another time; false if a worker has it. What is due at once stays where it is.
+local function put_off(body, id, due)
+  local place = place_of(body)
+  local ticket, record = place .. id, call('HGET', GATES, id)
+  local rest = record and gate_rest(record)
+  if due > NOW then
+    if not withdraw(body, id) then return false end
+    call('ZADD', LATER, due, ticket)
+    if record then call('HSET', GATES, id, gate_record('w', 0, place, rest)) end
+  elseif call('ZREM', LATER, ticket) == 1 then
+    if record then join_lane(place, id, rest, true) else make_ready_again({ ticket }) end
+  end
+  return call('HEXISTS', HELD, id) == 0
+end
+
+-- A new text, and for a debounced job a new time; false if a worker has it.
+local function replace(id, text, delay)
+  local body = call('HGET', BODIES, id)
+  if delay and not put_off(body, id, NOW + delay) then return false end
+  if call('HEXISTS', HELD, id) == 1 then return false end
+  local attempts, crashes, due, first, enqueued = read(HEAD, body)
+  if delay then due, first = NOW + delay, NOW + delay end
+  local head = pack(HEAD, attempts, crashes, due, first, enqueued, #text)
+  call('HSET', BODIES, id, head .. place_of(body) .. text .. sub(body, text_end(body)))
+  save()
+  return true
+end
+
+-- Uniqueness: mode (e existing, t throttle, d debounce, k keep latest), period (8), key. Returns the answer, or nil to insert.
+local function same(unique, id, text, delay)
+  local mode, period, key = sub(unique, 1, 1), read('>I8', unique, 2), sub(unique, 10)
+  local mark = call('HGET', MARKS, key)
+  if mark then
+    local holder, till = sub(mark, 1, 16), read('>I8', mark, 17)
+    if pending[holder] then flush() end
+    if mode == 't' then
+      if NOW < till then return 'e' .. holder end
+    elseif call('HEXISTS', BODIES, holder) == 1 then
+      if mode == 'e' then return 'e' .. holder end
+      if replace(holder, text, mode == 'd' and delay or nil) then return 'r' .. holder end
+    end
+  end
+  call('HSET', MARKS, key, id .. pack('>I8', mode == 't' and NOW + period or 0))
+end
+
+-- Five arguments for each: tail, delay, text, gate, uniqueness. Returns for each `i`, `e` or `r`, and the job. A job that is there
+-- already is not written again.
+local function enqueue(from)
+  local jobs = (#ARGV - from + 1) / 5
+  local base, answers, ids = call('INCRBY', K .. ':positions', jobs) - jobs, {}, {}
+  local taken = {}
+  for i = 1, jobs do ids[i] = sub(ARGV[from + (i - 1) * 5], 19) end
+  local known = many(BODIES, ids)
+  for i = 1, jobs do
+    local at, id = from + (i - 1) * 5, ids[i]
+    local tail, delay, text = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+    local answer = (known[i] or taken[id]) and 'e' .. id
+    if not answer and ARGV[at + 4] ~= '' then answer = same(ARGV[at + 4], id, text, delay) end
+    if not answer then
+      taken[id] = true
+      put(base + i, tail, id, delay, text, ARGV[at + 3])
+      answer = 'i' .. id
+    end
+    answers[i] = answer
+  end
+  flush()
+  wake()
+  return answers
+end

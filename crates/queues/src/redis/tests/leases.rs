@@ -1,0 +1,109 @@
+//! Limits that several queues share, and what a dead client leaves.
+
+use super::super::codec;
+use super::super::scripts::LEASE;
+use super::*;
+use crate::limit::Limit;
+
+fn shared(rig: &Rig, queue: &'static str, payload: &str) -> Entry {
+    Entry { queue: queue.into(), limits: vec![LimitKey::named("shared")], ..rig.entry(payload) }
+}
+
+/// Neither queue is ever empty, and each is served after the other.
+#[tokio::test]
+async fn two_queues_share_a_limit_and_none_is_left_out() {
+    let mut rig = Rig::new().await;
+    rig.backend.set_limit("shared", None, Some(Limit::concurrency(1))).await.unwrap();
+    rig.put([shared(&rig, "a", "x"), shared(&rig, "b", "x")]).await;
+    let (mut turns, mut last) = (0, "");
+    while turns < 3 {
+        let mut running = Vec::new();
+        for queue in ["a", "b"] {
+            let some = rig.claim_from(queue, 9).await;
+            running.extend(some.into_iter().map(|job| (queue, rig.claims, job.job)));
+            rig.backend.promote(queue).await.unwrap();
+        }
+        assert!(running.len() <= 1, "one at once, over both queues");
+        for (queue, claim, job) in running {
+            turns += usize::from(queue != last);
+            last = queue;
+            rig.put([shared(&rig, queue, "x")]).await;
+            assert!(rig.settle_in(queue, claim, job, done()).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_claims_at_once_stay_within_a_shared_limit() {
+    let rig = Rig::new().await;
+    rig.backend.set_limit("shared", None, Some(Limit::concurrency(5))).await.unwrap();
+    for queue in ["a", "b"] {
+        rig.put((0..50).map(|_| shared(&rig, queue, "x"))).await;
+    }
+    let claims = (1..=14).map(|number| {
+        let queue = if number % 2 == 0 { "a" } else { "b" };
+        rig.backend.claim(Claim { queue, most: 10, worker: rig.worker, number })
+    });
+    let claimed: Vec<_> = futures_util::future::try_join_all(claims).await.unwrap();
+    let most: usize = claimed.iter().map(Vec::len).sum();
+    assert!((1..=5).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
+async fn what_a_queue_does_not_use_it_gives_back() {
+    let mut rig = Rig::new().await;
+    rig.backend.set_limit("shared", None, Some(Limit::concurrency(4))).await.unwrap();
+    let jobs = rig.put((0..4).map(|_| shared(&rig, "a", "x"))).await;
+    assert_eq!(rig.claim(4).await.len(), 4);
+    let claim = rig.claims;
+    for job in jobs {
+        assert!(rig.settle_in("a", claim, job, done()).await);
+    }
+    rig.put((0..4).map(|_| shared(&rig, "b", "x"))).await;
+    let mut claimed = 0;
+    while claimed < 4 {
+        rig.backend.promote("a").await.unwrap();
+        claimed += rig.claim_from("b", 4).await.len();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_dies_with_a_question_costs_two_seconds_and_no_place() {
+    let mut rig = Rig::new().await;
+    rig.backend.set_limit("shared", None, Some(Limit::concurrency(2))).await.unwrap();
+    rig.put((0..4).map(|_| shared(&rig, "a", "x"))).await;
+    // It claims, and the answer about the limit never comes back to the queue.
+    rig.claims += 1;
+    let claim = Claim { queue: "a", most: 4, worker: rig.worker, number: rig.claims };
+    let (claimed, questions) = rig.backend.claim_step(&claim, 4, false).await.unwrap();
+    assert_eq!((claimed.len(), questions.len()), (0, 1));
+    let mut claimed = Vec::new();
+    while claimed.len() < 2 {
+        claimed.extend(rig.claim(4).await);
+    }
+    assert_eq!(claimed.len(), 2);
+    // The first answer would come now: it has a number that is over.
+    assert!(!rig.backend.ask("a", questions).await.unwrap());
+    assert!(rig.claim(4).await.is_empty());
+}
+
+/// After 15 s without a word from a queue its units are free for others; when it is back it keeps none of them, so what is too much is
+/// what it has running.
+#[tokio::test]
+async fn a_lease_that_nobody_renewed_is_overshot_by_what_runs_and_by_no_more() {
+    let rig = Rig::new().await;
+    let home = rig.backend.keys.limit(b"shared");
+    let rule = [1_u64.to_be_bytes().as_slice(), b"1", &codec::limit(Limit::concurrency(2))].concat();
+    let lease = async |queue: &str, question: u32, held: i64, wanted: i64| -> i64 {
+        let call = LEASE.keys([home.as_slice()]).arg(queue).arg(question).arg(held).arg(wanted).arg(0).arg(0);
+        let (units, ..): (i64, i64, i64, i64, i64) =
+            rig.backend.run(call.arg(rule.as_slice())).await.unwrap();
+        units
+    };
+    assert_eq!(lease("a", 1, 0, 9).await, 2);
+    assert_eq!(lease("b", 1, 0, 9).await, 0);
+    let _: i64 = rig.redis.command(cmd("DEL").arg(home.as_slice())).await.unwrap();
+    assert_eq!(lease("b", 2, 0, 9).await, 2);
+    assert_eq!(lease("a", 2, 2, 9).await, 0, "its two jobs go on, and no third begins");
+    assert_eq!(lease("b", 3, 2, 0).await, 2);
+}

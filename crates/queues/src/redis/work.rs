@@ -1,0 +1,308 @@
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use shared_db::redis::Call;
+use uuid::Uuid;
+
+use super::codec::{self, Body, milliseconds};
+use super::limits::Question;
+use super::scripts::{BACK, CANCELS, CLAIM, ENQUEUE, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
+use super::{RedisBackend, STEP, STEP_BYTES};
+use crate::backend::{Claim, Claimed, Entry, Fate, Settled, Swept, Work};
+use crate::dead::Reason;
+use crate::{Enqueued, Error, JobId, Progress};
+
+/// What a claim returns: the time, jobs, bodies, questions about limits.
+type ClaimedRows = (u64, Vec<Vec<u8>>, Vec<Vec<u8>>, Vec<Question>);
+
+/// What a step backwards returns: jobs that wait again, dead ones, whether there is more, workers that expired.
+type Back = (u64, u64, bool, Vec<Vec<u8>>);
+
+#[async_trait]
+impl Work for RedisBackend {
+    async fn enqueue(&self, jobs: Vec<Entry>) -> Result<Vec<Enqueued>, Error> {
+        let mut answers: Vec<Option<Enqueued>> = vec![None; jobs.len()];
+        let mut queues: Vec<(&str, Vec<usize>)> = Vec::new();
+        for (at, job) in jobs.iter().enumerate() {
+            match queues.iter_mut().find(|(queue, _)| *queue == job.queue) {
+                Some((_, places)) => places.push(at),
+                None => queues.push((&job.queue, vec![at])),
+            }
+        }
+        for (queue, places) in queues {
+            self.introduce(queue, false).await?;
+            for step in steps(&places, &jobs) {
+                let call =
+                    step.iter().fold(self.on(&ENQUEUE, queue), |call, at| with_entry(call, &jobs[*at]));
+                let said: Vec<Vec<u8>> = self.run(call).await?;
+                for (at, answer) in step.iter().zip(said) {
+                    answers[*at] = read_answer(&answer);
+                }
+            }
+        }
+        answers.into_iter().map(|answer| answer.ok_or_else(unanswered)).collect()
+    }
+
+    async fn enqueue_once(&self, job: Entry, remember: Duration) -> Result<Enqueued, Error> {
+        self.introduce(&job.queue, false).await?;
+        let call = with_entry(self.on(&ONCE, &job.queue), &job).arg(milliseconds(remember));
+        let said: Vec<u8> = self.run(call).await?;
+        read_answer(&said).ok_or_else(unanswered)
+    }
+
+    async fn register(&self, worker: Uuid, queues: &[Arc<str>], lease: Duration) -> Result<(), Error> {
+        for queue in queues {
+            self.introduce(queue, true).await?;
+            let _: bool = self.run(self.renewal(queue, worker, lease, true)).await?;
+        }
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, milliseconds(lease));
+        Ok(())
+    }
+
+    async fn renew(
+        &self,
+        worker: Uuid,
+        queues: &[Arc<str>],
+        lease: Duration,
+        progress: &[(JobId, Progress)],
+    ) -> Result<bool, Error> {
+        let renewals = queues.iter().map(|queue| {
+            let call = self.renewal(queue, worker, lease, false);
+            // Each queue takes what it knows of.
+            let call = progress.iter().fold(call, |call, (job, progress)| {
+                call.arg(job.as_uuid().as_bytes().as_slice()).arg(codec::progress(progress))
+            });
+            self.run::<bool>(call)
+        });
+        let held = try_join_all(renewals).await?;
+        if held.iter().all(|held| *held) {
+            return Ok(true);
+        }
+        // Lost in one queue is lost in all: its jobs there are taken by the next sweep.
+        let lost = Duration::ZERO;
+        for (queue, _) in queues.iter().zip(&held).filter(|(_, held)| **held) {
+            let _: bool = self.run(self.renewal(queue, worker, lost, false)).await?;
+        }
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&worker);
+        Ok(false)
+    }
+
+    async fn retire(&self, worker: Uuid, queues: &[Arc<str>]) -> Result<u64, Error> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&worker);
+        let mut all = 0;
+        for queue in queues {
+            let call = self.on(&BACK, queue).arg("retire").arg(worker.as_bytes().as_slice());
+            loop {
+                let (back, _, more, _): Back = self.run(call.clone()).await?;
+                all += back;
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn give_back(&self, worker: Uuid, queue: &str, claims: &[i64]) -> Result<u64, Error> {
+        let mut all = 0;
+        for claims in claims.chunks(STEP) {
+            let call = self.on(&BACK, queue).arg("give").arg(worker.as_bytes().as_slice());
+            let call = claims.iter().fold(call, |call, claim| call.arg(claim.to_be_bytes().as_slice()));
+            loop {
+                let (back, _, more, _): Back = self.run(call.clone()).await?;
+                all += back;
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        let mut workers = HashSet::new();
+        for queue in queues {
+            loop {
+                let call = self.on(&BACK, queue).arg("sweep").arg(crash_budget);
+                let (back, dead, more, late): Back = self.run(call).await?;
+                swept.rescued += back;
+                swept.dead += dead;
+                workers.extend(late);
+                if !more {
+                    break;
+                }
+            }
+        }
+        swept.expired = workers.len() as u64;
+        Ok(swept)
+    }
+
+    async fn claim(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {
+        let mut all = Vec::new();
+        while all.len() < claim.most {
+            let most = (claim.most - all.len()).min(STEP);
+            let (mut some, questions) = self.claim_step(&claim, most, false).await?;
+            if !questions.is_empty() {
+                self.ask(claim.queue, questions).await?;
+                let questions;
+                (some, questions) = self.claim_step(&claim, most, true).await?;
+                // For the next claim: these are limits that let some pass, and could let more.
+                self.ask(claim.queue, questions).await?;
+            }
+            let is_short = some.len() < most;
+            all.extend(some);
+            if is_short {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn settle(&self, worker: Uuid, queue: &str, all: &[Settled]) -> Result<Vec<JobId>, Error> {
+        let mut refused = Vec::new();
+        for some in all.chunks(STEP) {
+            let said: Vec<Vec<u8>> = self.run(self.settlement(worker, queue, some)).await?;
+            refused.extend(said.iter().filter_map(|job| codec::job(job)));
+        }
+        Ok(refused)
+    }
+
+    async fn wait(&self, queues: &[Arc<str>], most: Duration) {
+        self.wait_for_wake(queues, most).await;
+    }
+
+    async fn promote(&self, queue: &str) -> Result<bool, Error> {
+        let (more, questions): (bool, Vec<Question>) = self.run(self.on(&PROMOTE, queue)).await?;
+        self.ask(queue, questions).await?;
+        Ok(more)
+    }
+
+    async fn to_cancel(&self, worker: Uuid, queues: &[Arc<str>]) -> Result<Vec<JobId>, Error> {
+        let calls = queues.iter().map(|queue| {
+            self.run::<Vec<Vec<u8>>>(self.on(&CANCELS, queue).arg(worker.as_bytes().as_slice()))
+        });
+        let jobs = try_join_all(calls).await?;
+        Ok(jobs.iter().flatten().filter_map(|job| codec::job(job)).collect())
+    }
+
+    async fn prune(
+        &self,
+        queues: &[Arc<str>],
+        dead_for: Duration,
+        dead_most: u64,
+    ) -> Result<(u64, bool), Error> {
+        let (mut removed, mut more) = (0, false);
+        for queue in queues {
+            let call = self.on(&PRUNE, queue).arg(milliseconds(dead_for)).arg(dead_most);
+            let (some, is_more): (u64, bool) = self.run(call).await?;
+            removed += some;
+            more |= is_more;
+        }
+        Ok((removed, more))
+    }
+}
+
+impl RedisBackend {
+    fn renewal(&self, queue: &str, worker: Uuid, lease: Duration, begins: bool) -> Call {
+        let call = self.on(&RENEW, queue).arg(worker.as_bytes().as_slice()).arg(milliseconds(lease));
+        call.arg(u8::from(begins))
+    }
+
+    pub(super) async fn claim_step(
+        &self,
+        claim: &Claim<'_>,
+        most: usize,
+        answered: bool,
+    ) -> Result<(Vec<Claimed>, Vec<Question>), Error> {
+        let call = self
+            .on(&CLAIM, claim.queue)
+            .arg(claim.worker.as_bytes().as_slice())
+            .arg(self.lease_of(claim.worker))
+            .arg(claim.number.to_be_bytes().as_slice())
+            .arg(most)
+            .arg(u8::from(claim.lowest_first()))
+            .arg(u8::from(answered));
+        let (now, jobs, bodies, questions): ClaimedRows = self.run(call).await?;
+        let read = |(job, body): (&Vec<u8>, &Vec<u8>)| {
+            let claimed = Body::read(body)?.claimed(codec::job(job)?, now);
+            if claimed.is_none() {
+                tracing::error!(queue = claim.queue, "a job in Redis is not in the format of this version");
+            }
+            claimed
+        };
+        Ok((jobs.iter().zip(&bodies).filter_map(read).collect(), questions))
+    }
+
+    fn settlement(&self, worker: Uuid, queue: &str, all: &[Settled]) -> Call {
+        let is_done = |one: &&Settled| matches!(one.fate, Fate::Completed { keep, .. } if keep.is_zero());
+        let (done, others): (Vec<&Settled>, Vec<&Settled>) = all.iter().partition(is_done);
+        let call = self.on(&SETTLE, queue).arg(worker.as_bytes().as_slice()).arg(self.lease_of(worker));
+        let fenced = |call: Call, one: &Settled| {
+            call.arg(one.claim.to_be_bytes().as_slice()).arg(one.job.as_uuid().as_bytes().as_slice())
+        };
+        let call = done.iter().fold(call.arg(done.len()), |call, one| fenced(call, one));
+        others.iter().fold(call, |call, one| {
+            let (word, time, text, reason) = match &one.fate {
+                Fate::Completed { result, keep } => ("c", *keep, result.as_deref().unwrap_or(""), 0),
+                Fate::Cancelled { keep } => ("x", *keep, "", 0),
+                Fate::Retry { after, error } => ("r", *after, error.as_str(), 0),
+                Fate::Later(after) => ("l", *after, "", 0),
+                Fate::Dead(reason, error) => ("d", Duration::ZERO, error.as_str(), number(*reason)),
+            };
+            fenced(call, one).arg(word).arg(milliseconds(time)).arg(text).arg(reason)
+        })
+    }
+}
+
+/// As it is stored.
+pub(super) const fn number(reason: Reason) -> u8 {
+    match reason {
+        Reason::Failed => 1,
+        Reason::Exhausted => 2,
+        Reason::Crashed => 3,
+        Reason::Unreadable => 4,
+    }
+}
+
+/// The five arguments of a job on its way in.
+pub(super) fn with_entry(call: Call, entry: &Entry) -> Call {
+    call.arg(codec::tail(entry))
+        .arg(milliseconds(entry.delay))
+        .arg(codec::text(entry))
+        .arg(codec::gate(entry))
+        .arg(codec::unique(entry))
+}
+
+/// Parts that are small enough for one script each.
+fn steps<'a>(places: &'a [usize], jobs: &[Entry]) -> Vec<&'a [usize]> {
+    let (mut all, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (at, place) in places.iter().enumerate() {
+        let size = jobs[*place].payload.len() + jobs[*place].context.len();
+        if at > from && (at - from == STEP || bytes + size > STEP_BYTES) {
+            all.push(&places[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    all.push(&places[from..]);
+    all
+}
+
+fn unanswered() -> Error {
+    shared_db::Error::Config("a script of the queues gave no answer for a job".to_owned()).into()
+}
+
+fn read_answer(answer: &[u8]) -> Option<Enqueued> {
+    let (word, job) = answer.split_first()?;
+    let job = codec::job(job)?;
+    match word {
+        b'i' => Some(Enqueued::Inserted(job)),
+        b'e' => Some(Enqueued::Existing(job)),
+        b'r' => Some(Enqueued::Replaced(job)),
+        _ => None,
+    }
+}

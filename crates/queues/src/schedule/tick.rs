@@ -1,0 +1,67 @@
+//! Fires what is due. Every worker does it for its queues; who is first does it alone.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use opentelemetry::metrics::Counter;
+use opentelemetry::{KeyValue, global};
+use shared_core::{Context, CorrelationId};
+use time::OffsetDateTime;
+
+use super::due::Due;
+use super::timetable::Timetable;
+use crate::backend::{Entry, StoredSchedule};
+use crate::{Error, JobId, Queues};
+
+/// When a schedule that this program can't follow is looked at again: seldom enough to leave the log and the others in peace.
+const UNREADABLE_FOR: Duration = Duration::from_secs(60 * 60);
+
+static FIRED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    global::meter("shared_queues")
+        .u64_counter("queues.schedules.fired")
+        .with_description("Jobs that schedules enqueued")
+        .with_unit("{job}")
+        .build()
+});
+
+/// Enqueues what the schedules of a queue ask for: at most a hundred schedules, the rest at the next tick. Costs a probe of an index
+/// when nothing is due.
+///
+/// # Errors
+/// [`Error::Database`]; what was fired before is.
+pub(crate) async fn tick(queues: &Queues, queue: &str) -> Result<(), Error> {
+    let (now, due) = queues.backend.due_schedules(queue).await?;
+    for schedule in due {
+        let (jobs, next) = read(&schedule, now).unwrap_or_else(|problem| {
+            tracing::error!(
+                queue,
+                schedule = schedule.name,
+                problem,
+                "a schedule can't be followed; it is left out for an hour"
+            );
+            (Vec::new(), now + UNREADABLE_FOR)
+        });
+        let fired = jobs.len() as u64;
+        if queues.backend.fire(&schedule, schedule.next, next, jobs).await? {
+            FIRED.add(fired, &[KeyValue::new("queue", queue.to_owned())]);
+            tracing::debug!(queue, schedule = schedule.name, jobs = fired, "a schedule has fired");
+        }
+    }
+    Ok(())
+}
+
+/// The jobs that are due, and the next slot.
+fn read(schedule: &StoredSchedule, now: OffsetDateTime) -> Result<(Vec<Entry>, OffsetDateTime), String> {
+    let timetable = Timetable::read(&schedule.cron, &schedule.zone)?;
+    let Due { runs, next } =
+        Due::of(&timetable, schedule.next, now, schedule.missed).ok_or("it never comes again")?;
+    let jobs = (0..runs).map(|_| run(&schedule.entry)).collect::<Result<_, _>>();
+    Ok((jobs.map_err(|_| "its context can't be read")?, next))
+}
+
+/// A job of its own, in a conversation of its own.
+fn run(entry: &Entry) -> Result<Entry, serde_json::Error> {
+    let context: Context = serde_json::from_str(&entry.context)?;
+    let context = serde_json::to_string(&context.with_correlation(CorrelationId::new()))?;
+    Ok(Entry { job: JobId::new(), context, ..entry.clone() })
+}

@@ -1,0 +1,102 @@
+//! What some worker has to do now and then, and each does at moments of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::session::Session;
+use crate::meters::METERS;
+use crate::{Error, effect, schedule};
+
+/// A part of the housekeeping. Whichever worker comes first does what there is to do; the others find nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Chore {
+    /// Takes over the jobs of workers that died.
+    Rescue,
+    /// Enqueues what the calendar says.
+    Schedules,
+    /// Shows how long the queues are.
+    Depth,
+    /// Forgets what was kept for long enough.
+    Prune,
+}
+
+impl Chore {
+    pub(super) const ALL: [Self; 4] = [Self::Rescue, Self::Schedules, Self::Depth, Self::Prune];
+
+    /// How often: at the defaults every 5 s (so that a killed worker's jobs run again within a lease and a beat), 1 s (the
+    /// precision of a schedule), 15 s (counting takes time in a long queue) and 1 m.
+    fn every(self, beat: Duration) -> Duration {
+        match self {
+            Self::Rescue => beat,
+            Self::Schedules => beat / 5,
+            Self::Depth => beat * 3,
+            Self::Prune => beat * 12,
+        }
+    }
+
+    /// Does it until the session stops.
+    pub(super) async fn run<S: Send + Sync + 'static>(self, session: Arc<Session<S>>) {
+        let every = self.every(session.shared.config.beat);
+        loop {
+            let jitter = rand::rng().random_range(0.5..=1.0);
+            if !session.pause(every.mul_f64(jitter)).await {
+                return;
+            }
+            let done = match self {
+                Self::Rescue => rescue(&session).await,
+                Self::Schedules => schedules(&session).await,
+                Self::Depth => depth(&session).await,
+                Self::Prune => prune(&session).await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, chore = ?self, "a worker could not do a chore; it tries again");
+            }
+        }
+    }
+}
+
+async fn rescue<S>(session: &Session<S>) -> Result<(), Error> {
+    let shared = &session.shared;
+    let swept = shared.backend().sweep(&shared.lines, shared.config.crash_budget).await?;
+    METERS.rescued(swept.rescued, "ready");
+    METERS.rescued(swept.dead, "dead");
+    if swept.rescued + swept.dead > 0 {
+        let (workers, ready, dead) = (swept.expired, swept.rescued, swept.dead);
+        tracing::warn!(workers, ready, dead, "took over jobs of dead workers");
+    }
+    Ok(())
+}
+
+async fn schedules<S>(session: &Session<S>) -> Result<(), Error> {
+    for queue in &session.shared.lines {
+        schedule::tick(&session.shared.queues, queue).await?;
+    }
+    Ok(())
+}
+
+async fn depth<S>(session: &Session<S>) -> Result<(), Error> {
+    let shared = &session.shared;
+    for status in shared.backend().queues().await? {
+        // Of the others nobody knows how many there are.
+        if shared.lines.iter().any(|line| **line == *status.queue) {
+            METERS.depth(&status);
+        }
+    }
+    Ok(())
+}
+
+async fn prune<S>(session: &Session<S>) -> Result<(), Error> {
+    let (shared, config) = (&session.shared, &session.shared.config);
+    let mut more = true;
+    while more && !session.stopping.is_cancelled() {
+        let most = u64::from(config.most_dead);
+        let (pruned, rest) = shared.backend().prune(&shared.lines, config.keep_dead, most).await?;
+        METERS.pruned(pruned);
+        more = rest;
+    }
+    let Some(db) = &shared.queues.db else { return Ok(()) };
+    while !session.stopping.is_cancelled() && effect::prune(db, config.keep_effects).await? {}
+    Ok(())
+}

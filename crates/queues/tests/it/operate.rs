@@ -1,0 +1,74 @@
+//! What operators do, while workers work.
+
+use std::time::Duration;
+
+use shared_core::InTenant;
+use shared_queues::{Cancelled, DeadFilter, JobFilter, Limit, Reason, State};
+
+use crate::support::{Act, Note, config, everywhere, gated, probe, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_looked_through_and_brought_back() {
+    everywhere(async |bench| {
+        bench.enqueue_notes(0..30).await;
+        let failing = bench.worker(&probe(Act::Fail), config()).await;
+        bench.settle().await;
+        failing.stop(Duration::from_secs(5)).await;
+        let exhausted = DeadFilter::new().name("test:note").reason(Reason::Exhausted);
+        let letters = bench.queues.dead_letters(&exhausted, 100).await.unwrap();
+        assert_eq!(letters.len(), 30);
+        assert!(
+            letters
+                .iter()
+                .all(|letter| letter.attempts == 3 && letter.tenant == bench.tenant.context().tenant())
+        );
+        assert_eq!(bench.queues.dead_letters(&exhausted.clone().queue("bulk"), 100).await.unwrap(), []);
+
+        assert_eq!(bench.queues.discard(exhausted.clone(), 5).await.unwrap(), 5);
+        let back = bench.queues.redrive(exhausted).at_rate(20).await.unwrap();
+        assert_eq!(back.len(), 25);
+        let probe = probe(Act::Write);
+        let working = bench.worker(&probe, config()).await;
+        bench.settle().await;
+        working.stop(Duration::from_secs(5)).await;
+        assert!(probe.runs().iter().all(|run| run.attempt == 1), "all attempts are before them again");
+        let mut done: Vec<_> = probe.runs().iter().map(|run| run.job).collect();
+        let mut expected = back.clone();
+        done.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(done, expected);
+        assert_eq!(bench.dead_letters().await, []);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_is_paused_and_limited_under_its_workers() {
+    everywhere(async |bench| {
+        let queue = bench.queues.queue("default");
+        queue.pause().await.unwrap();
+        let jobs = [bench.enqueue(Note { n: 1 }).await, bench.enqueue(Note { n: 2 }).await];
+        let probe = gated(Act::Write);
+        let worker = bench.worker(&probe, config()).await;
+        let status = queue.status().await.unwrap().unwrap();
+        assert!(status.paused && status.ready == 2 && status.running == 0);
+        assert_eq!(bench.queues.cancel(jobs[1]).await.unwrap(), Cancelled::Removed);
+        assert_eq!(bench.queues.job(jobs[1]).await.unwrap(), None);
+
+        queue.limit(Some(Limit::concurrency(1))).await.unwrap();
+        let third = bench.enqueue(Note { n: 3 }).await;
+        queue.resume().await.unwrap();
+        probe.started(1).await;
+        let running = JobFilter::new().state(State::Running);
+        assert_eq!(bench.queues.search(&running, 10).await.unwrap()[0].job_id, jobs[0]);
+        assert_eq!(bench.job(third).await.state, State::Ready);
+        let limits = bench.queues.limits(10).await.unwrap();
+        assert!(limits.iter().any(|limit| limit.of_queue && limit.name == "default" && limit.running == 1));
+        queue.limit(None).await.unwrap();
+        until("the third runs beside the first", async || probe.runs().len() == 2).await;
+        probe.open();
+        bench.settle().await;
+        worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}

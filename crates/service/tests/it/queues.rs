@@ -1,0 +1,255 @@
+//! Jobs of a service: in Redis, on their way there, and how operators see them.
+
+use std::env;
+
+use shared_devkit::child::{self, Child, Kill, Matrix, Outcome};
+use shared_devkit::{Postgres, Redis};
+use shared_service::config_loader::Loader;
+use shared_service::core::AssumedTenant;
+use shared_service::prelude::*;
+use shared_service::queues::{Backlog, Cancelled, NewJob, State as JobState, Unique};
+use shared_service::telemetry::{ServiceInfo, Telemetry};
+use shared_service::testing::TestService;
+use shared_service::{Provided, RedisQueues, Running};
+
+#[derive(Config)]
+#[config(prefix = "COUNTING")]
+struct Settings {
+    service: shared_service::Config,
+    db: shared_service::db::Config,
+    redis: shared_service::db::redis::Config,
+    queues: shared_service::queues::Config,
+    events: shared_service::events::Config,
+    security: shared_service::security::Config,
+    telemetry: shared_service::telemetry::Config,
+}
+
+permissions! {
+    static MATRIX = "counting" { Count = "numbers:count" }
+    system { OperateQueues = "queues:operate" }
+}
+
+/// A job that ran twice leaves two rows.
+const LEDGER: MigrationSet = MigrationSet::new(
+    "ledger",
+    &[Step::sql(
+        1,
+        "run",
+        "create table ledger.run (tenant_id uuid not null, n bigint not null);
+         select shared_db.tenant_table('ledger.run');",
+    )],
+)
+.requires(&["shared_db"]);
+
+statements! {
+    const WRITE: Statement<(i64,), ()> = "insert into ledger.run (tenant_id, n) values ($tenant, $1)";
+    const RUNS: Statement<(), i64> = "select n from ledger.run where tenant_id = $tenant order by n";
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "numbers:write", retry = "exponential from 5ms to 20ms")]
+struct Number {
+    n: i64,
+}
+
+/// Not by `cx.tx`, which would hide that it runs again.
+async fn write(number: Number, cx: JobContext) -> Result<(), Failure> {
+    cx.tenant()?.execute(&WRITE, (number.n,)).await?;
+    Ok(())
+}
+
+/// It enqueues, and does not work.
+fn producer() -> Service<Settings> {
+    Service::new("counting")
+        .migrations(LEDGER)
+        .permissions(&MATRIX)
+        .queues_in_redis(|settings: &Settings| Some(RedisQueues::new(settings.redis.clone())))
+        .queues_admin("/operate", OperateQueues)
+}
+
+fn service() -> Service<Settings> {
+    producer().jobs(|jobs| jobs.handle(write))
+}
+
+/// Short leases and frequent looks, so that tests are short.
+fn variables(redis: &str) -> [(&'static str, String); 5] {
+    [
+        ("REDIS_URL", redis.to_owned()),
+        ("COUNTING_QUEUES_POLL", "20ms".to_owned()),
+        ("COUNTING_EVENTS_LEASE", "300ms".to_owned()),
+        ("COUNTING_EVENTS_POLL", "20ms".to_owned()),
+        ("COUNTING_TELEMETRY_HEALTH_INTERVAL", "100ms".to_owned()),
+    ]
+}
+
+fn tenant() -> AssumedTenant {
+    AssumedTenant::new(TenantId::new(), "a test has no token")
+}
+
+async fn runs(db: &Db, tenant: &AssumedTenant) -> Vec<i64> {
+    db.tenant(tenant).all(&RUNS, ()).await.unwrap()
+}
+
+/// Waits for a condition of the outside world.
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let there = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), there).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+#[tokio::test]
+async fn a_job_runs_from_redis_if_its_transaction_commits() {
+    let redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service(), variables(redis.url())).await;
+    let tenant = tenant();
+    let enqueued = app.db().tenant(&tenant).tx(async |tx| tx.enqueue(Number { n: 1 }).await).await.unwrap();
+    assert!(enqueued.is_inserted());
+    let door = app.db().tenant(&tenant);
+    let broken = door.tx(async |tx| -> Result<(), Failure> {
+        tx.enqueue(Number { n: 2 }).await?;
+        Err(Failure::new("rolled back"))
+    });
+    broken.await.unwrap_err();
+    app.settle().await;
+    assert_eq!(runs(app.db(), &tenant).await, [1]);
+    assert_eq!(Queues::postgres(app.db()).backlog().await.unwrap(), Backlog::default());
+    assert!(
+        Queues::postgres(app.db()).status().await.unwrap().is_empty(),
+        "nothing was in the database's queues"
+    );
+}
+
+#[tokio::test]
+async fn what_a_job_says_of_itself_goes_along() {
+    let redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service(), variables(redis.url())).await;
+    let (tenant, queues) = (tenant(), app.queues());
+    let enqueue = async |job: NewJob<Number>| {
+        app.db().tenant(&tenant).tx(async |tx| tx.enqueue(job).await).await.unwrap().job_id()
+    };
+    let later = enqueue(NewJob::of(Number { n: 1 }).after(Duration::from_secs(3600))).await;
+    until("it has arrived", async || queues.job(later).await.unwrap().is_some()).await;
+    assert_eq!(queues.job(later).await.unwrap().unwrap().state, JobState::Scheduled);
+    // The same as the one before it, which is found out on arrival.
+    let same = || NewJob::of(Number { n: 2 }).unique(Unique::throttle("two", Duration::from_secs(3600)));
+    enqueue(same()).await;
+    enqueue(same()).await;
+    assert_eq!(queues.cancel(later).await.unwrap(), Cancelled::Removed);
+    app.settle().await;
+    assert_eq!(runs(app.db(), &tenant).await, [2]);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_down_delays_jobs_and_loses_none() {
+    let mut redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service(), variables(redis.url())).await;
+    let tenant = tenant();
+    let enqueue = async |n| app.db().tenant(&tenant).tx(async |tx| tx.enqueue(Number { n }).await).await;
+    enqueue(1).await.unwrap();
+    app.settle().await;
+    redis.kill().await.unwrap();
+    for n in 2..10 {
+        enqueue(n).await.unwrap();
+    }
+    redis.start().await.unwrap();
+    until("all have run", async || runs(app.db(), &tenant).await.len() >= 9).await;
+    app.settle().await;
+    assert_eq!(runs(app.db(), &tenant).await, (1..10).collect::<Vec<_>>());
+}
+
+/// The URLs of the database and of Redis, and the tenant, for a process that dies.
+const DATABASE: &str = "SERVICE_TEST_DATABASE";
+const REDIS: &str = "SERVICE_TEST_REDIS";
+const TENANT: &str = "SERVICE_TEST_TENANT";
+
+const JOBS: i64 = 20;
+
+/// It is killed after jobs have come to Redis and before the log knows of it. The jobs that come again run once: also those
+/// that have ended by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_carried_twice_runs_once() {
+    if child::enter().unwrap().is_some() {
+        let urls = [DATABASE, REDIS].map(|name| env::var(name).unwrap());
+        let app = launched(producer(), &urls[0], &urls[1]).await;
+        let tenant = AssumedTenant::new(env::var(TENANT).unwrap().parse().unwrap(), "a test has no token");
+        let jobs = (0..JOBS).map(|n| Number { n });
+        app.db().tenant(&tenant).tx(async |tx| tx.enqueue_all(jobs).await).await.unwrap();
+        return std::future::pending().await;
+    }
+    let points = ["service.queues.carried", "events.relay.consumed", "events.relay.committed"];
+    let later = [Kill::at(points[0], 7), Kill::at(points[0], JOBS as u64)];
+    let kills = Matrix::new(points.map(|point| Kill::at(point, 1)).into_iter().chain(later));
+    let report = kills.run(a_carrier_is_killed_and_another_goes_on).await.unwrap();
+    assert_eq!(report.total("runs"), 5 * JOBS as usize);
+}
+
+async fn a_carrier_is_killed_and_another_goes_on(kill: Kill) -> Outcome {
+    let server = Postgres::shared().await.unwrap();
+    let database = server.empty_database().await.unwrap();
+    let (redis, tenant) = (Redis::exclusive().await.unwrap(), tenant());
+    let victim = Child::test_function("queues::a_job_that_is_carried_twice_runs_once");
+    let victim = victim.env(DATABASE, database.url()).env(REDIS, redis.url());
+    let mut victim = victim.env(TENANT, tenant.context().tenant().to_string()).kill(kill).start().unwrap();
+    victim.killed().await.unwrap();
+
+    let app = launched(service(), database.url(), redis.url()).await;
+    let arrived = async || {
+        let waiting = shared_service::events::backlog(app.db()).await.unwrap().waiting;
+        waiting == 0 && app.queues().backlog().await.unwrap().is_settled()
+    };
+    until("everything has arrived and is done", arrived).await;
+    let done = runs(app.db(), &tenant).await;
+    assert!(app.stop().await.is_clean());
+    let once = (0..JOBS).filter(|n| done.contains(n)).count();
+    Outcome::new().count("runs", once).wrong("twice", done.len() - once).wrong("lost", JOBS as usize - once)
+}
+
+async fn launched(service: Service<Settings>, database: &str, redis: &str) -> Running<Provided<Settings>> {
+    let own =
+        [("DATABASE_URL", database), ("PORT", "127.0.0.1:0"), ("COUNTING_SERVICE_ADMIN", "127.0.0.1:0")];
+    let own = own.into_iter().chain([("COUNTING_SERVICE_SETTLE_TIME", "0s")]);
+    let own = own.map(|(name, text)| (name, text.to_owned()));
+    let settings =
+        Loader::new("counting").vars(own).vars(variables(redis)).load::<Settings>().unwrap().settings;
+    let telemetry = Telemetry::builder(ServiceInfo::new("counting", "0")).log_writer(std::io::sink());
+    service.launch(settings, &telemetry.build(&Default::default()).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn operators_need_a_permission_of_the_system() {
+    let redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service(), variables(redis.url())).await;
+    let (operator, user) = (app.tenant_with(OperateQueues), app.tenant_with(Count));
+    app.post("/operate/queues/default/pause", &operator, serde_json::json!({})).await.status(204);
+    let queues: serde_json::Value = app.get("/operate/queues", &operator).await.ok().json();
+    assert_eq!(queues["queues"][0]["paused"], true, "{queues}");
+    app.get("/operate/queues", &user).await.status(403);
+    let nobody = reqwest::get(format!("{}/operate/queues", app.url())).await.unwrap();
+    assert_eq!(nobody.status(), 401);
+}
+
+/// Requests are not what is late, so they still come.
+#[tokio::test]
+async fn jobs_that_are_late_are_seen_and_the_service_stays_ready() {
+    async fn enqueue(may: May<Count>, State(queues): State<Queues>) -> Result<(), Problem> {
+        queues.tenant(&may).enqueue_all((0..2).map(|n| Number { n })).await?;
+        Ok(())
+    }
+    let redis = Redis::exclusive().await.unwrap();
+    let service = service().routes(Router::new().route("/", post(enqueue)));
+    let strict = variables(redis.url()).into_iter().chain([("COUNTING_SERVICE_QUEUE_DEPTH", "1".to_owned())]);
+    let app = TestService::start_with(service, strict).await;
+    app.queues().queue("default").pause().await.unwrap();
+    app.post("/", &app.tenant_with(Count), ()).await.ok();
+
+    let probe = async |path: &str| reqwest::get(format!("{}/{path}", app.admin_url())).await.unwrap();
+    let late = "queue `default`: 2 jobs are ready, more than 1; it is paused";
+    until("it is seen", async || probe("health").await.text().await.unwrap().contains(late)).await;
+    assert_eq!(probe("ready").await.status(), 200);
+    app.queues().queue("default").resume().await.unwrap();
+    app.settle().await;
+    until("it is over", async || !probe("health").await.text().await.unwrap().contains(late)).await;
+}
