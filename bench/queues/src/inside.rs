@@ -1,0 +1,95 @@
+//! A job enqueued inside a tenant's transaction, beside the same transaction without.
+
+use std::time::{Duration, Instant};
+
+use shared_core::{AssumedTenant, TenantId};
+use shared_db::{Config, Db, MigrationSet, Step, TenantTx, bootstrap, statements};
+use shared_devkit::load::Comparison;
+use shared_queues::{Enqueue, Error, MIGRATIONS};
+use tokio::task::JoinSet;
+
+use crate::arguments::Arguments;
+use crate::ours::Nothing;
+use crate::servers::Servers;
+
+const TABLES: MigrationSet = MigrationSet::new(
+    "bench",
+    &[Step::sql(
+        1,
+        "tables",
+        "create table bench.note (tenant_id uuid not null, id bigint generated always as identity, body text not null,
+             primary key (tenant_id, id));
+         select shared_db.tenant_table('bench.note');",
+    )],
+)
+.requires(&["shared_db"]);
+
+statements! {
+    const INSERT: Statement<(String,), ()> = "insert into bench.note (tenant_id, body) values ($tenant, $1)";
+}
+
+/// Callers that keep two cores busy.
+const MANY: usize = 16;
+
+pub(crate) async fn compare(arguments: &Arguments, servers: &Servers) {
+    let database = servers.database().await;
+    let config = Config { pool_size: MANY as u32, ..Config::new(database.url()) };
+    bootstrap(&config, &[MIGRATIONS, TABLES]).await.unwrap();
+    let db = Db::connect(&config).await.unwrap();
+    let (times, rounds) = if arguments.quick { (50, 5) } else { (1_000, 15) };
+    println!(
+        "\n{:58}  {:>9}  {:>9}  {:>6}  {:>15}  goal",
+        "with a job / without", "with", "without", "ratio", "spread"
+    );
+    for (name, callers, goal) in [
+        ("a tenant's transaction, p50", 1, "≤ 1.15"),
+        ("the same, 16 at once, time for each", MANY, "≤ 1.25"),
+    ] {
+        let measured = Comparison::new(name, 1)
+            .rounds(rounds)
+            .run(
+                async || round(&db, callers, times, true).await,
+                async || round(&db, callers, times, false).await,
+            )
+            .await;
+        let time = |seconds| format!("{:.1?}", Duration::from_secs_f64(seconds));
+        let (with, without, ratio) = (time(measured.a.median()), time(measured.b.median()), &measured.ratio);
+        let spread = format!("{:.3} to {:.3}", ratio.min(), ratio.max());
+        println!("{name:58}  {with:>9}  {without:>9}  {:>6.3}  {spread:>15}  {goal}", ratio.median());
+    }
+}
+
+/// The median of a single caller's transactions; of many callers the time that each transaction took of the whole.
+async fn round(db: &Db, callers: usize, times: usize, enqueues: bool) -> Duration {
+    let begin = Instant::now();
+    let mut all = JoinSet::new();
+    for _ in 0..callers {
+        let db = db.clone();
+        all.spawn(async move { alone(&db, times, enqueues).await });
+    }
+    let medians = all.join_all().await;
+    match medians.as_slice() {
+        [median] => *median,
+        _ => begin.elapsed().div_f64((callers * times) as f64),
+    }
+}
+
+async fn alone(db: &Db, times: usize, enqueues: bool) -> Duration {
+    let tenant = AssumedTenant::new(TenantId::new(), "a benchmark has no token");
+    let door = db.tenant(&tenant);
+    let mut took = Vec::with_capacity(times);
+    for at in 0..times as u64 {
+        let begin = Instant::now();
+        let written = door.tx(async |tx: &mut TenantTx| -> Result<(), Error> {
+            tx.execute(&INSERT, ("the body of a note",)).await?;
+            if enqueues {
+                tx.enqueue(Nothing { at, text: "x".repeat(80) }).await?;
+            }
+            Ok(())
+        });
+        written.await.unwrap();
+        took.push(begin.elapsed());
+    }
+    took.sort_unstable();
+    took[took.len() / 2]
+}
