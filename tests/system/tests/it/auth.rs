@@ -76,7 +76,7 @@ async fn token(app: &TestService<App>) -> String {
 async fn pyjwt_and_authlib_believe_our_tokens_and_no_others() {
     let python = Python::new().await;
     for algorithm in ["EdDSA", "ES256", "RS256"] {
-        let settings = [("AUTH_KEYS_ALGORITHM", algorithm.to_owned())];
+        let settings = [("AUTH_KEYS_RING_ALGORITHM", algorithm.to_owned())];
         let app = TestService::start_with(auth_service::service(), settings).await;
         let token = token(&app).await;
         let url = app.url();
