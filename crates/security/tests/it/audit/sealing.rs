@@ -68,14 +68,16 @@ async fn a_backlog_of_many_pages_and_tenants_is_sealed_in_order() {
     assert_eq!(world.number(SEALED_TWICE).await, 0);
 }
 
-/// What was committed and unsealed at each cut.
+/// What was committed and unsealed at each cut, and how many milliseconds lay between that cut and the one before.
 const TAILS: &str = "
-    select sum(cardinality(positions))::bigint from shared_security.audit_seal group by until order by until";
+    select sum(cardinality(positions))::bigint, (extract(epoch from max(until - since)) * 1000)::bigint
+      from shared_security.audit_seal group by until order by until";
 
-/// Some thousands a second come; a look every two seconds would find more than a thousand each time. A busy machine can delay any
-/// one look, so the bound is on most of them.
+/// Thousands a second come; a look every two seconds would find more than a thousand each time, the oldest of them two seconds old.
+/// How fast they come is the machine's: where pages fill within a second, the second is the bound. A busy machine can delay any one
+/// look, so the bound is on most of them.
 #[tokio::test]
-async fn the_faster_entries_come_the_sooner_it_looks_and_the_tail_stays_within_a_thousand() {
+async fn the_faster_entries_come_the_sooner_it_looks_and_the_tail_stays_within_a_second_or_a_thousand() {
     let world = World::new().await;
     let config = Config { seal_every: Duration::from_secs(2), lease: Duration::from_secs(60), ..quick() };
     let writer = world.superuser().await;
@@ -85,22 +87,20 @@ async fn the_faster_entries_come_the_sooner_it_looks_and_the_tail_stays_within_a
                      from generate_series(1, $1)";
         writer.execute(sql, &[&entries]).await.unwrap();
     };
-    let tails = async || -> Vec<i64> {
-        writer.query(TAILS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    let tails = async || -> Vec<(i64, i64)> {
+        writer.query(TAILS, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
     };
     write(2500).await;
     let sealer = Sealer::start(world.db.clone(), &config).await.unwrap();
-    let writing = async {
-        while tails().await.len() <= 20 {
-            for _ in 0..50 {
-                write(5).await;
-            }
+    while tails().await.len() <= 20 {
+        for _ in 0..50 {
+            write(5).await;
         }
-    };
-    tokio::time::timeout(Duration::from_secs(20), writing).await.expect("it looks more often than every 2 s");
-    let mut tails = tails().await.split_off(1);
-    tails.sort_unstable();
-    assert!(tails[tails.len() / 2] <= 1000, "{tails:?}");
+    }
+    // The first cut is that of the entries which were there before.
+    let tails = tails().await.split_off(1);
+    let within = tails.iter().filter(|(entries, milliseconds)| *entries <= 1000 || *milliseconds <= 1000).count();
+    assert!(within * 2 > tails.len(), "entries and milliseconds of each tail: {tails:?}");
     sealer.stop().await;
     assert!(world.verified().await.is_intact());
 }
