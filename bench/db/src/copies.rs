@@ -15,7 +15,7 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::ToSql;
 
 use crate::by_hand;
-use crate::cpu::busy;
+use crate::cores::busy;
 use crate::schema::{NARROW, WIDE};
 use bench_report::timed_line;
 

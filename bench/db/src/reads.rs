@@ -5,12 +5,12 @@ use std::time::Duration;
 use shared_core::{AssumedTenant, Id, InTenant, TenantId};
 use shared_db::{Config, Db};
 use shared_devkit::Proxy;
-use shared_devkit::load::time;
 
 use crate::by_hand::{self, ByHand};
 use crate::by_sqlx::BySqlx;
-use crate::cpu::busy;
+use crate::cores::{Server, busy};
 use crate::schema::{BODY, CHANGE, INSERT, Note, ONE};
+use crate::turns::{self, repeat};
 use bench_report::timed_line;
 
 /// What the proxy adds to a round trip, half of it in each direction. It takes a little more: the bare query's own time tells.
@@ -53,11 +53,11 @@ impl Sides {
     }
 }
 
-pub(crate) async fn on_this_machine(url: &str) {
+pub(crate) async fn on_this_machine(server: &Server, url: &str) {
     let sides = Sides::new(url).await;
     let Sides { hand, sqlx, .. } = &sides;
     let (read, change) = (async || sides.read().await, async || sides.change().await);
-    let compare = Repeated(1_000);
+    let compare = Repeated { server, operations: 400 };
     compare.line("read / four trips by hand", "≤ 0.60", read, async || hand.read().await).await;
     compare.line("read / bare prepared query, no tenant", "≤ 2.00", read, async || hand.bare().await).await;
     let pipelined = async || hand.pipelined().await;
@@ -83,7 +83,7 @@ async fn checkout(sides: &Sides) {
     const TIMES: u32 = 5_000;
     let ours = async || {
         let mut kept = sides.db.untenanted().begin().await.unwrap();
-        let lent = async || repeat(TIMES, async || sides.select_one().await).await;
+        let lent = async || repeat(TIMES, &async || sides.select_one().await).await;
         let kept = async || {
             for _ in 0..TIMES {
                 assert_eq!(kept.one(&ONE, ()).await.unwrap(), 1);
@@ -94,9 +94,9 @@ async fn checkout(sides: &Sides) {
     let deadpools = async || {
         let kept = sides.hand.connection().await;
         kept.batch_execute("BEGIN").await.unwrap();
-        let lent = async || repeat(TIMES, async || sides.hand.select_one().await).await;
+        let lent = async || repeat(TIMES, &async || sides.hand.select_one().await).await;
         let with = busy(lent).await;
-        let without = busy(async || repeat(TIMES, async || by_hand::select_one(&kept).await).await).await;
+        let without = busy(async || repeat(TIMES, &async || by_hand::select_one(&kept).await).await).await;
         kept.batch_execute("ROLLBACK").await.unwrap();
         with.saturating_sub(without)
     };
@@ -110,20 +110,14 @@ async fn checkout(sides: &Sides) {
     .await;
 }
 
-async fn repeat(times: u32, operation: impl AsyncFn()) {
-    for _ in 0..times {
-        operation().await;
-    }
-}
-
-pub(crate) async fn at_a_distance(url: &str) {
+pub(crate) async fn at_a_distance(server: &Server, url: &str) {
     let proxy = Proxy::to(url).await.unwrap();
     proxy.to_server().delay(DISTANCE / 2);
     proxy.to_client().delay(DISTANCE / 2);
     let sides = Sides::new(&proxy.url(url)).await;
     let Sides { hand, sqlx, .. } = &sides;
     let (read, change) = (async || sides.read().await, async || sides.change().await);
-    let compare = Repeated(100);
+    let compare = Repeated { server, operations: 100 };
     compare.line("delayed: read / four trips by hand", "≤ 0.30", read, async || hand.read().await).await;
     compare.line("delayed: read / bare prepared query", "≤ 1.20", read, async || hand.bare().await).await;
     compare.line("delayed: read / four trips by sqlx", "", read, async || sqlx.read().await).await;
@@ -132,15 +126,13 @@ pub(crate) async fn at_a_distance(url: &str) {
 }
 
 /// So many operations of each side in a round, one after the other, as one caller sees them.
-struct Repeated(u32);
+struct Repeated<'a> {
+    server: &'a Server,
+    operations: u32,
+}
 
-impl Repeated {
+impl Repeated<'_> {
     async fn line(&self, name: &str, goal: &str, ours: impl AsyncFn(), peer: impl AsyncFn()) {
-        timed_line(name, goal, self.0, async || self.round(&ours).await, async || self.round(&peer).await)
-            .await;
-    }
-
-    async fn round(&self, operation: impl AsyncFn()) -> Duration {
-        time(async || repeat(self.0, operation).await).await
+        turns::line(self.server, name, goal, self.operations, ours, peer).await;
     }
 }

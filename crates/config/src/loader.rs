@@ -34,6 +34,7 @@ pub struct Loader {
     process: Vec<(OsString, OsString)>,
     dotenv: String,
     unreadable: Option<io::ErrorKind>,
+    closed: bool,
 }
 
 /// What a program starts with.
@@ -83,6 +84,14 @@ impl Loader {
         self
     }
 
+    /// Refuses every name that no setting has, whatever it begins with: for texts that were given one by one, as in a test, where no
+    /// stranger can be meant for another program.
+    #[must_use]
+    pub fn deny_unknown(mut self) -> Self {
+        self.closed = true;
+        self
+    }
+
     /// Reads everything, and only then fails if something is wrong.
     ///
     /// # Errors
@@ -98,7 +107,10 @@ impl Loader {
         mistakes
             .retain(|one| one.code != Code::Missing || !unreadable.iter().any(|(name, _)| *name == one.name));
         problems.extend(unreadable.into_iter().map(|(_, mistake)| mistake));
-        let warnings = unknown::check(&names, prefix, &variables, &mut mistakes);
+        let mut warnings = unknown::check(&names, prefix, &variables, &mut mistakes, self.closed);
+        if self.closed {
+            mistakes.append(&mut warnings);
+        }
         problems.extend(mistakes);
         match settings {
             Some(settings) if problems.is_empty() => Ok(Loaded { settings, profile, warnings }),

@@ -5,7 +5,7 @@ use shared_core::schema::{Code, Mistake, Variables};
 use crate::declaration::Names;
 use crate::kubernetes;
 
-/// Judges the names that begin with the program's prefix and belong to no setting.
+/// Judges the names that belong to no setting: those that begin with the program's prefix, and where the environment is `closed`, all.
 ///
 /// Close to a setting's name, it is a slip and a problem. Otherwise it is a warning, in every profile: while a release
 /// is rolled back, the environment holds settings that the older program does not know, and it must start.
@@ -15,6 +15,7 @@ pub(crate) fn check(
     prefix: &str,
     variables: &Variables,
     mistakes: &mut Vec<Mistake>,
+    closed: bool,
 ) -> Vec<Mistake> {
     for missing in mistakes.iter_mut().filter(|mistake| mistake.code == Code::Missing) {
         suggest(missing, prefix, names, variables);
@@ -22,7 +23,8 @@ pub(crate) fn check(
     let mut warnings = Vec::new();
     for (name, origin) in variables.names() {
         let text = variables.get(name).and_then(|entry| entry.text.as_deref());
-        if names.contains_key(name) || !has_prefix(name, prefix) || kubernetes::sets(name, text) {
+        let is_ours = || has_prefix(name, prefix) && !kubernetes::sets(name, text);
+        if names.contains_key(name) || !(closed || is_ours()) {
             continue;
         }
         let Some(meant) = nearest(name, prefix, names.keys()) else {

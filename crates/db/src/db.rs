@@ -192,6 +192,17 @@ impl Db {
         extensions.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
+    /// The value of this type beside the database; a new one if there is none.
+    pub fn extension_or_default<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        if let Some(found) = self.extension() {
+            return found;
+        }
+        let mut extensions = self.inner.extensions.write().unwrap_or_else(PoisonError::into_inner);
+        let value = extensions.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default())).clone();
+        // It was found by its type.
+        value.downcast().unwrap_or_default()
+    }
+
     pub(crate) fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let extensions = self.inner.extensions.read().unwrap_or_else(PoisonError::into_inner);
         extensions.get(&TypeId::of::<T>())?.clone().downcast().ok()

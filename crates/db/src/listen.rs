@@ -108,8 +108,11 @@ struct Ears {
 impl Ears {
     async fn listen(mut self, ready: oneshot::Sender<Result<(), Error>>) {
         let mut ready = Some(ready);
-        for attempt in 1.. {
-            let ended = self.session(&mut ready).await;
+        // Since it could last listen.
+        let mut attempt: u32 = 0;
+        loop {
+            let ended = self.session(&mut ready, &mut attempt).await;
+            attempt = attempt.saturating_add(1);
             if let Some(ready) = ready.take() {
                 // The first attempt has failed: its caller decides what follows.
                 let _ = ready.send(ended.and(Err(Error::Closed)));
@@ -124,7 +127,11 @@ impl Ears {
     }
 
     /// One connection, from its beginning to its end.
-    async fn session(&mut self, ready: &mut Option<oneshot::Sender<Result<(), Error>>>) -> Result<(), Error> {
+    async fn session(
+        &mut self,
+        ready: &mut Option<oneshot::Sender<Result<(), Error>>>,
+        attempts: &mut u32,
+    ) -> Result<(), Error> {
         let failed = |error: tokio_postgres::Error| Error::Connect { reason: described(&error) };
         let late = || Error::Connect { reason: "the server did not answer in time".to_owned() };
         let connecting = self.address.settings.connect(self.address.tls.clone());
@@ -137,7 +144,7 @@ impl Ears {
             tokio::select! {
                 done = subscribe.as_mut(), if !subscribed => {
                     done.map_err(|_| late())?.map_err(|error| Error::statement("listen", &error))?;
-                    subscribed = true;
+                    (subscribed, *attempts) = (true, 0);
                     if let Some(ready) = ready.take() {
                         let _ = ready.send(Ok(()));
                     }

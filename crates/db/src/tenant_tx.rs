@@ -175,6 +175,11 @@ impl TenantTx {
         self.db.extension()
     }
 
+    /// [The same](Db::extension_or_default), made if there is none.
+    pub fn extension_or_default<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        self.db.extension_or_default()
+    }
+
     /// Runs `hook` if, and only if, the transaction was committed. It must be quick and must not panic.
     pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.after_commit.push(Box::new(hook));

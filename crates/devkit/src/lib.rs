@@ -22,7 +22,7 @@
 //!   [damage](Postgres::truncate_file) and [start](Postgres::start) a server; cut, delay and stall its connections with a [`Proxy`].
 //! - By features: `Kit`, everything for a test in one line (`kit`); `Collector`, which takes OTLP (`otlp`); `Authority` and
 //!   `Tls`, certificates and TLS in the proxy (`tls`); `child`, processes that are killed at named points (`faults`);
-//!   `load`, a load driver and comparisons (`load`).
+//!   `load`, a load driver and comparisons (`load`); `secrecy`, which searches all logs for secrets (`secrecy`).
 //! - [`Instance`], and the program `shared-devkit up | down | status | psql | redis-cli | nats | purge`, for local work.
 //! - [`Wheel`], a pinned file of the Python package index, of which the servers are some.
 //!
@@ -95,8 +95,12 @@ mod postgres;
 mod process;
 mod proxy;
 mod redis;
+#[cfg(feature = "secrecy")]
+pub mod secrecy;
 mod site;
 mod software;
+#[cfg(any(feature = "kit", feature = "secrecy"))]
+mod tail;
 mod url;
 mod wheel;
 

@@ -129,3 +129,17 @@ fn an_alias_stands_for_the_name() {
     let over = Loader::new("notes").vars([("WORKERS", "8")]).dotenv("NOTES_WORKER_THREADS=9");
     assert_eq!(over.load::<Settings>().unwrap().settings.worker_threads, 8);
 }
+
+/// Where every text was given on purpose, a name that no setting has is a mistake, with the prefix and without.
+#[test]
+fn a_closed_environment_has_no_strangers() {
+    for stranger in ["NOTES_COLOUR", "HOME", "NOTES_PORT"] {
+        let loader =
+            || Loader::new("notes").vars([("NOTES_WORKER_THREADS", "2"), (stranger, "tcp://10.0.0.1:80")]);
+        assert!(loader().load::<Settings>().is_ok(), "{stranger}");
+        let report = loader().deny_unknown().load::<Settings>().expect_err("a problem");
+        let [problem] = &report.problems[..] else { panic!("{report}") };
+        assert_eq!((problem.name.as_str(), problem.code), (stranger, Code::UnknownName), "{report}");
+        assert!(report.warnings.is_empty(), "{report}");
+    }
+}

@@ -45,17 +45,22 @@ impl Session {
         let Address { mut settings, tls } = Address::new(config, config.owner_url())?;
         settings.application_name("shared-db bootstrap");
         let database = settings.get_dbname().or(settings.get_user()).unwrap_or_default().to_owned();
-        let (client, connection) =
-            settings.connect(tls).await.map_err(|error| Error::Connect { reason: described(&error) })?;
-        let driver = tokio::spawn(async move {
-            // Its error reaches the client as well.
-            let _ = connection.await;
-        });
-        let session = Self { client, database, driver };
-        session.run(SETTINGS).await?;
-        // Not every operating system can tell the server; then the end is noticed later.
-        let _ = session.send(NOTICE_DEATH).await;
-        Ok(session)
+        let opening = async {
+            let (client, connection) =
+                settings.connect(tls).await.map_err(|error| Error::Connect { reason: described(&error) })?;
+            let driver = tokio::spawn(async move {
+                // Its error reaches the client as well.
+                let _ = connection.await;
+            });
+            let session = Self { client, database, driver };
+            session.run(SETTINGS).await?;
+            // Not every operating system can tell the server; then the end is noticed later.
+            let _ = session.send(NOTICE_DEATH).await;
+            Ok(session)
+        };
+        let late = || Err(Error::Connect { reason: "the server did not answer in time".to_owned() });
+        // The driver's own limit ends with the first packet, which also a server that hangs takes.
+        tokio::time::timeout(config.connect_timeout, opening).await.unwrap_or_else(|_| late())
     }
 
     /// By asking again and again: a session that waits inside the server holds a snapshot, and two of those

@@ -2,7 +2,7 @@
 
 use super::{MigrationSet, history, with_ours};
 use crate::db::Db;
-use crate::error::{Error, described};
+use crate::error::Error;
 
 /// Whether the database has every step of these sets, and no newer one that took away what they use. For a program that does
 /// not call [`bootstrap`](crate::bootstrap), when it starts; one round trip.
@@ -24,10 +24,12 @@ pub async fn check(db: &Db, sets: &[MigrationSet]) -> Result<(), Error> {
     let ask = format!("{}; {}; COMMIT", db.app().begin(), selects.join("; "));
     // A connection whose transaction has failed is not handed on: it stays unsettled.
     connection.asks();
-    let answer = connection.client().simple_query(&ask).await.map_err(|error| match error.code() {
-        Some(code) if matches!(code.code(), "42P01" | "3F000") => behind(&described(&error)),
-        _ => Error::Connect { reason: described(&error) },
-    })?;
+    let client = connection.client();
+    let answer =
+        client.answer("check", client.simple_query(&ask)).await.map_err(|error| match error.code() {
+            Some("42P01" | "3F000") => behind(&error.to_string()),
+            _ => Error::Connect { reason: error.to_string() },
+        })?;
     connection.settled();
     let history = history::entries(&answer)?;
     for set in &sets {

@@ -3,10 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use deadpool_postgres::{ClientWrapper, Hook, HookError, StatementCache};
+use futures_util::{StreamExt, stream};
 use tokio_postgres::CancelToken;
 
 use crate::address::Address;
 use crate::config::Config;
+
+/// Requests to cancel that are under way at once.
+const AT_ONCE: usize = 64;
 
 /// One connection that may still be open.
 struct Opened {
@@ -46,12 +50,14 @@ impl Open {
         })
     }
 
-    /// Cancels whatever runs on them.
+    /// Cancels whatever runs on them. Each request is a connection of its own, with several trips where it is encrypted; one after
+    /// the other, those to a server far away would not be over in time.
     pub(super) async fn cancel(&self, address: &Address) {
-        for (_, cancel) in self.alive() {
+        let cancel = async |(_, cancel): (Option<i32>, CancelToken)| {
             // One that can't be cancelled is terminated next.
             let _ = cancel.cancel_query(address.tls.clone()).await;
-        }
+        };
+        stream::iter(self.alive()).for_each_concurrent(AT_ONCE, cancel).await;
     }
 
     /// Ends them on the server, by way of a connection of its own. Returns how many there were.

@@ -14,10 +14,15 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Refuses to lend a connection that has passed its lifetime; the pool opens another.
 pub(super) fn refuse_the_old(config: &Config) -> Hook {
     let lifetime = config.pool_lifetime;
-    Hook::sync_fn(move |_, metrics: &Metrics| match metrics.age() > lifetime.mul_f64(share(metrics)) {
+    Hook::sync_fn(move |_, metrics: &Metrics| match is_old(metrics.age(), lifetime, share(metrics)) {
         true => Err(HookError::message("it has passed its lifetime")),
         false => Ok(()),
     })
+}
+
+/// In seconds: a lifetime without end has no share that is a `Duration`.
+fn is_old(age: Duration, lifetime: Duration, share: f64) -> bool {
+    age.as_secs_f64() > lifetime.as_secs_f64() * share
 }
 
 /// Between 0.9 and 1, different for each connection and always the same for one: those that were opened together, after
@@ -58,6 +63,12 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn a_lifetime_may_have_no_end() {
+        assert!(!is_old(Duration::from_secs(u64::from(u32::MAX)), Duration::MAX, 1.0));
+        assert!(is_old(Duration::from_secs(10), Duration::from_secs(10), 0.95));
+    }
 
     #[test]
     fn connections_that_were_opened_together_end_spread_over_a_tenth_of_their_lifetime() {

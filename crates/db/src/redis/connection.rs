@@ -122,7 +122,7 @@ impl Connection {
             return Err(refused("a cluster does not watch keys whose slot moves; use a script"));
         }
         let before = std::mem::replace(&mut self.state, State::Waiting);
-        let deadline = self.redis.config().command_timeout + wait;
+        let deadline = self.redis.config().command_timeout.saturating_add(wait);
         let answer = self.redis.calls().send(&mut self.link, request, deadline).await;
         self.state = match &answer {
             Ok(_) => before.after(effect, true),

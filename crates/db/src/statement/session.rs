@@ -36,7 +36,7 @@ const MAKING: &[&str] = &["create", "replace", "local", "global"];
 /// In a constant that is an error of the compiler.
 pub const fn refuse_session_state(sql: &str) {
     let bytes = sql.as_bytes();
-    let (mut at, mut before) = (0, (0, 0));
+    let (mut at, mut before, mut earlier) = (0, (0, 0), (0, 0));
     while at < bytes.len() {
         let end = end_of_token(bytes, at);
         if is_name(bytes[at]) {
@@ -48,12 +48,16 @@ pub const fn refuse_session_state(sql: &str) {
             if is_one_of(bytes, at, end, LOCKS) {
                 panic!("statements!: this lock outlives its transaction; take `pg_advisory_xact_lock`");
             }
-            if is_one_of(bytes, at, end, &["temp", "temporary"])
-                && is_one_of(bytes, before.0, before.1, MAKING)
+            // `insert into temp` is a table of that name; `select 1 into temp x` makes one.
+            let makes = is_one_of(bytes, before.0, before.1, MAKING)
+                || is_one_of(bytes, before.0, before.1, &["into"])
+                    && !is_one_of(bytes, earlier.0, earlier.1, &["insert", "merge"]);
+            if makes && is_one_of(bytes, at, end, &["temp", "temporary"])
+                || is_one_of(bytes, at, end, &["pg_temp"])
             {
                 panic!("statements!: a temporary table outlives its transaction; send arrays, or use `with`");
             }
-            before = (at, end);
+            (earlier, before) = (before, (at, end));
         }
         at = end;
     }
@@ -109,6 +113,10 @@ mod tests {
             "create temp table x (a int)",
             "create local temporary table x (a int)",
             "create or replace temp view x as select 1",
+            "select 1 as a into temp x",
+            "with b as (select 1) select a.b INTO TEMPORARY table x from a",
+            "create table pg_temp.x (a int)",
+            "create function pg_temp.x() returns int language sql as 'select 1'",
         ] {
             assert!(catch_unwind(|| refuse_session_state(sql)).is_err(), "{sql}");
         }
@@ -123,6 +131,9 @@ mod tests {
             "select pg_advisory_xact_lock($1)",
             "select pg_advisory_unlock_all()",
             "select 'pg_advisory_lock(1)', temp from notes.weather",
+            "insert into temp (degrees) values ($1)",
+            "merge into temp using new on true when matched then delete",
+            "select pg_my_temp_schema(), 'pg_temp'",
             "select case when true then 1 end",
             "'set'",
             "lock table notes.note",

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use shared_db::{Closed, Statement, statements};
 
-use crate::storm::{Aftermath, SHORT};
+use crate::server::STORM;
+use crate::storm::Aftermath;
 use crate::storm_postgres::{CONNECTIONS, look_at_each, postgres};
 use crate::support::{admin, at_work, connected_with, eventually};
 
@@ -14,7 +15,7 @@ statements! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn dropped_futures_leave_no_query_no_transaction_and_no_tenant() {
-    postgres(SHORT).await.assert_clear();
+    postgres(STORM).await.assert_clear();
 }
 
 #[tokio::test]

@@ -114,6 +114,22 @@ async fn a_connection_that_is_old_or_idle_is_replaced() {
 }
 
 #[tokio::test]
+async fn the_connection_that_came_back_last_is_lent_first() {
+    let (_database, db) = connected_with(3).await;
+    let (mut one, mut two) = (db.untenanted().begin().await.unwrap(), db.untenanted().begin().await.unwrap());
+    let (first, last) = (one.one(&PID, ()).await.unwrap(), two.one(&PID, ()).await.unwrap());
+    one.commit().await.unwrap();
+    two.commit().await.unwrap();
+    // So those that are not needed stay idle, and end.
+    for _ in 0..5 {
+        assert_eq!(db.untenanted().one(&PID, ()).await.unwrap(), last);
+    }
+    let mut busy = db.untenanted().begin().await.unwrap();
+    assert_eq!(busy.one(&PID, ()).await.unwrap(), last);
+    assert_eq!(db.untenanted().one(&PID, ()).await.unwrap(), first);
+}
+
+#[tokio::test]
 async fn those_who_wait_for_a_connection_are_let_go_when_the_pool_closes() {
     let (_database, db) = connected_with(1).await;
     let held = db.untenanted().begin().await.unwrap();

@@ -195,8 +195,10 @@ async fn a_read_from_a_replica_that_is_dropped_at_any_point_leaves_nothing() {
     let reader = db.tenant(&tenant).consistency(RECENT);
     let (mut cut, mut by_replica) = (0, 0);
     for nonce in 0..400 {
-        let pause = [0.0, 0.001, 30.0][nonce as usize % 3];
-        let read = tokio::time::timeout(Duration::from_millis(10), reader.one(&SLOW, (nonce, pause)));
+        // What takes long is given up by the clock, if not by a count of polls.
+        let (pause, patience) = [(0.0, 20_000), (0.001, 20_000), (30.0, 10)][nonce as usize % 3];
+        let slow = reader.one(&SLOW, (nonce, pause));
+        let read = tokio::time::timeout(Duration::from_millis(patience), slow);
         match cut_after(scattered(nonce as u64) % 10, read).await {
             Some(Ok(answer)) => {
                 let (answer, is_replica) = answer.unwrap();

@@ -1,7 +1,7 @@
 //! Who may do what: the logins and roles of a server of one's own, since roles belong to all its databases.
 
 use shared_core::{Id, Secret};
-use shared_db::{Config, Db, Error, Roles, bootstrap, statements};
+use shared_db::{Config, Db, Error, MigrationSet, Roles, Step, bootstrap, statements};
 use tokio_postgres::Client;
 
 use crate::support::{self, BODIES, COUNT, INSERT, NOTES, admin, tenant};
@@ -69,6 +69,16 @@ async fn a_login_that_may_not_make_roles_is_told_what_somebody_else_can_run() {
         admin.batch_execute(statement).await.unwrap();
     }
     panic!("it has run twenty statements, and is still asked for another");
+}
+
+#[tokio::test]
+async fn a_migration_makes_no_roles() {
+    const MAKES_ONE: MigrationSet =
+        MigrationSet::new("notes", &[Step::sql(1, "role", "create role made_by_a_migration")]);
+    let server = crate::server::exclusive().await;
+    // The login may do everything; what migrates may not.
+    let error = bootstrap(&Config::new(server.url()), &[MAKES_ONE]).await.unwrap_err().to_string();
+    assert!(error.contains("notes 0001_role") && error.contains("42501"), "{error}");
 }
 
 #[tokio::test]

@@ -2,6 +2,11 @@
 
 use shared_devkit::Postgres;
 
+use crate::storm::{SHORT, Storm};
+
+/// What is dropped on it.
+pub(crate) const STORM: Storm = Storm { futures: 10_000, ..SHORT };
+
 /// The one that all tests share.
 pub(crate) type Shared = Postgres;
 

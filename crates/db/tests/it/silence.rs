@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared_core::Id;
-use shared_db::{Config, Db, Error, bootstrap, statements};
+use shared_db::{Config, Db, Error, bootstrap, migration, statements};
 
 use crate::support::{BODIES, COUNT, INSERT, NOTES, eventually, tenant};
 
@@ -59,6 +59,23 @@ async fn neither_an_end_nor_a_new_listener_waits_for_it() {
     let closed = tokio::time::timeout(Duration::from_secs(10), db.close(Duration::from_millis(50))).await;
     let closed = closed.expect("in time");
     assert_eq!((closed.cancelled, closed.terminated), (1, 0), "nobody was there to end it");
+    server.resume().await.unwrap();
+}
+
+#[tokio::test]
+async fn nor_does_a_program_that_starts() {
+    let server = crate::server::exclusive().await;
+    let mut config = Config::new(server.url());
+    bootstrap(&config, &[NOTES]).await.unwrap();
+    config.connect_timeout = Duration::from_millis(300);
+    config.statement_timeout = Duration::from_millis(200);
+    // With a connection at rest, on which it is asked.
+    let db = Db::connect(&config).await.unwrap();
+    server.pause().await.unwrap();
+    let checking = tokio::time::timeout(Duration::from_secs(10), migration::check(&db, &[NOTES])).await;
+    assert!(matches!(checking.expect("in time"), Err(Error::Connect { .. })));
+    let migrating = tokio::time::timeout(Duration::from_secs(10), bootstrap(&config, &[NOTES])).await;
+    assert!(matches!(migrating.expect("in time"), Err(Error::Connect { .. })));
     server.resume().await.unwrap();
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Storm {
     pub seed: u64,
 }
 
-/// That of every test run.
+/// That over Redis, and on other servers than the usual one.
 pub(crate) const SHORT: Storm = Storm { futures: 2_000, seed: 1 };
 
 /// What is given up by the clock, if not by a count of polls: statements that take longer.

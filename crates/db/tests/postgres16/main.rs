@@ -67,6 +67,10 @@ mod server {
     use shared_devkit::{Postgres, PostgresOptions};
     use tokio::sync::OnceCell;
 
+    use crate::storm::{SHORT, Storm};
+
+    pub(crate) const STORM: Storm = SHORT;
+
     /// It ends with the process.
     static SHARED: OnceCell<Postgres> = OnceCell::const_new();
 

@@ -1,14 +1,12 @@
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::tail::text_from;
 use crate::{Postgres, Redis};
 
 /// As many as a reader of a failed test will look at.
 const MOST_LINES: usize = 50;
-/// The rest of a longer log is not looked at.
-const MOST_READ: u64 = 1 << 20;
 
 /// Prints the servers' log lines of a test when it is dropped.
 pub(super) struct ServerLogs {
@@ -46,17 +44,6 @@ fn print(server: &str, lines: &[String]) {
     }
 }
 
-/// What was added to a file. One that has become shorter was begun anew.
-fn text_from(log: &Path, place: u64) -> io::Result<String> {
-    let mut file = File::open(log)?;
-    let length = file.metadata()?.len();
-    let begin = if place > length { 0 } else { place };
-    file.seek(SeekFrom::Start(begin.max(length.saturating_sub(MOST_READ))))?;
-    let mut bytes = Vec::new();
-    file.take(MOST_READ).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 /// The last lines with the sign of a warning: `4711:M 02 Jan 2026 03:04:05.678 # Out of memory`.
 fn warnings(log: &str) -> Vec<String> {
     let is_warning = |line: &&str| line.split_whitespace().nth(5) == Some("#");
@@ -67,21 +54,12 @@ fn warnings(log: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{text_from, warnings};
+    use super::warnings;
 
     #[test]
     fn redis_marks_its_warnings() {
         let log =
             "7:M 02 Jan 2026 03:04:05.678 * Ready\n7:M 02 Jan 2026 03:04:05.700 # Can't save\n   _._  \n";
         assert_eq!(warnings(log), ["7:M 02 Jan 2026 03:04:05.700 # Can't save"]);
-    }
-
-    #[test]
-    fn a_log_is_read_from_a_place_or_anew() {
-        let log = std::env::temp_dir().join(format!("devkit-log-{}", uuid::Uuid::new_v4()));
-        std::fs::write(&log, "before after").unwrap();
-        assert_eq!(text_from(&log, 7).unwrap(), "after");
-        assert_eq!(text_from(&log, 100).unwrap(), "before after");
-        std::fs::remove_file(&log).unwrap();
     }
 }

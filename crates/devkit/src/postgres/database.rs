@@ -24,6 +24,8 @@ pub struct TestDatabase {
     /// Keeps the server up, where it is one of ours.
     handle: Option<Handle>,
     made: SystemTime,
+    #[cfg(feature = "secrecy")]
+    _searched: Option<crate::secrecy::ServerLog>,
 }
 
 impl TestDatabase {
@@ -69,7 +71,15 @@ pub(crate) async fn create(
     let (template, strategy) = (template.unwrap_or("template0"), server.strategy);
     let copy = format!("create database {name} template {template} strategy {strategy}");
     session.run("create a test database", &copy).await?;
-    Ok(TestDatabase { url: with_database(url, &name), name, _session: session, handle, made })
+    Ok(TestDatabase {
+        url: with_database(url, &name),
+        name,
+        _session: session,
+        made,
+        #[cfg(feature = "secrecy")]
+        _searched: handle.as_ref().map(|handle| crate::secrecy::ServerLog::from_now(handle.site().log())),
+        handle,
+    })
 }
 
 /// What our statements need to know of the server, asked in one go.

@@ -44,6 +44,8 @@ pub struct TestRedis {
     place: Place,
     /// Keeps the server up, where it is one of ours.
     _handle: Option<Handle>,
+    #[cfg(feature = "secrecy")]
+    _searched: Option<crate::secrecy::ServerLog>,
 }
 
 enum Place {
@@ -74,6 +76,8 @@ impl TestRedis {
             url: format!("{server}/{number}"),
             prefix: prefix(),
             place: Place::Numbered { _lock: lock },
+            #[cfg(feature = "secrecy")]
+            _searched: Some(crate::secrecy::ServerLog::from_now(handle.site().log())),
             _handle: Some(handle),
         })
     }
@@ -81,7 +85,14 @@ impl TestRedis {
     /// The part of a test on somebody else's server.
     pub(super) fn borrowed(url: &str) -> Result<TestRedis, Error> {
         let place = Place::Borrowed(Address::parse(url)?);
-        Ok(TestRedis { url: url.to_owned(), prefix: prefix(), place, _handle: None })
+        Ok(TestRedis {
+            url: url.to_owned(),
+            prefix: prefix(),
+            place,
+            _handle: None,
+            #[cfg(feature = "secrecy")]
+            _searched: None,
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod chromium;
+mod flood;
 mod pgbouncer;
 mod postgres15;
 mod process;

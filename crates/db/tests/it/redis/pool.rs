@@ -88,6 +88,11 @@ async fn who_waits_for_an_element_gets_it_or_nothing() {
     let nothing: Option<(String, String)> =
         connection.wait(cmd("BLPOP").arg("jobs").arg(1), Duration::from_secs(1)).await.unwrap();
     assert_eq!(nothing, None, "one second is more than the deadline of a command");
+    // Who waits for ever says so.
+    let (): () = redis.command(cmd("RPUSH").arg("jobs").arg("first")).await.unwrap();
+    let first: Option<(String, String)> =
+        connection.wait(cmd("BLPOP").arg("jobs").arg(0), Duration::MAX).await.unwrap();
+    assert!(first.is_some_and(|(_, first)| first == "first"));
     let waiting = tokio::spawn(async move {
         connection.wait::<(String, String)>(cmd("BLPOP").arg("jobs").arg(60), Duration::from_secs(60)).await
     });
