@@ -1,11 +1,12 @@
 //! shared-security beside what others use for the same.
 //!
-//! Each line is one comparison, printed when it is done; `tokens`, `permissions`, `guard` and `limits` name the parts that are wanted.
+//! Each line is one comparison, printed when it is done; `tokens`, `permissions`, `guard`, `limits` and `revocations` name the parts that are wanted.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails has nothing to say")]
 
 mod guard;
 mod limits;
 mod permissions;
+mod revocations;
 mod tokens;
 
 // One thread: how fast threads wake each other differs from run to run, by more than what is compared.
@@ -25,5 +26,8 @@ async fn main() {
     }
     if wants("limits") {
         limits::compare().await;
+    }
+    if wants("revocations") {
+        revocations::measure().await;
     }
 }

@@ -89,10 +89,12 @@ pub use config::Config;
 pub(crate) use export::each_root;
 pub use export::{Export, Root, roots};
 pub use handle::{Audit, Durable};
+pub(crate) use metrics::count_written;
 pub use prune::{Pruned, prune};
 pub use read::{Recorded, recent};
 pub use sealer::Sealer;
 pub use transaction::AuditTx;
+pub(crate) use transaction::{append, append_by_system};
 pub use verify::{Finding, Report, Verify};
 pub use writer::{Flushed, Writer};
 

@@ -29,6 +29,9 @@ mod tests;
 /// - A bad token: 401 at once; but if its key is not known, only after the keys' source was asked, which bounds how often.
 ///   A header that comes twice, or that has no token in it: 400 (RFC 6750, section 3.1).
 ///
+/// So a client that sends a stale token with everything is refused everywhere. Routes that must not mind, such as those where it gets
+/// the next one, stand outside of the layer: merge them behind it.
+///
 /// Tokens in query parameters and in bodies are not looked at: they end up in logs.
 #[derive(Clone, Debug)]
 pub struct BearerLayer {

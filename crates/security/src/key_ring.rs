@@ -90,7 +90,7 @@ impl KeyRing {
         Ok(Self { core, stop, task, trail: Trail::default() })
     }
 
-    /// Records in this log which keys somebody has replaced or revoked.
+    /// Records which keys somebody has replaced or revoked, in the transaction that does it, so in the log of this database.
     pub fn with_audit(mut self, audit: Audit) -> Self {
         self.trail = Trail::to(audit);
         self
@@ -121,8 +121,8 @@ impl KeyRing {
     /// [`Error::NoSigningKey`] if this instance has none, [`Error::Database`].
     pub async fn rotate(&self) -> Result<(), Error> {
         let signs = self.core.signing.current()?;
-        change::rotate(&self.core, signs.id()).await?;
-        self.trail.record(AuditEvent::new("key.rotated").target("key", signs.id()));
+        let event = AuditEvent::new("key.rotated").target("key", signs.id());
+        change::rotate(&self.core, signs.id(), (&self.trail, event)).await?.committed();
         self.core.refresh().await
     }
 
@@ -132,8 +132,8 @@ impl KeyRing {
     /// # Errors
     /// [`Error::NoSuchKey`] if the ring has none of that id, or has revoked it before; [`Error::Database`].
     pub async fn revoke(&self, id: &str) -> Result<(), Error> {
-        change::revoke(&self.core, id).await?;
-        self.trail.record(AuditEvent::new("key.revoked").target("key", id));
+        let event = AuditEvent::new("key.revoked").target("key", id);
+        change::revoke(&self.core, id, (&self.trail, event)).await?.committed();
         self.core.refresh().await
     }
 

@@ -136,14 +136,14 @@ impl Revocations {
         if what.name().len() > shared_core::MAX_TEXT {
             return Err(Error::OutOfRange { what: "the name of what is revoked has 255 bytes at most" });
         }
-        let event = AuditEvent::new("token.revoked").within(tenant);
-        self.1.record(event.target(what.word(), what.name()));
+        let event = AuditEvent::new("token.revoked").within(tenant).target(what.word(), what.name());
         let (tenant, what) = (tenant.context().tenant(), [what]);
         self.apply_here(tenant, &what);
         #[cfg(feature = "postgres")]
         if let Some(store) = &self.0.store {
-            store.write(tenant, &what, &self.0.config).await?;
+            return store.write(self, tenant, &what, event).await;
         }
+        self.1.record(event);
         Ok(())
     }
 

@@ -66,11 +66,10 @@ impl Roles {
                 }
                 self.check(&roles, role)?;
                 tx.one(&CREATE, (role.name.as_str(), &role.permissions, &role.inherits)).await?;
-                self.refuse_too_deep(tx, &role.name).await
+                self.refuse_too_deep(tx, &role.name).await?;
+                self.report(tx, "role.created", &role.name, None)
             })
-            .await?;
-        self.report("role.created", &role.name, None);
-        Ok(())
+            .await
     }
 
     /// Makes another of the role that is at this version, and returns its new version.
@@ -78,8 +77,7 @@ impl Roles {
     /// # Errors
     /// [`Error::Role`] with why it was refused: [`RoleRefusal::Stale`] if somebody else was faster. [`Error::Database`].
     pub async fn change(&self, role: &RoleDefinition, version: i64) -> Result<i64, Error> {
-        let version = self
-            .door()
+        self.door()
             .tx(async |tx| {
                 let roles = self.changing(tx).await?;
                 self.at_version(&roles, &role.name, version)?;
@@ -87,11 +85,10 @@ impl Roles {
                 let version =
                     tx.one(&UPDATE, (role.name.as_str(), &role.permissions, &role.inherits)).await?;
                 self.refuse_too_deep(tx, &role.name).await?;
+                self.report(tx, "role.changed", &role.name, None)?;
                 Ok::<_, Error>(version)
             })
-            .await?;
-        self.report("role.changed", &role.name, None);
-        Ok(version)
+            .await
     }
 
     /// Deletes the role that is at this version, for everybody who has it.
@@ -110,11 +107,10 @@ impl Roles {
                 }
                 tx.execute(&DELETE, (name,)).await?;
                 tx.execute(&UNASSIGN_ALL, (name,)).await?;
-                withdraw(tx, "", name).await
+                withdraw(tx, "", name).await?;
+                self.report(tx, "role.deleted", name, None)
             })
-            .await?;
-        self.report("role.deleted", name, None);
-        Ok(())
+            .await
     }
 
     /// Gives a subject a role, the program's or the tenant's own. The next token of the subject should name it; one that
@@ -133,11 +129,9 @@ impl Roles {
                 }
                 tx.execute(&GIVE_BACK, (subject, role)).await?;
                 tx.execute(&ASSIGN, (subject, role, self.context.actor().as_str())).await?;
-                Ok(())
+                self.report(tx, "role.assigned", role, Some(subject))
             })
-            .await?;
-        self.report("role.assigned", role, Some(subject));
-        Ok(())
+            .await
     }
 
     /// Takes a role from a subject, also out of tokens that it holds.
@@ -149,11 +143,10 @@ impl Roles {
             .tx(async |tx| {
                 self.handing_out(tx, subject, role).await?;
                 tx.execute(&UNASSIGN, (subject, role)).await?;
-                withdraw(tx, subject, role).await
+                withdraw(tx, subject, role).await?;
+                self.report(tx, "role.withdrawn", role, Some(subject))
             })
-            .await?;
-        self.report("role.withdrawn", role, Some(subject));
-        Ok(())
+            .await
     }
 
     /// The roles of a subject, by name: what its next token names.
@@ -235,12 +228,20 @@ impl Roles {
         refused(role, refusal)
     }
 
-    fn report(&self, action: &'static str, role: &str, subject: Option<&str>) {
+    /// Remembers what this transaction does.
+    fn report(
+        &self,
+        tx: &mut TenantTx,
+        action: &'static str,
+        role: &str,
+        subject: Option<&str>,
+    ) -> Result<(), Error> {
         let event = AuditEvent::new(action).within(self);
-        self.tenants.trail.record(match subject {
+        let event = match subject {
             Some(subject) => event.target("subject", subject).detail("role", role),
             None => event.target("role", role),
-        });
+        };
+        self.tenants.trail.record_in(tx, event)
     }
 }
 

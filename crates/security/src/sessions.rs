@@ -64,7 +64,8 @@ impl Sessions {
         Ok(Self { db, revocations, config, trail: Trail::default() })
     }
 
-    /// Records in this log each session that is opened, refreshed, refused or ended.
+    /// Records each session that is opened, refreshed, refused or ended. What changes a session is recorded in the transaction that
+    /// changes it, so in the log of this database; refusals go to this log.
     pub fn with_audit(mut self, audit: Audit) -> Self {
         self.trail = Trail::to(audit);
         self
@@ -108,6 +109,8 @@ impl Sessions {
         let id = tenant.context().tenant();
         new.check()?;
         let (token, family) = RefreshToken::first(id)?;
+        let event = AuditEvent::new("session.opened").within(tenant).actor(&Actor::new(&login.subject));
+        let event = from_device(event, &new.device);
         let door = self.db.tenant(tenant);
         let done = door.tx(async |tx| {
             if login.tenant != id {
@@ -116,10 +119,9 @@ impl Sessions {
             self.admit(tx, &login).await?;
             let ended = self.make_room(tx, &login.subject, &new).await?;
             let opened = self.insert(tx, &login, &new, &family).await?;
+            self.trail.record_in(tx, event.clone().target("session", opened.id))?;
             Ok::<_, Error>((opened, ended))
         });
-        let event = AuditEvent::new("session.opened").within(tenant).actor(&Actor::new(&login.subject));
-        let event = from_device(event, &new.device);
         let (session, ended) = match done.await {
             Ok(done) => done,
             Err(error) => {
@@ -129,7 +131,6 @@ impl Sessions {
                 return Err(error);
             }
         };
-        self.trail.record(event.target("session", session.id));
         self.revocations.apply(id, &ended).await?;
         Ok(OpenSession { tenant: id, session, refresh_token: token })
     }
@@ -159,8 +160,15 @@ impl Sessions {
         if let Some(old) = new.replaces {
             ended.extend(tx.opt(&END, (old, subject, "replaced")).await?);
         }
+        let replaced = ended.len();
         let others = i64::from(self.config.per_subject.max(1)) - 1;
         ended.extend(tx.all(&END_EXCESS, (subject, others)).await?);
+        for (at, session) in ended.iter().enumerate() {
+            let event = AuditEvent::new("session.ended").within(tx).actor(&Actor::new(subject));
+            let event = event.target("session", session).detail("subject", subject);
+            let reason = if at < replaced { "replaced" } else { "more sessions than one may have" };
+            self.trail.record_in(tx, event.because(reason))?;
+        }
         self.revoke(tx, ended).await
     }
 
@@ -207,16 +215,17 @@ impl Sessions {
         session: SessionId,
     ) -> Result<bool, Error> {
         let door = self.db.tenant(tenant);
+        let event = AuditEvent::new("session.ended").within(tenant).target("session", session);
+        let event = event.detail("subject", subject);
         let ended = door.tx(async |tx| {
             let ended: Option<SessionId> = tx.opt(&END, (session, subject, "logout")).await?;
+            let event = event.clone();
+            let event = if ended.is_some() { event } else { event.failed().because("there is none") };
+            self.trail.record_in(tx, event)?;
             self.revoke(tx, ended.into_iter().collect()).await
         });
         let ended = ended.await?;
-        let id = tenant.context().tenant();
-        let event = AuditEvent::new("session.ended").within(tenant).target("session", session);
-        let event = event.detail("subject", subject);
-        self.trail.record(if ended.is_empty() { event.failed().because("there is none") } else { event });
-        self.revocations.apply(id, &ended).await?;
+        self.revocations.apply(tenant.context().tenant(), &ended).await?;
         Ok(!ended.is_empty())
     }
 
@@ -249,9 +258,12 @@ impl Sessions {
     /// # Errors
     /// [`Error::Database`].
     pub async fn allow(&self, tenant: &impl InTenant, subject: &str) -> Result<(), Error> {
-        self.db.tenant(tenant).execute(&ALLOW, (subject,)).await?;
-        self.happened("subject.allowed", tenant, subject);
-        Ok(())
+        let door = self.db.tenant(tenant);
+        let allowed = door.tx(async |tx| {
+            tx.execute(&ALLOW, (subject,)).await?;
+            self.happened(tx, "subject.allowed", tenant, subject)
+        });
+        allowed.await
     }
 
     async fn end_subject(
@@ -270,12 +282,11 @@ impl Sessions {
             };
             tx.execute(lock, (subject,)).await?;
             let ended = tx.all(&END_OF_SUBJECT, (subject, keep, what.reason())).await?;
+            self.happened(tx, what.event(), tenant, subject)?;
             self.revoke(tx, ended).await
         });
         let ended = ended.await?;
-        let id = tenant.context().tenant();
-        self.happened(what.event(), tenant, subject);
-        self.revocations.apply(id, &ended).await?;
+        self.revocations.apply(tenant.context().tenant(), &ended).await?;
         Ok(ended.len())
     }
 
@@ -288,13 +299,11 @@ impl Sessions {
         let door = self.db.tenant(tenant);
         let done = door.tx(async |tx| {
             tx.execute(&END_TENANT, ()).await?;
+            self.trail.record_in(tx, AuditEvent::new("tenant.sessions_ended").within(tenant))?;
             self.revocations.write_in(tx, &all).await
         });
         done.await?;
-        let id = tenant.context().tenant();
-        self.trail.record(AuditEvent::new("tenant.sessions_ended").within(tenant));
-        self.revocations.apply(id, &all).await?;
-        Ok(())
+        self.revocations.apply(tenant.context().tenant(), &all).await
     }
 
     /// What makes the access tokens of these sessions fail, written where the sessions were ended.
@@ -305,8 +314,14 @@ impl Sessions {
     }
 
     /// Something was done to all sessions of a user.
-    fn happened(&self, action: &'static str, tenant: &impl InTenant, subject: &str) {
-        self.trail.record(AuditEvent::new(action).within(tenant).target("subject", subject));
+    fn happened(
+        &self,
+        tx: &mut TenantTx,
+        action: &'static str,
+        tenant: &impl InTenant,
+        subject: &str,
+    ) -> Result<(), Error> {
+        self.trail.record_in(tx, AuditEvent::new(action).within(tenant).target("subject", subject))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The way by which every part of the crate says what an audit must know.
 
 #[cfg(feature = "postgres")]
+mod changes;
+#[cfg(feature = "postgres")]
 mod flood;
 
 use std::net::IpAddr;
@@ -8,6 +10,9 @@ use std::net::IpAddr;
 use crate::AuditEvent;
 #[cfg(feature = "postgres")]
 use {crate::Audit, flood::Flood, std::sync::Arc};
+
+#[cfg(feature = "postgres")]
+pub(crate) use changes::Recorded;
 
 /// Leads to the audit log where one was given, and to the program's own log, with the target `audit`, where none was. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use http::Extensions;
-use shared_core::Problem;
+use shared_core::{Failure, Problem};
 use shared_security::headers::{SecurityHeaders, SecurityHeadersLayer};
 use shared_security::{
     Audit, BearerLayer, ClientAddress, CorsLayer, LimitLayer, LimitStore, Limiter, Matrix, Tenants, Verifier,
@@ -21,6 +21,8 @@ use crate::Config;
 
 /// What a service has around its routes beside what every service has.
 pub(crate) struct Around {
+    /// Routes that nobody has to be known for.
+    pub(crate) public: Router,
     pub(crate) limits: Vec<Limits>,
     pub(crate) verifier: Option<(Verifier, &'static Matrix)>,
     pub(crate) audit: Option<Audit>,
@@ -53,6 +55,14 @@ impl Limits {
         Self { needs_principal, around: Box::new(|router| router.layer(layer)) }
     }
 
+    /// Refuses those that count by who was verified.
+    pub(crate) fn of_anybody(self) -> Result<Self, Failure> {
+        match self.needs_principal {
+            true => Err(Failure::dead("public routes are limited by tenant or principal, and have neither")),
+            false => Ok(self),
+        }
+    }
+
     /// Puts them around these routes.
     pub(crate) fn around(self, routes: Router) -> Router {
         (self.around)(routes)
@@ -65,13 +75,12 @@ fn peer(of: &Extensions) -> Option<SocketAddr> {
 }
 
 /// From the outside to the inside: span and correlation id, security headers, CORS, panics, time-out, limits by address, token,
-/// tenant, limits by principal, body limit, route.
+/// tenant, limits by principal, body limit, route. Public routes have neither token nor tenant.
 pub(crate) fn layered(routes: Router, config: &Config, metrics: &Metrics, around: Around) -> Router {
-    let Around { limits, verifier, audit, address, tenants, cors, headers } = around;
+    let Around { public, limits, verifier, audit, address, tenants, cors, headers } = around;
     let (inner, outer): (Vec<_>, Vec<_>) = limits.into_iter().partition(|limits| limits.needs_principal);
     let mut router = routes
         .fallback(async || Problem::not_found())
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(config.body_limit as usize));
     router = inner.into_iter().fold(router, |router, limits| limits.around(router));
     if let Some(tenants) = tenants {
@@ -84,6 +93,9 @@ pub(crate) fn layered(routes: Router, config: &Config, metrics: &Metrics, around
             None => layer,
         });
     }
+    router = router
+        .merge(public.layer(DefaultBodyLimit::max(config.body_limit as usize)))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed());
     router = outer.into_iter().fold(router, |router, limits| limits.around(router));
     let limit = config.request_timeout;
     router = router

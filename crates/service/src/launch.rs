@@ -79,7 +79,12 @@ where
     for (limited, by) in service.limited_routes {
         routes = routes.merge(limits(by)?.around(limited.with_state(state.clone())));
     }
+    let mut public = service.public_routes.with_state(state.clone());
+    for (limited, by) in service.limited_public_routes {
+        public = public.merge(limits(by)?.of_anybody()?.around(limited.with_state(state.clone())));
+    }
     let around = Around {
+        public,
         limits: service.limits.into_iter().map(limits).collect::<Result<_, _>>()?,
         verifier,
         audit: audit.clone(),

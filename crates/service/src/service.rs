@@ -58,6 +58,8 @@ pub struct Service<C, S = Provided<C>> {
     pub(crate) verifier: Option<Of<S, Verifier>>,
     pub(crate) limits: Vec<ToLimits<S>>,
     pub(crate) limited_routes: Vec<(Router<S>, ToLimits<S>)>,
+    pub(crate) public_routes: Router<S>,
+    pub(crate) limited_public_routes: Vec<(Router<S>, ToLimits<S>)>,
     pub(crate) behind: Option<Of<S, ClientAddress>>,
     pub(crate) cors: Option<Of<S, CorsLayer>>,
     pub(crate) queues: queueing::Open<C>,
@@ -92,6 +94,8 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
             verifier: None,
             limits: Vec::new(),
             limited_routes: Vec::new(),
+            public_routes: Router::new(),
+            limited_public_routes: Vec::new(),
             behind: None,
             cors: None,
             queues: queueing::in_database(),
@@ -255,6 +259,25 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         limiter: impl FnOnce(&S) -> Result<Limiter<L>, shared_security::Error> + Send + 'static,
     ) -> Self {
         self.limited_routes.push((routes, to_limits(limiter)));
+        self
+    }
+
+    /// More of it, for whoever comes: no token is looked at, so that a client whose token is over, or whose key is gone, can log in or
+    /// refresh it, or read a public document. Everything else stands around them as around all routes, but for limits by tenant or
+    /// principal. A handler there that asks who is calling answers 500. May be called for several routers.
+    pub fn public_routes(mut self, routes: Router<S>) -> Self {
+        self.public_routes = self.public_routes.merge(routes);
+        self
+    }
+
+    /// [Public routes](Self::public_routes) with a limiter of their own beside those of [all routes](Self::limits): for log-ins. One
+    /// that counts by tenant or principal keeps the service from starting, as there is none. May be called for several routers.
+    pub fn limited_public_routes<L: LimitStore>(
+        mut self,
+        routes: Router<S>,
+        limiter: impl FnOnce(&S) -> Result<Limiter<L>, shared_security::Error> + Send + 'static,
+    ) -> Self {
+        self.limited_public_routes.push((routes, to_limits(limiter)));
         self
     }
 

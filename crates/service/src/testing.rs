@@ -25,7 +25,7 @@ use shared_config::Loader;
 use shared_core::schema::{Profile, Setting};
 use shared_core::{Failure, TenantId};
 use shared_db::{Db, bootstrap};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_devkit::{Postgres, TestDatabase, secrecy};
 use shared_queues::Queues;
 use shared_security::{Grant, Issuer, PermissionNames};
 use shared_telemetry::{ServiceInfo, Telemetry};
@@ -43,7 +43,8 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// Its settings are those that hold while nothing is set, in profile `test`, plus the variables given to
 /// [`start_with`](Self::start_with). Everything panics with what was wrong, as tests do; below that, a test that fails
-/// shows what the database's server said about its database.
+/// shows what the database's server said about its database. Everything that the process logs is [searched for
+/// secrets](shared_devkit::secrecy), and so are the logs of the servers: the first one ends the run.
 ///
 /// It is for what a service does as a whole. A test of one part, such as a repository or a client, needs no service: it
 /// starts a `shared_devkit::Kit`, with a database, a Redis, a collector, a clock and a tenant.
@@ -69,11 +70,12 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
     /// Starts the service with these variables set, by their names in the environment.
     ///
     /// # Panics
-    /// As [`start`](Self::start).
+    /// As [`start`](Self::start), and if no setting has one of the names.
     pub async fn start_with<C: Setting + Send + Sync>(
         service: Service<C, S>,
         variables: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Self {
+        secrecy::watch();
         let server = Postgres::shared()
             .await
             .unwrap_or_else(|error| panic!("no test server: {}", Failure::from(error)));
@@ -82,6 +84,7 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
         let loaded = Loader::new(service.name)
             .vars([("DATABASE_URL", database.0.url()), (profile.as_str(), Profile::Test.name())])
             .vars(variables)
+            .deny_unknown()
             .load::<C>()
             .unwrap_or_else(|report| panic!("{report}"));
         let parts = Parts::of(&loaded.settings);

@@ -79,7 +79,9 @@ impl App {
             Rule::new("address", &[By::Address], Limit::per_minute(attempts)),
             Rule::new("network", &[By::Network { v4: 24, v6: 48 }], Limit::per_minute(10 * attempts)),
         ];
-        Limiter::new(PostgresLimits::new(self.db.clone(), OnOutage::Refuse), rules)
+        // Behind it wait the same database and a hash of a password: a login that is late is better than one that is refused.
+        let store = PostgresLimits::new(self.db.clone(), OnOutage::Refuse).timeout(Duration::from_secs(2));
+        Limiter::new(store, rules)
     }
 }
 

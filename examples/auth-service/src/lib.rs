@@ -59,8 +59,9 @@ pub fn service() -> Service<Settings, App> {
         .audited()
         .behind(|app| app.settings.tokens.client_address())
         .cors(App::cors)
-        .routes(routes::open())
-        .limited_routes(routes::limited(), App::attempts)
+        .routes(routes::guarded())
+        .public_routes(routes::documents())
+        .limited_public_routes(routes::limited(), App::attempts)
 }
 
 #[cfg(test)]

@@ -84,12 +84,17 @@ impl Route {
     }
 }
 
-/// Those that are limited by what the service as a whole is.
-pub(crate) fn open() -> Router<App> {
-    routes(Public).layer(Cors::public()).merge(routes(Token))
+/// Documents, for every page.
+pub(crate) fn documents() -> Router<App> {
+    routes(Public).layer(Cors::public())
 }
 
-/// Those that ask for credentials.
+/// Those that ask for a token.
+pub(crate) fn guarded() -> Router<App> {
+    routes(Token)
+}
+
+/// Those that ask for credentials. They are public: a client whose access token is over shows it with its refresh token all the same.
 pub(crate) fn limited() -> Router<App> {
     routes(Limited)
 }

@@ -11,17 +11,19 @@ use serde::Deserializer;
 use shared_service::core::AssumedTenant;
 use shared_service::prelude::*;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 const TENANT: usize = 16;
 const RANDOM: usize = 32;
 
 /// A new secret of this tenant, and the hash to be stored.
 pub(crate) fn new(prefix: &str, tenant: TenantId) -> Result<(Secret, Vec<u8>), Problem> {
-    let mut bytes = [0; TENANT + RANDOM];
+    let mut bytes = Zeroizing::new([0; TENANT + RANDOM]);
     let (named, random) = bytes.split_at_mut(TENANT);
     named.copy_from_slice(tenant.as_uuid().as_bytes());
     aws_lc_rs::rand::fill(random).map_err(|_| Problem::internal())?;
-    let secret = Secret::new(format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(bytes)));
+    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()));
+    let secret = Secret::new([prefix, "_", &text].concat());
     let hash = hash(&secret);
     Ok((secret, hash))
 }
@@ -29,7 +31,10 @@ pub(crate) fn new(prefix: &str, tenant: TenantId) -> Result<(Secret, Vec<u8>), P
 /// The tenant that a secret names; `None` if it has not the form of one.
 pub(crate) fn tenant_of(prefix: &str, secret: &Secret) -> Option<AssumedTenant> {
     let text = secret.expose().strip_prefix(prefix)?.strip_prefix('_')?;
-    let bytes: [u8; TENANT + RANDOM] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
+    if bytes.len() != TENANT + RANDOM {
+        return None;
+    }
     let tenant = TenantId::from_uuid(Uuid::from_slice(bytes.get(..TENANT)?).ok()?);
     Some(AssumedTenant::new(tenant, "a secret names it, and finds something of that tenant or nothing"))
 }

@@ -1,7 +1,7 @@
 use shared_core::Context;
-use shared_db::{AtCommit, Bound, Db, TenantTx};
+use shared_db::{AtCommit, Bound, Db, TenantTx, Tx};
 
-use super::entry::{APPEND_OWN, NewEntry, to_json};
+use super::entry::{APPEND, APPEND_OWN, NewEntry, to_json};
 use super::metrics::METRICS;
 use crate::AuditEvent;
 use crate::Error;
@@ -25,14 +25,26 @@ pub trait AuditTx: sealed::Sealed {
 
 impl AuditTx for TenantTx {
     fn audit(&mut self, event: AuditEvent) -> Result<(), Error> {
-        let entry = NewEntry::new(event.within(self));
-        let entries = &mut self.at_commit::<Entries>().0;
-        if entries.len() >= MOST {
-            return Err(Error::TooManyEvents { most: MOST });
-        }
-        entries.push(entry);
-        Ok(())
+        let event = event.within(self);
+        append(self, event)
     }
+}
+
+/// The same for an event that names its actor, if there is one.
+pub(crate) fn append(tx: &mut TenantTx, event: AuditEvent) -> Result<(), Error> {
+    let entries = &mut tx.at_commit::<Entries>().0;
+    if entries.len() >= MOST {
+        return Err(Error::TooManyEvents { most: MOST });
+    }
+    entries.push(NewEntry::new(event));
+    Ok(())
+}
+
+/// In a transaction of the system, which collects nothing: at once, by a round trip.
+pub(crate) async fn append_by_system(tx: &mut Tx, event: AuditEvent) -> Result<(), Error> {
+    let entry = NewEntry::new(event);
+    tx.execute(&APPEND, (to_json([&entry].into_iter()),)).await?;
+    Ok(())
 }
 
 mod sealed {

@@ -129,7 +129,8 @@ impl SigningKey {
     fn of_secret(secret: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let encoded = Zeroizing::new(encode(secret));
-        let required = Zeroizing::new(format!(r#"{{"k":"{}","kty":"oct"}}"#, *encoded));
+        // In one piece: a text that grows leaves a copy behind.
+        let required = Zeroizing::new([r#"{"k":""#, &encoded, r#"","kty":"oct"}"#].concat());
         let public = VerifyingKey::secret(thumbprint(&required), key.clone());
         Self(Arc::new(Inner { private: Private::Secret(Box::new(key)), public }))
     }

@@ -5,7 +5,8 @@ use shared_db::{Tx, statements};
 
 use super::rows::{self, place};
 use super::{CHANNEL, Core, MAX_STALE, PATIENCE};
-use crate::{Algorithm, Error, Sealed, SigningKey, VerifyingKey};
+use crate::trail::{Recorded, Trail};
+use crate::{Algorithm, AuditEvent, Error, Sealed, SigningKey, VerifyingKey};
 
 /// How long a revoked key is remembered, for those who ask later what happened: 90 days.
 const REMEMBERED: f64 = 90.0 * 24.0 * 3600.0;
@@ -60,7 +61,11 @@ pub(super) async fn turn(core: &Core, missing: usize) -> Result<(), Error> {
 }
 
 /// Brings the turn of the next key forward, while the active one is still this one.
-pub(super) async fn rotate(core: &Core, active: &str) -> Result<(), Error> {
+pub(super) async fn rotate(
+    core: &Core,
+    active: &str,
+    (trail, event): (&Trail, AuditEvent),
+) -> Result<Recorded, Error> {
     let ahead = core.config.publish_ahead.as_secs_f64();
     let spares = spares(core.config.algorithm, 0).await?;
     core.db
@@ -68,12 +73,17 @@ pub(super) async fn rotate(core: &Core, active: &str) -> Result<(), Error> {
         .tx(async |tx| {
             tx.one(&LOCK, ()).await?;
             tx.execute(&HASTEN, (ahead, active)).await?;
-            core.turn_locked(tx, spares).await
+            core.turn_locked(tx, spares).await?;
+            trail.record_by_system(tx, event).await
         })
         .await
 }
 
-pub(super) async fn revoke(core: &Core, id: &str) -> Result<(), Error> {
+pub(super) async fn revoke(
+    core: &Core,
+    id: &str,
+    (trail, event): (&Trail, AuditEvent),
+) -> Result<Recorded, Error> {
     let spares = spares(core.config.algorithm, 1).await?;
     core.db
         .system()
@@ -83,7 +93,8 @@ pub(super) async fn revoke(core: &Core, id: &str) -> Result<(), Error> {
                 return Err(Error::NoSuchKey);
             }
             core.turn_locked(tx, spares).await?;
-            tell(tx).await
+            tell(tx).await?;
+            trail.record_by_system(tx, event).await
         })
         .await
 }

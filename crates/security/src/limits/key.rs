@@ -116,8 +116,8 @@ impl<'a> Key<'a> {
             Some(IpAddr::V4(address)) => {
                 let network =
                     u32::from(address) & u32::MAX.checked_shl(u32::from(32 - v4.min(32))).unwrap_or(0);
-                write(&[1, v4]);
-                write(&network.to_be_bytes());
+                let [a, b, c, d] = network.to_be_bytes();
+                write(&[1, v4, a, b, c, d]);
             }
             Some(IpAddr::V6(address)) => {
                 let network =
@@ -151,7 +151,7 @@ fn text(kind: u8, text: Option<&str>, write: &mut impl FnMut(&[u8])) {
 
 #[inline]
 fn framed(kind: u8, bytes: &[u8], write: &mut impl FnMut(&[u8])) {
-    write(&[kind, 1]);
-    write(&(bytes.len() as u64).to_be_bytes());
+    let [a, b, c, d, e, f, g, h] = (bytes.len() as u64).to_be_bytes();
+    write(&[kind, 1, a, b, c, d, e, f, g, h]);
     write(bytes);
 }

@@ -1,6 +1,6 @@
 //! Revocations in a table, which every instance reads for what is new in it.
 
-use shared_core::{AssumedTenant, TenantId};
+use shared_core::TenantId;
 use shared_db::{Db, TenantTx, statements};
 
 use super::store::{Found, Stored};
@@ -36,16 +36,6 @@ statements! {
           left join (
               select tenant_id, kind, name, issued_until, expires_at from shared_security.revocation
                where xid >= $1::text::xid8 and expires_at > clock_timestamp() limit $2) r on true";
-}
-
-pub(super) async fn write(
-    db: &Db,
-    tenant: TenantId,
-    what: &[Revocation],
-    config: &RevocationConfig,
-) -> Result<(), Error> {
-    let proof = AssumedTenant::new(tenant, "whoever revokes has proved it");
-    db.tenant(&proof).tx(async |tx| write_in(tx, what, config).await).await
 }
 
 pub(super) async fn write_in(

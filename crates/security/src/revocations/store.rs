@@ -1,11 +1,11 @@
 use std::fmt;
 
-use shared_core::TenantId;
+use shared_core::{AssumedTenant, TenantId};
 use shared_db::{Db, TenantTx};
 
 use super::view::{Entry, Kind};
 use super::{Revocation, RevocationConfig, Revocations, postgres};
-use crate::Error;
+use crate::{AuditEvent, Error};
 
 /// Where revocations are kept for all instances.
 #[derive(Clone)]
@@ -30,16 +30,35 @@ pub(super) struct Found {
 }
 
 impl Store {
+    /// Writes them, and remembers who did it: in the database in the same transaction.
     pub(super) async fn write(
         &self,
+        revocations: &Revocations,
         tenant: TenantId,
         what: &[Revocation],
-        config: &RevocationConfig,
+        event: AuditEvent,
     ) -> Result<(), Error> {
+        let trail = &revocations.1;
         match self {
-            Self::Postgres(db) => postgres::write(db, tenant, what, config).await,
+            Self::Postgres(db) => {
+                let proof = AssumedTenant::new(tenant, "whoever revokes has proved it");
+                let door = db.tenant(&proof);
+                let written = door.tx(async |tx| {
+                    revocations.write_in(tx, what).await?;
+                    trail.record_in(tx, event.clone())
+                });
+                let written = written.await;
+                // It holds here all the same.
+                if written.is_err() {
+                    trail.record(event.failed());
+                }
+                written
+            }
             #[cfg(feature = "redis")]
-            Self::Redis(redis) => super::redis::write(redis, tenant, what, config).await,
+            Self::Redis(redis) => {
+                trail.record(event);
+                super::redis::write(redis, tenant, what, &revocations.0.config).await
+            }
         }
     }
 
@@ -85,8 +104,8 @@ impl Revocations {
         self.apply_here(tenant, what);
         match &self.0.store {
             #[cfg(feature = "redis")]
-            Some(store @ Store::Redis(_)) if !what.is_empty() => {
-                store.write(tenant, what, &self.0.config).await
+            Some(Store::Redis(redis)) if !what.is_empty() => {
+                super::redis::write(redis, tenant, what, &self.0.config).await
             }
             _ => Ok(()),
         }

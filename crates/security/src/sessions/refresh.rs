@@ -18,6 +18,22 @@ enum Turn {
     Refused(Box<Locked>, Refusal, Vec<Revocation>),
 }
 
+impl Turn {
+    /// What is to be remembered of it.
+    fn tell(&self, event: AuditEvent) -> AuditEvent {
+        match self {
+            Self::Continued(session, _) => {
+                event.actor(&Actor::new(&session.subject)).target("session", session.id)
+            }
+            // Who shows it is not known to be its subject.
+            Self::Refused(family, refusal, _) => {
+                let event = event.denied().because(refusal.name());
+                event.target("session", family.id).detail("subject", &*family.subject)
+            }
+        }
+    }
+}
+
 impl Sessions {
     /// Exchanges a refresh token for its successor, and keeps the session alive.
     ///
@@ -42,22 +58,24 @@ impl Sessions {
         let Some(parts) = Parts::read(token) else { return Err(self.unknown(event)) };
         let proof = parts.tenant();
         let door = self.db.tenant(&proof);
-        let turn = door.tx(async |tx| self.turn(tx, &parts, client, device).await).await?;
+        let tenant = proof.context().tenant();
+        let turn = door.tx(async |tx| {
+            let turn = self.turn(tx, &parts, client, device).await?;
+            if let Some(turn) = &turn {
+                self.trail.record_in(tx, turn.tell(event.clone().tenant(tenant)))?;
+            }
+            Ok::<_, Error>(turn)
+        });
+        let turn = turn.await?;
         let Some(turn) = turn else { return Err(self.unknown(event)) };
         fault::point("security.refresh.committed");
-        let tenant = proof.context().tenant();
         match turn {
             Turn::Continued(session, next) => {
                 count("success");
-                let event = event.tenant(tenant).actor(&Actor::new(&session.subject));
-                self.trail.record(event.target("session", session.id));
                 Ok(OpenSession { tenant, session: *session, refresh_token: next.to_token() })
             }
-            Turn::Refused(family, refusal, ended) => {
+            Turn::Refused(_, refusal, ended) => {
                 count(refusal.name());
-                // Who shows it is not known to be its subject.
-                let event = event.tenant(tenant).denied().because(refusal.name());
-                self.trail.record(event.target("session", family.id).detail("subject", &*family.subject));
                 self.revocations.apply(tenant, &ended).await?;
                 Err(refusal.into())
             }

@@ -80,11 +80,12 @@ statements! {
           left join shared_security.tenant_epoch t on t.tenant_id = s.tenant_id
          where s.tenant_id = $tenant and s.family = $1 for update of s";
     /// `$2` the hash of the new secret, `$3` that secret, sealed, `$4` milliseconds until it is idle.
+    /// Sent when the lock is held, so the statement's own time is late enough, and the same wherever it stands.
     pub(super) const ROTATE: Statement<(SessionId, Vec<u8>, Vec<u8>, i64, String, Option<IpAddr>), Session> = "
         update shared_security.session
            set previous = current, current = $2, successor = $3, generation = generation + 1,
-               refreshed_at = clock_timestamp(),
-               idle_until = least(expires_at, clock_timestamp() + $4::bigint * interval '1 millisecond'),
+               refreshed_at = statement_timestamp(),
+               idle_until = least(expires_at, statement_timestamp() + $4::bigint * interval '1 millisecond'),
                user_agent = $5, address = $6
          where tenant_id = $tenant and id = $1
         returning id, subject, client, methods, user_agent, address, opened_at, refreshed_at, idle_until, expires_at";

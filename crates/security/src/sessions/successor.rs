@@ -12,9 +12,9 @@ const NONCE: usize = 12;
 /// Encrypts `successor` under a key that is derived from the secret before it (HKDF, RFC 5869): nonce, text and tag. What is
 /// stored of that secret is its SHA-256, which gives nothing away of the key.
 pub(super) fn seal(session: SessionId, secret: &[u8; SECRET], successor: &[u8; SECRET]) -> Option<Vec<u8>> {
-    let mut text = Zeroizing::new(successor.to_vec());
-    // Room for the tag: what grows would leave a copy behind.
-    text.reserve_exact(AES_256_GCM.tag_len());
+    // Room for the tag: what grows leaves a copy behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(SECRET + AES_256_GCM.tag_len()));
+    text.extend_from_slice(successor);
     let nonce =
         key(secret)?.seal_in_place_append_tag(Aad::from(session.as_uuid().into_bytes()), &mut *text).ok()?;
     Some([nonce.as_ref(), text.as_slice()].concat())

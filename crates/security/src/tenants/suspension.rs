@@ -1,9 +1,10 @@
 //! Tenants that are locked out as a whole, and people who act as others.
 
 use shared_core::{InTenant, TenantId};
-use shared_db::statements;
+use shared_db::{Tx, statements};
 
 use super::Tenants;
+use crate::trail::{Recorded, Trail};
 use crate::{AuditEvent, Error, Grant, SystemScope};
 
 statements! {
@@ -25,9 +26,13 @@ impl Tenants {
     /// [`Error::Database`].
     pub async fn suspend(&self, scope: &SystemScope) -> Result<(), Error> {
         let (tenant, actor) = (scope.context().tenant(), scope.context().actor());
-        self.db().system().execute(&SUSPEND, (tenant, actor.as_str(), scope.reason())).await?;
+        let door = self.db().system();
+        let suspended = door.tx(async |tx| {
+            tx.execute(&SUSPEND, (tenant, actor.as_str(), scope.reason())).await?;
+            self.happened(tx, "tenant.suspended", scope).await
+        });
+        suspended.await?.committed();
         self.forget(tenant);
-        self.happened("tenant.suspended", scope);
         Ok(())
     }
 
@@ -37,15 +42,19 @@ impl Tenants {
     /// [`Error::Database`].
     pub async fn reactivate(&self, scope: &SystemScope) -> Result<(), Error> {
         let tenant = scope.context().tenant();
-        self.db().system().execute(&REACTIVATE, (tenant,)).await?;
+        let door = self.db().system();
+        let reactivated = door.tx(async |tx| {
+            tx.execute(&REACTIVATE, (tenant,)).await?;
+            self.happened(tx, "tenant.reactivated", scope).await
+        });
+        reactivated.await?.committed();
         self.forget(tenant);
-        self.happened("tenant.reactivated", scope);
         Ok(())
     }
 
     /// What a token says with which the scope's actor acts as a subject of the scope's tenant. It names the subject's roles
     /// of now, so it never comes to more than the subject has, and less as soon as the subject has less; the context of
-    /// every request names both (`act`, RFC 8693). Issue it for a short time.
+    /// every request names both (`act`, RFC 8693). Issue it for a short time. It is on record before it is returned.
     ///
     /// # Errors
     /// [`Error::NotImpersonated`] for a subject with a permission of the system, [`Error::Database`].
@@ -58,20 +67,28 @@ impl Tenants {
             permissions.into_iter().find_map(|permissions| permissions.first_of_system())
         {
             let event = AuditEvent::new("impersonation.refused").denied().within(scope);
-            self.record(scope, event.target("subject", subject));
+            left_by(self, scope).record(event.target("subject", subject).because(scope.reason()));
             return Err(Error::NotImpersonated { subject: subject.to_owned(), permission });
         }
-        let event = AuditEvent::new("impersonation.granted").within(scope);
-        self.record(scope, event.target("subject", subject));
+        let event = AuditEvent::new("impersonation.granted").within(scope).target("subject", subject);
+        let event = event.because(scope.reason());
+        let door = self.db().tenant(scope);
+        door.tx(async |tx| left_by(self, scope).record_in(tx, event.clone())).await?;
         Ok(Grant::new(context.tenant(), subject).with_roles(named).with_actor(context.actor().as_str()))
     }
 
-    fn happened(&self, action: &'static str, scope: &SystemScope) {
-        self.record(scope, AuditEvent::new(action).within(scope));
+    /// Remembers what this transaction does, with the reason of the scope.
+    async fn happened(
+        &self,
+        tx: &mut Tx,
+        action: &'static str,
+        scope: &SystemScope,
+    ) -> Result<Recorded, Error> {
+        let event = AuditEvent::new(action).within(scope).because(scope.reason());
+        left_by(self, scope).record_by_system(tx, event).await
     }
+}
 
-    /// With the reason of the scope.
-    fn record(&self, scope: &SystemScope, event: AuditEvent) {
-        self.trail.left_from(scope.address()).record(event.because(scope.reason()));
-    }
+fn left_by(tenants: &Tenants, scope: &SystemScope) -> Trail {
+    tenants.trail.left_from(scope.address())
 }

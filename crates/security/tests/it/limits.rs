@@ -12,7 +12,7 @@ use std::time::Duration;
 use shared_core::TenantId;
 use shared_db::redis::Redis;
 use shared_db::{Config, Db, bootstrap};
-use shared_devkit::{Postgres, TestDatabase, TestRedis};
+use shared_devkit::{Postgres, TestDatabase, TestRedis, secrecy};
 use shared_security::{
     InProcess, Limiter, MIGRATIONS, Monotonic, OnOutage, PostgresLimits, RedisLimits, Rule,
 };
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) async fn new() -> Self {
+        secrecy::watch();
         let database = shared_devkit::Redis::shared().await.unwrap().database().await.unwrap();
         let redis = Redis::connect(&shared_db::redis::Config::new(database.url())).await.unwrap();
         Self { redis, database }

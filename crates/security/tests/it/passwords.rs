@@ -5,6 +5,7 @@ use shared_core::Secret;
 use shared_security::{Error, PasswordConfig, Passwords, Verdict, Weakness};
 
 fn passwords(change: impl FnOnce(&mut PasswordConfig)) -> Passwords {
+    shared_devkit::secrecy::watch();
     let mut config = PasswordConfig::default();
     change(&mut config);
     Passwords::new(config).unwrap()
@@ -32,7 +33,7 @@ async fn a_password_is_taken_as_it_is() {
 
 #[tokio::test]
 async fn two_hashes_of_one_password_differ() {
-    let (passwords, password) = (passwords(|_| ()), Secret::new("correct horse battery staple"));
+    let (passwords, password) = (passwords(|_| ()), Secret::new("correct horse, hush-hush"));
     let hash = async || passwords.hash(&password, &[]).await.unwrap();
     assert_ne!(hash().await, hash().await);
 }
@@ -58,7 +59,7 @@ fn what_everybody_guesses_is_refused() {
 #[tokio::test]
 async fn a_hash_with_other_parameters_is_renewed_at_the_next_login() {
     let old = passwords(|config| (config.memory_kib, config.passes) = (7 * 1024, 5));
-    let (new, password) = (passwords(|_| ()), Secret::new("correct horse battery staple"));
+    let (new, password) = (passwords(|_| ()), Secret::new("correct horse, hush-hush"));
     let stored = old.hash(&password, &[]).await.unwrap();
     assert_eq!(old.verify(&password, Some(&stored)).await.unwrap(), Verdict::Right);
     assert_eq!(new.verify(&password, Some(&stored)).await.unwrap(), Verdict::NeedsRehash);
@@ -70,7 +71,7 @@ async fn a_hash_with_other_parameters_is_renewed_at_the_next_login() {
 /// A row that was tampered with must not take the machine's memory, and is no way in.
 #[tokio::test]
 async fn a_stored_hash_that_asks_for_too_much_is_refused() {
-    let (passwords, password) = (passwords(|_| ()), Secret::new("correct horse battery staple"));
+    let (passwords, password) = (passwords(|_| ()), Secret::new("correct horse, hush-hush"));
     let stored = passwords.hash(&password, &[]).await.unwrap();
     for broken in [
         stored.replace("m=19456", "m=4194304"),
@@ -91,7 +92,7 @@ async fn a_stored_hash_that_asks_for_too_much_is_refused() {
 #[tokio::test]
 async fn more_passwords_than_fit_in_line_are_refused_at_once() {
     let passwords = passwords(|config| (config.at_once, config.waiting) = (1, 3));
-    let password = Secret::new("correct horse battery staple");
+    let password = Secret::new("correct horse, hush-hush");
     let answers = join_all((0..32).map(|_| passwords.verify(&password, None))).await;
     let busy = answers.iter().filter(|one| matches!(one, Err(Error::PasswordsBusy { .. }))).count();
     let judged = answers.iter().filter(|one| matches!(one, Ok(Verdict::Wrong))).count();
@@ -102,7 +103,7 @@ async fn more_passwords_than_fit_in_line_are_refused_at_once() {
 #[tokio::test]
 async fn callers_that_give_up_leave_the_line() {
     let passwords = passwords(|config| (config.at_once, config.waiting) = (1, 2));
-    let password = Secret::new("correct horse battery staple");
+    let password = Secret::new("correct horse, hush-hush");
     for _ in 0..10 {
         let calls = join_all((0..3).map(|_| passwords.verify(&password, None)));
         // Polled once: one hashes, two wait, and all are dropped.
@@ -132,10 +133,10 @@ fn costs_that_are_too_low_or_too_high_are_refused() {
 async fn a_password_shows_nowhere() {
     let log = crate::log::Log::default();
     let _logging = log.install();
-    let (passwords, password) = (passwords(|_| ()), Secret::new("hunter2-hunter2-hunter2"));
+    let (passwords, password) = (passwords(|_| ()), Secret::new("hush-hush-hush-hush"));
     let stored = passwords.hash(&password, &[]).await.unwrap();
     let error = passwords.verify(&password, Some(password.expose())).await.unwrap_err();
-    let weak = passwords.hash(&password, &["hunter2-hunter2-hunter2"]).await.unwrap_err();
+    let weak = passwords.hash(&password, &["hush-hush-hush-hush"]).await.unwrap_err();
     let shown = format!("{passwords:?} {error:?} {error} {weak:?} {weak} {}", log.text());
     assert!(!shown.contains("hunter2") && !shown.contains(&stored), "{shown}");
 }

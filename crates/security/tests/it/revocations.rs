@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared_db::redis::Redis;
+use shared_db::redis::{Redis, cmd};
 use shared_devkit::Proxy;
 use shared_security::{
     Revocation, RevocationConfig, RevocationWorker, Revocations, SessionConfig, SessionId, Sessions,
@@ -62,6 +62,39 @@ async fn a_revocation_in_redis_is_seen_by_every_instance() {
         Revocations::over_redis(redis, revocation_config()).await.unwrap()
     };
     is_seen_at_once_here_and_soon_there(start().await, start().await, start).await;
+}
+
+/// ASVS 7.4.1: within a second elsewhere, by design and not by luck: the store is read each half second, and the first read that begins
+/// after a revocation finds it. Of two reads, one may have been under way.
+#[tokio::test]
+async fn the_first_read_after_a_revocation_finds_it() {
+    assert!(revocation_config().poll <= Duration::from_millis(500));
+    let server = shared_devkit::Redis::exclusive().await.unwrap();
+    let connect = async || Redis::connect(&shared_db::redis::Config::new(server.url())).await.unwrap();
+    let mut often = revocation_config();
+    often.poll = Duration::from_millis(20);
+    let (here, reads_no_more) = Revocations::over_redis(connect().await, often.clone()).await.unwrap();
+    reads_no_more.stop().await;
+    let (there, _worker) = Revocations::over_redis(connect().await, often).await.unwrap();
+    let (redis, tenant) = (connect().await, crate::world::a_tenant());
+    for number in 0..20 {
+        let name = format!("token-{number}");
+        here.revoke(&tenant, Revocation::Token(name.clone())).await.unwrap();
+        let before = reads(&redis).await;
+        let token = verified(&tenant, json!({ "jti": name }));
+        // Both counts lie after the revocation: what is counted beyond two has not found it.
+        while !there.refuses(&token) {
+            let since = reads(&redis).await - before;
+            assert!(since <= 2 || there.refuses(&token), "{since} reads of the store have not found it");
+        }
+    }
+}
+
+/// How often the server was asked for a stream.
+async fn reads(redis: &Redis) -> u64 {
+    let told: String = redis.command(cmd("INFO").arg("commandstats")).await.unwrap();
+    let line = told.lines().find_map(|line| line.strip_prefix("cmdstat_xrange:calls="));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }
 
 /// A transaction that began first and commits last has a row that no reader has seen: it is found all the same.

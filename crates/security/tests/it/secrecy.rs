@@ -3,6 +3,8 @@
 use jsonwebtoken::crypto::{CryptoProvider, KeyUtils};
 use shared_core::TenantId;
 use shared_core::schema::from_pairs;
+use shared_devkit::child::{self, Child};
+use shared_devkit::{Postgres, secrecy};
 use shared_security::{Config, Grant, Principal};
 
 use crate::log::Log;
@@ -51,4 +53,46 @@ fn the_provider_of_the_process_is_never_asked() {
     PANICS.install_default().expect("nothing in this binary installs or uses another one");
     let token = issuer().issue(&Grant::new(TenantId::new(), "user:7")).unwrap();
     assert!(verifier().verify(token.expose()).is_ok());
+}
+
+/// ASVS 16.2.5: what all tests of this binary log is searched for secrets, at every level; and the search finds one.
+#[tokio::test]
+async fn a_secret_in_the_log_ends_the_run() {
+    if child::enter().unwrap().is_some() {
+        secrecy::watch();
+        let token = issuer().issue(&Grant::new(TenantId::new(), "user:7")).unwrap();
+        let task = tokio::spawn(async move { tracing::trace!(token = token.expose(), "planted") });
+        task.await.unwrap();
+        return;
+    }
+    let mut child = Child::test_function("secrecy::a_secret_in_the_log_ends_the_run").start().unwrap();
+    let status = child.ended().await.unwrap();
+    let said = child.output();
+    assert_eq!(status.code(), Some(secrecy::EXIT_CODE), "{said}");
+    assert!(said.contains("a signed token was logged by this process"), "{said}");
+}
+
+/// ASVS 16.2.5: the same for the logs of servers. A statement that fails is in PostgreSQL's log, and a secret belongs into a parameter.
+#[tokio::test]
+async fn a_secret_in_the_log_of_a_server_ends_the_run() {
+    if child::enter().unwrap().is_some() {
+        // Its own server: others would find the secret as well.
+        let server = Postgres::exclusive().await.unwrap();
+        let database = server.empty_database().await.unwrap();
+        let (client, connection) =
+            tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.query("select $1::text::int", &[&secrecy::MARK]).await.unwrap_err();
+        println!("a parameter was no secret");
+        client.batch_execute(&format!("select '{}'::int", secrecy::MARK)).await.unwrap_err();
+        drop(database);
+        return;
+    }
+    let child = Child::test_function("secrecy::a_secret_in_the_log_of_a_server_ends_the_run");
+    let mut child = child.start().unwrap();
+    let status = child.ended().await.unwrap();
+    let said = child.output();
+    assert_eq!(status.code(), Some(secrecy::EXIT_CODE), "{said}");
+    assert!(said.contains("a parameter was no secret"), "{said}");
+    assert!(said.contains("a secret with the mark of tests was logged by"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! Keys, tokens made by hand, and databases.
+//! Keys, tokens made by hand, and databases. Whoever makes one has the logs of the run searched for secrets from then on.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 use shared_core::{Clock, Secret, TenantId};
 use shared_db::{bootstrap, fingerprint};
-use shared_devkit::{Postgres, TestDatabase};
+use shared_devkit::{Postgres, TestDatabase, secrecy};
 use shared_security::{Issuer, MIGRATIONS, SigningKey, Verifier, permissions};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -23,6 +23,7 @@ pub(crate) const OURS_PUBLIC: &str = "MCowBQYDK2VwAyEAxDjikCxA+enuR63JBah3ou62Yr
 pub(crate) const THEIRS: &str = "MC4CAQAwBQYDK2VwBCIEIC4AbejTlv9p3UC5SzMZ4sPsG2RpVX5x1sN2Qr3h3UC6";
 
 pub(crate) fn key(base64: &str) -> SigningKey {
+    secrecy::watch();
     SigningKey::from_pem(&Secret::new(base64)).unwrap()
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn decode(part: &str) -> Vec<u8> {
 
 /// A database with the tables of this crate: a copy of one that is migrated once.
 pub(crate) async fn database() -> TestDatabase {
+    secrecy::watch();
     let server = Postgres::shared().await.unwrap();
     let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
     server.database(&fingerprint(&[shared_db::MIGRATIONS, MIGRATIONS]), migrate).await.unwrap()

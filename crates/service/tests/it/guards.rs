@@ -55,6 +55,41 @@ fn service() -> Service<Settings, Desk> {
         )
 }
 
+/// Routes that nobody has to be known for, beside one of the same path that somebody has to.
+#[tokio::test]
+async fn public_routes_look_at_no_token() {
+    let once = |_: &Desk| {
+        Limiter::new(InProcess::new(100), [Rule::new("route", &[By::Route], Limit::per_minute(1))])
+    };
+    let service = service()
+        .routes(Router::new().route("/notes", post(async |_: May<Ask>| "made")))
+        .public_routes(
+            Router::new().route("/notes", get(async || "all")).route("/who", get(async |_: Principal| "who")),
+        )
+        .limited_public_routes(Router::new().route("/login", get(async || "in")), once);
+    let app = TestService::start(service).await;
+    for token in ["a.forged.token", ""] {
+        assert_eq!(status(&app, "/notes", token).await, 200);
+        assert_eq!(status(&app, "/who", token).await, 500);
+    }
+    assert_eq!(status(&app, "/asked", "a.forged.token").await, 401);
+    assert_eq!(status(&app, "/login", "a.forged.token").await, 200);
+    assert_eq!(status(&app, "/login", "a.forged.token").await, 429);
+    let asker = app.tenant_with(Ask);
+    app.post("/notes", &asker, ()).await.ok();
+    app.post("/notes", &app.tenant_with(()), ()).await.status(403);
+    app.put("/notes", &asker, ()).await.status(405);
+}
+
+#[tokio::test]
+#[should_panic(expected = "public routes are limited by tenant or principal")]
+async fn public_routes_are_not_limited_by_principal() {
+    let by_tenant = |_: &Desk| {
+        Limiter::new(InProcess::new(100), [Rule::new("tenant", &[By::Tenant], Limit::per_minute(1))])
+    };
+    TestService::start(service().limited_public_routes(Router::new(), by_tenant)).await;
+}
+
 statements! {
     const ENTRIES: Statement<(TenantId, String), i64> = "
         select count(*) from shared_security.audit_log where tenant_id = $1 and action || ' ' || outcome = $2";

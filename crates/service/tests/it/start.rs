@@ -72,3 +72,10 @@ async fn where_another_program_migrates_a_database_that_is_behind_is_refused() {
     assert!(failure.to_string().contains("newer"), "{failure}");
     launched(service(&Gate::default()), free).await.unwrap().stop().await;
 }
+
+/// A test that sets what nobody reads would prove nothing.
+#[tokio::test]
+#[should_panic(expected = "PROBE_KEYS_ALGORITHM")]
+async fn a_variable_that_no_setting_has_starts_no_test() {
+    start(&Gate::default(), [("PROBE_KEYS_ALGORITHM", "EdDSA")]).await;
+}

@@ -66,17 +66,17 @@ async fn every_authentication_is_there_once() {
     let used = ada.refresh.clone();
     let next = ada.refreshes(&used).await.is(200);
     ada.take(&next);
-    ada.tries("a guess at it").await.is(401);
-    let change = json!({ "current": "a guess at it", "new": "horses, stapled correctly" });
+    ada.tries("a guess, hush-hush").await.is(401);
+    let change = json!({ "current": "a guess, hush-hush", "new": "horses, hush-hush all" });
     ada.put("/api/auth/me/password", change).await.is(422);
-    let change = json!({ "current": PASSWORD, "new": "horses, stapled correctly" });
+    let change = json!({ "current": PASSWORD, "new": "horses, hush-hush all" });
     ada.put("/api/auth/me/password", change).await.is(200);
     // It comes late, and ends its session.
     ada.refreshes(&used).await.is(401);
-    let pair = ada.tries("horses, stapled correctly").await.is(200);
+    let pair = ada.tries("horses, hush-hush all").await.is(200);
     ada.take(&pair);
     ada.post("/api/auth/logout", json!({})).await.is(204);
-    let pair = ada.tries("horses, stapled correctly").await.is(200);
+    let pair = ada.tries("horses, hush-hush all").await.is(200);
     ada.take(&pair);
     ada.delete("/api/auth/sessions").await.is(200);
     let all = log(&app, &ada, &client, ada.tenant).await;
@@ -137,7 +137,7 @@ async fn every_denial_is_there_once() {
     bob.post("/api/auth/roles", json!({ "name": "auditor" })).await.is(403);
     bob.post("/api/auth/invitations", json!({ "role": "owner" })).await.is(403);
     let mut guesses = 0;
-    while ada.tries(&format!("a guess at it, number {guesses}")).await.status != 429 {
+    while ada.tries(&format!("a guess, hush-hush, number {guesses}")).await.status != 429 {
         guesses += 1;
     }
     let after = log(&app, &ada, &client, ada.tenant).await;

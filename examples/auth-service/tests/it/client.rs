@@ -11,7 +11,7 @@ use shared_service::testing::TestService;
 
 use crate::contract;
 
-pub(crate) const PASSWORD: &str = "a staple of horses, correct";
+pub(crate) const PASSWORD: &str = "a staple of horses, hush-hush";
 
 /// The service under test.
 pub(crate) async fn start() -> TestService<App> {

@@ -50,7 +50,7 @@ async fn no_secret_is_written_anywhere() {
     let token = send(&url, Method::POST, "/api/auth/token", "", Some(client)).await.is(200);
     secrets.push(text(&token["access_token"]));
     ada.post("/api/auth/verify", json!({ "token": token["access_token"] })).await.is(200);
-    for wrong in ["hunter2-hunter2", "a wrong password"] {
+    for wrong in ["hush-hush-hunter", "a wrong, hush-hush"] {
         secrets.push(wrong.to_owned());
         ada.tries(wrong).await.is(401);
         ada.put("/api/auth/me/password", json!({ "current": wrong, "new": wrong })).await.is(422);

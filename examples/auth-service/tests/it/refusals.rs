@@ -48,7 +48,7 @@ async fn nobody_learns_which_accounts_exist() {
     let app = start().await;
     let ada = User::owner(&app.url(), "ada@acme.example").await;
     let login = async |tenant: Value, email: &str| {
-        let shown = json!({ "tenant": tenant, "email": email, "password": "a guess at it" });
+        let shown = json!({ "tenant": tenant, "email": email, "password": "a guess, hush-hush" });
         send(&app.url(), Method::POST, "/api/auth/login", "", Some(shown)).await.is(401)
     };
     let wrong = login(json!(ada.tenant), "ada@acme.example").await;
@@ -63,7 +63,7 @@ async fn guesses_are_slowed_down() {
     let ada = User::owner(&app.url(), "ada@acme.example").await;
     let mut answers = Vec::new();
     for n in 0..8 {
-        answers.push(ada.tries(&format!("a guess at it, number {n}")).await);
+        answers.push(ada.tries(&format!("a guess, hush-hush, number {n}")).await);
     }
     let last = answers.pop().unwrap();
     assert!(last.headers.contains_key("retry-after"));
@@ -135,4 +135,30 @@ async fn an_invitation_is_good_for_one_account() {
     let bob = join("bob@acme.example").await.is(201);
     assert_eq!((&bob["user"]["id"], &bob["tenant"]), (&invitation["user"], &json!(ada.tenant)));
     join("carol@acme.example").await.is(404);
+}
+
+/// A client sends its access token with everything, also when it is over or was never one: it still registers, logs in, gets a
+/// client's token, refreshes, and reads the documents. What needs a token refuses it as before.
+#[tokio::test]
+async fn a_bad_access_token_hinders_nobody_from_getting_a_good_one() {
+    let app = start().await;
+    let ada = User::owner(&app.url(), "ada@acme.example").await;
+    let client = ada.post("/api/auth/clients", json!({ "name": "clerk", "role": "service" })).await.is(201);
+    let ended = ada.access.clone();
+    ada.post("/api/auth/logout", json!({})).await.is(204);
+    let mut ada = ada;
+    ada.login().await;
+    for bad in [ended.as_str(), "a.forged.token", "\u{e9}"] {
+        let ask = async |method, path: &str, body| send(&ada.url, method, path, bad, body).await;
+        let credentials = json!({ "tenant": ada.tenant, "email": ada.email, "password": PASSWORD });
+        let pair = ask(Method::POST, "/api/auth/login", Some(credentials)).await.is(200);
+        let shown = json!({ "refresh_token": pair["refresh_token"] });
+        ask(Method::POST, "/api/auth/refresh", Some(shown)).await.is(200);
+        ask(Method::POST, "/api/auth/token", Some(client.clone())).await.is(200);
+        let new = json!({ "tenant_name": "Other", "email": "eve@other.example", "password": PASSWORD });
+        ask(Method::POST, "/auth/register", Some(new)).await.is(201);
+        ask(Method::GET, "/.well-known/jwks.json", None).await.is(200);
+        ask(Method::GET, "/api/auth/me", None).await.is(401);
+        ask(Method::GET, "/api/auth/login", None).await.is(405);
+    }
 }

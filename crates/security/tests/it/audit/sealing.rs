@@ -99,7 +99,8 @@ async fn the_faster_entries_come_the_sooner_it_looks_and_the_tail_stays_within_a
     }
     // The first cut is that of the entries which were there before.
     let tails = tails().await.split_off(1);
-    let within = tails.iter().filter(|(entries, milliseconds)| *entries <= 1000 || *milliseconds <= 1000).count();
+    let within =
+        tails.iter().filter(|(entries, milliseconds)| *entries <= 1000 || *milliseconds <= 1000).count();
     assert!(within * 2 > tails.len(), "entries and milliseconds of each tail: {tails:?}");
     sealer.stop().await;
     assert!(world.verified().await.is_intact());
