@@ -210,3 +210,15 @@ begin
 end $function$;
 revoke all on function shared_queues.complete(uuid, bigint, uuid, bigint) from public;
 grant execute on function shared_queues.complete(uuid, bigint, uuid, bigint) to {app};
+
+-- For jobs whose lease is elsewhere: goes out with the COMMIT, and refuses it once the worker's lease may be over. `moment` is by the
+-- clock of this server, in microseconds since 1970: whatever stops the worker before its COMMIT arrives, this clock goes on.
+create function shared_queues.commit_before(moment bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $function$
+begin
+    if extract(epoch from clock_timestamp()) * 1000000 > moment then
+        raise exception 'the lease of this worker may be over, and the job another''s' using errcode = 'SQ001';
+    end if;
+end $function$;
+revoke all on function shared_queues.commit_before(bigint) from public;
+grant execute on function shared_queues.commit_before(bigint) to {app};

@@ -16,7 +16,7 @@ create policy own_tenant on shared_queues.mark for all to {owner}
     with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 grant select, insert, update, delete on shared_queues.mark to {system};
 
--- Enqueues jobs that may be the same as others. A job whose mark is locked by another transaction waits for its end: so of producers that
+-- Enqueues jobs that may be the same as others, and others among them, which have no rule. A job whose mark is locked by another transaction waits for its end: so of producers that
 -- run at once one is the first. Marks are locked in one order; each step is a statement of its own, so it sees what the lock waited for.
 -- `orders` and `limits` may be null; `limits` and `uniques` are JSON: a list of keys, and rule, milliseconds and key.
 create function shared_queues.enqueue_unique(
@@ -42,7 +42,8 @@ begin
                          as u (tenant_id, job_id, queue, name, version, payload, context, band, delay, order_key, limits, rule, place)) n
          order by n.tenant_id, n.queue collate "C", n.name collate "C", (n.rule::jsonb ->> 2) collate "C", n.place
     loop
-        loop
+        is_first := new.rule is null;
+        while not is_first loop
             insert into shared_queues.mark (tenant_id, queue, name, key, job_id, until)
             values (new.tenant_id, new.queue, new.name, new.key, new.job_id, new.until) on conflict do nothing;
             is_first := found;
@@ -54,7 +55,10 @@ begin
         end loop;
         place := new.place;
         answer := null;
-        if not is_first then
+        if new.rule is null then
+            job := new.job_id;
+            answer := case when exists (select from shared_queues.body b where b.job_id = new.job_id) then 'existing' end;
+        elsif not is_first then
             job := mark.job_id;
             if new.rule = 'throttle' then
                 answer := case when mark.until > clock_timestamp() then 'existing' end;

@@ -130,7 +130,8 @@ impl Action {
 /// let app: Router = Router::new().nest("/queues", admin::router(queues));
 /// ```
 ///
-/// Errors are problems (RFC 9457). Every list has an end: `most`, 100 where it is not said, 1,000 at most. What changes something is
+/// Errors are problems (RFC 9457). Every list comes in pages: of `most` things, 100 where it is not
+/// said, 1,000 at most; `next` of a full page is the `after` of the one that follows it. What changes something is
 /// logged, with the path.
 pub fn router<S: Clone + Send + Sync + 'static>(
     queues: Queues,

@@ -10,20 +10,21 @@ use std::time::Duration;
 use shared_core::TenantId;
 use shared_core::schema::Value;
 
+use crate::cursor::Cursor;
 use crate::{
     Cancelled, DeadFilter, Error, JobFilter, JobId, Limit, MAX_LISTED, MissedRuns, Queues, Rate, Reason,
-    ScheduleEdit, State,
+    ScheduleEdit, ScheduleView, State,
 };
 use options::{Misread, Options};
 
 const USAGE: &str = "\
 usage: <program> <command>
-  queues                       how each queue stands
-  jobs [WHICH] [--state STATE] [--most N]
-                               jobs, the latest first; 100 of them, unless more are asked for
+  queues [PAGE]                how each queue stands
+  jobs [WHICH] [--state STATE] [PAGE]
+                               jobs, the latest first
   job ID                       one job
   cancel ID                    cancel it: one that waits is gone, one that runs is asked to end
-  dead [DEAD] [--most N]       dead letters, the latest first
+  dead [DEAD] [PAGE]           dead letters, the latest first
   redrive DEAD|--all [--into QUEUE] [--rate JOBS_PER_SECOND] [--most N]
                                bring them back, the oldest first
   discard DEAD|--all [--most N]
@@ -31,12 +32,13 @@ usage: <program> <command>
   pause QUEUE [--tenant ID]    stop claims of the queue, or of one tenant's jobs in it
   resume QUEUE [--tenant ID]   let them go on
   weight QUEUE --tenant ID N   the tenant's share against that of others, from 1 to 100
-  limits [--most N]            limits, and their use
+  limits [PAGE]                limits, and their use
   limit NAME [--key KEY] LIMIT|--none
   limit --queue QUEUE LIMIT|--none
                                set a limit, or remove it
   hold NAME [--key KEY] TIME   admit nothing through a limit for so long; 0s ends it
-  schedules [--queue QUEUE]    jobs by the calendar
+  schedules [--queue QUEUE] [PAGE]
+                               jobs by the calendar
   schedule QUEUE NAME pause|resume|remove
   schedule QUEUE NAME edit [--cron PATTERN] [--zone ZONE] [--missed skip|once|each]
 
@@ -44,6 +46,7 @@ usage: <program> <command>
   DEAD   WHICH, --job ID, --reason failed|exhausted|crashed|unreadable, --older-than TIME
   LIMIT  --at-once N, --rate N/TIME, --burst N
   TIME   500ms, 30s, 5m, 1h, 2d
+  PAGE   --most N, 100 if it is not said; --after WORD, with which the page before it ended
 exit code: 0; 1 where what was named is not there; 2 for an error
 ";
 
@@ -97,8 +100,12 @@ async fn answer(queues: &Queues, args: &[String]) -> Answer {
     let mut options = Options::read(args)?;
     match options.word("a command")? {
         "queues" => {
+            let page = Page::read(&mut options, Cursor::queue)?;
             options.end()?;
-            said(table::queues(&queues.status().await?))
+            let mut all = queues.status().await?;
+            all.retain(|queue| page.after.as_ref().is_none_or(|after| queue.queue > *after));
+            all.truncate(page.most as usize);
+            page.of(&all, table::queues)
         }
         "jobs" => jobs(queues, options).await,
         "job" => job(queues, options).await,
@@ -110,16 +117,23 @@ async fn answer(queues: &Queues, args: &[String]) -> Answer {
         "resume" => set_paused(queues, options, false).await,
         "weight" => weight(queues, options).await,
         "limits" => {
-            let most = most(&mut options)?;
+            let page = Page::read(&mut options, Cursor::limit)?;
             options.end()?;
-            said(table::limits(&queues.limits(most).await?))
+            page.of(&queues.limits_behind(page.after.as_ref(), page.most).await?, table::limits)
         }
         "limit" => limit(queues, options).await,
         "hold" => hold(queues, options).await,
         "schedules" => {
             let queue = options.text("queue");
+            let page = Page::read(&mut options, Cursor::schedule)?;
             options.end()?;
-            said(table::schedules(&queues.schedules().list(queue).await?))
+            let mut all = queues.schedules().list(queue).await?;
+            let is_next = |one: &ScheduleView, (queue, name): &(String, String)| {
+                (&one.queue, &one.name) > (queue, name)
+            };
+            all.retain(|one| page.after.as_ref().is_none_or(|after| is_next(one, after)));
+            all.truncate(page.most as usize);
+            page.of(&all, table::schedules)
         }
         "schedule" => schedule(queues, options).await,
         other => Err(Misread::new(format!("`{other}` is no command")).into()),
@@ -134,24 +148,43 @@ fn done(found: bool, what: &str) -> Answer {
     Ok(if found { (format!("{what}\n"), 0) } else { ("there is none of this name\n".to_owned(), 1) })
 }
 
-fn most(options: &mut Options<'_>) -> Result<u32, Misread> {
-    let expected = "a number from 1 to 1000";
-    Ok(options
-        .value("most", expected, |text| text.parse().ok().filter(|most| (1..=MAX_LISTED).contains(most)))?
-        .unwrap_or(LISTED))
+/// Which part of a list is shown.
+struct Page<P> {
+    most: u32,
+    after: Option<P>,
+}
+
+impl<P> Page<P> {
+    fn read(options: &mut Options<'_>, place: impl Fn(Cursor) -> Option<P>) -> Result<Self, Misread> {
+        let fits = |text: &str| text.parse().ok().filter(|most| (1..=MAX_LISTED).contains(most));
+        let most = options.value("most", "a number from 1 to 1000", fits)?.unwrap_or(LISTED);
+        let expected = "the word with which a page of this list ended";
+        let after = options.value("after", expected, |word| Cursor::read(word).and_then(&place))?;
+        Ok(Self { most, after })
+    }
+
+    /// The list, and how to see the rest of it.
+    fn of<'a, T>(&self, all: &'a [T], table: impl Fn(&'a [T]) -> String) -> Answer
+    where
+        Cursor: From<&'a T>,
+    {
+        let more = Cursor::behind(all, self.most).map(|next| format!("more: --after {next}\n"));
+        said(table(all) + more.as_deref().unwrap_or_default())
+    }
 }
 
 async fn jobs(queues: &Queues, mut options: Options<'_>) -> Answer {
     let words = State::ALL.map(State::as_str).join(", ");
+    let page = Page::read(&mut options, Cursor::job)?;
     let filter = JobFilter {
         queue: options.text("queue").map(str::to_owned),
         name: options.text("name").map(str::to_owned),
         tenant: options.value("tenant", "a UUID", parsed)?,
         state: options.value("state", &words, State::read)?,
+        after: page.after,
     };
-    let most = most(&mut options)?;
     options.end()?;
-    said(table::jobs(&queues.search(&filter, most).await?))
+    page.of(&queues.search(&filter, page.most).await?, table::jobs)
 }
 
 async fn job(queues: &Queues, mut options: Options<'_>) -> Answer {
@@ -184,6 +217,7 @@ fn dead_filter(options: &mut Options<'_>) -> Result<DeadFilter, Misread> {
         tenant: options.value("tenant", "a UUID", parsed)?,
         reason: options.value("reason", &words, Reason::read)?,
         older_than: options.value("older-than", "a time such as `2d`", Duration::parse)?,
+        after: None,
     })
 }
 
@@ -197,10 +231,10 @@ fn said_filter(options: &mut Options<'_>) -> Result<DeadFilter, Misread> {
 }
 
 async fn dead(queues: &Queues, mut options: Options<'_>) -> Answer {
-    let filter = dead_filter(&mut options)?;
-    let most = most(&mut options)?;
+    let page = Page::read(&mut options, Cursor::letter)?;
+    let filter = DeadFilter { after: page.after, ..dead_filter(&mut options)? };
     options.end()?;
-    said(table::dead(&queues.dead_letters(&filter, most).await?))
+    page.of(&queues.dead_letters(&filter, page.most).await?, table::dead)
 }
 
 async fn redrive(queues: &Queues, mut options: Options<'_>) -> Answer {

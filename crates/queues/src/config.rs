@@ -17,8 +17,8 @@ pub struct Config {
     #[config(default = "50")]
     #[validate(range(min = 1, max = 1000))]
     pub batch: u32,
-    /// How often an idle worker looks for jobs that other processes enqueued, for delayed ones that are due, and a busy one for
-    /// jobs that are to be cancelled. Four probes of an index a second cost nothing, and a quarter of a second is not noticed.
+    /// How often an idle worker looks for jobs of which nobody told it, for delayed ones that are due, and a busy one for jobs
+    /// that are to be cancelled. Four probes of an index a second cost nothing, and a quarter of a second is not noticed.
     #[config(default = "250ms", min = "1ms", max = "1m")]
     pub poll: Duration,
     /// How often a worker says that it lives, and looks after those that don't. Its other chores follow from it: schedules every

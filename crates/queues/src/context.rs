@@ -8,8 +8,9 @@ use shared_core::{Context, InTenant};
 use shared_db::{Tenant, TenantTx};
 
 use crate::backend::Fence;
+use crate::effect::{self, Mark, Sure};
 use crate::link::{Cancellation, Link};
-use crate::{Error, JobId, MAX_PAYLOAD, Progress, Queues, effect};
+use crate::{Error, JobId, MAX_PAYLOAD, Progress, Queues};
 
 /// What a handler knows of the job besides its payload. It proves the tenant whose transaction enqueued the job.
 ///
@@ -27,6 +28,7 @@ struct Inner {
     /// For how long the job is remembered after it is done.
     keep: Duration,
     link: Arc<Link>,
+    sure: Sure,
 }
 
 /// The SQLSTATE by which the database refuses a completion whose fence no longer holds.
@@ -40,8 +42,9 @@ impl JobContext {
         fence: Fence,
         keep: Duration,
         link: Arc<Link>,
+        sure: Sure,
     ) -> Self {
-        Self { inner: Arc::new(Inner { queues, context, attempt, fence, keep, link }) }
+        Self { inner: Arc::new(Inner { queues, context, attempt, fence, keep, link, sure }) }
     }
 
     /// The door to the tenant's rows.
@@ -59,7 +62,9 @@ impl JobContext {
     ///
     /// With queues in the same database the commit deletes the job, and if the worker has lost it meanwhile, nothing is
     /// committed. With queues elsewhere the commit leaves a mark that the job is complete: whoever attempts it again finds the
-    /// mark before `work` begins, and the job ends.
+    /// mark before `work` begins, and the job ends. There the commit carries the time, by the database's clock, up to which the
+    /// worker's lease surely holds, and the database refuses it after that: a worker that stood still for longer, and goes on in
+    /// the middle of its transaction, commits nothing.
     ///
     /// ```
     /// # use serde::{Deserialize, Serialize};
@@ -95,7 +100,12 @@ impl JobContext {
         }
         match work(&mut tx).await {
             Ok(done) => {
-                tx.commit().await.map_err(refused)?;
+                if let Err(error) = tx.commit().await.map_err(refused) {
+                    if matches!(error, Error::NotYours { .. }) {
+                        self.inner.link.set_refused();
+                    }
+                    return Err(error.into());
+                }
                 self.inner.link.set_complete();
                 Ok(done)
             }
@@ -110,10 +120,14 @@ impl JobContext {
     async fn complete_in(&self, tx: &mut TenantTx) -> Result<(), Error> {
         let inner = &self.inner;
         let by_backend = inner.queues.backend.complete_in(tx, inner.fence, inner.keep);
-        if by_backend || effect::complete(tx, self.job_id()).await? {
+        if by_backend {
             return Ok(());
         }
-        inner.link.set_complete();
+        match effect::complete(tx, self.job_id(), inner.sure.clone()).await? {
+            Mark::Made => return Ok(()),
+            Mark::Found => inner.link.set_complete(),
+            Mark::Late => inner.link.set_refused(),
+        }
         Err(Error::NotYours { source: None })
     }
 

@@ -3,7 +3,7 @@ use shared_db::{AtCommit, TenantTx};
 
 use crate::backend::Entry;
 use crate::outbox::Away;
-use crate::postgres::{AT_ONCE, Outbox, Written, enqueue_unique};
+use crate::postgres::{Outbox, Told, Written, enqueue_unique};
 use crate::{Enqueued, Error, Job, NewJob};
 
 /// Jobs that one transaction may enqueue: 10,000. They are held in memory and written by one statement; that many take
@@ -53,8 +53,9 @@ pub trait Enqueue: sealed::Sealed {
     /// Enqueues a job of this tenant, caused by what the transaction does: its context and the running trace go along.
     ///
     /// Two transactions that enqueue the same job wait for each other: until its end, each holds the keys of uniqueness that it has used. Two
-    /// that use several keys in different orders may lose to each other, as with rows that they update;
-    /// [`Tenant::retrying`](shared_db::Tenant::retrying) runs such a transaction again.
+    /// that use several keys in different orders, in several calls, may lose to each other, as with rows that they update;
+    /// [`Tenant::retrying`](shared_db::Tenant::retrying) runs such a transaction again. [`enqueue_all`](Self::enqueue_all) takes the keys of
+    /// its jobs in one order.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::PayloadTooLarge`], [`Error::Unwritable`], [`Error::Unfit`], [`Error::TooManyJobs`] and
@@ -106,27 +107,35 @@ impl Enqueue for TenantTx {
         I::IntoIter: Send,
         I::Item: Into<NewJob<J>> + Send,
     {
+        // Of those with a rule of uniqueness the answer comes later.
         let (mut answers, mut unique) = (Vec::new(), Vec::new());
         let away = self.extension::<Away>();
+        let mut failed = None;
         for job in jobs {
-            let entry = job.into().entry(self.context())?;
-            if let Some(away) = &away {
-                answers.push(away.send(self, J::NAME, entry).await?);
-                continue;
-            }
-            if entry.unique.is_some() {
-                unique.push(entry);
-                if unique.len() == AT_ONCE {
-                    answers.extend(write_unique::<J>(self, std::mem::take(&mut unique)).await?);
+            let one = match job.into().entry(self.context()) {
+                Err(error) => Err(error),
+                Ok(entry) if away.is_none() && entry.unique.is_some() => {
+                    unique.push(entry);
+                    Ok(None)
                 }
-                continue;
+                Ok(entry) => match &away {
+                    Some(away) => away.send(self, J::NAME, entry).await.map(Some),
+                    None => collect::<J>(self, entry).map(Some),
+                },
+            };
+            match one {
+                Ok(answer) => answers.push(answer),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
             }
-            // The answers keep the order of the jobs.
-            answers.extend(write_unique::<J>(self, std::mem::take(&mut unique)).await?);
-            answers.push(collect::<J>(self, entry)?);
         }
-        answers.extend(write_unique::<J>(self, unique).await?);
-        Ok(answers)
+        let mut written = write_unique::<J>(self, unique).await?.into_iter();
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(answers.into_iter().filter_map(|answer| answer.or_else(|| written.next())).collect()),
+        }
     }
 }
 
@@ -136,8 +145,9 @@ fn collect<J: Job>(tx: &mut TenantTx, entry: Entry) -> Result<Enqueued, Error> {
     if outbox.mark() >= MAX_JOBS_PER_TRANSACTION {
         return Err(Error::TooManyJobs { job: J::NAME, limit: MAX_JOBS_PER_TRANSACTION });
     }
-    let job = entry.job;
+    let (job, queue) = (entry.job, entry.queue.clone());
     outbox.push(entry);
+    Told::add(tx, &queue);
     Ok(Enqueued::Inserted(job))
 }
 
@@ -149,6 +159,7 @@ async fn write_unique<J: Job>(tx: &mut TenantTx, entries: Vec<Entry>) -> Result<
     let answers = enqueue_unique(tx, &entries).await?;
     let new = answers.iter().filter(|answer| answer.is_inserted()).count();
     tx.at_commit::<Written>().add(J::NAME, new);
+    entries.iter().for_each(|entry| Told::add(tx, &entry.queue));
     Ok(answers)
 }
 

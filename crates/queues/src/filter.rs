@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use shared_core::TenantId;
+use time::OffsetDateTime;
 
 use crate::JobId;
-use crate::dead::Reason;
+use crate::dead::{DeadLetter, Reason};
 use crate::view::State;
 
 /// Which jobs to look for. Everything that is said narrows it down.
@@ -22,6 +23,8 @@ pub struct JobFilter {
     pub(crate) name: Option<String>,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) state: Option<State>,
+    /// Those behind this one, in a list of the latest first.
+    pub(crate) after: Option<JobId>,
 }
 
 impl JobFilter {
@@ -53,6 +56,17 @@ impl JobFilter {
         self.state = Some(state);
         self
     }
+
+    /// Those that stand behind this job in a list, which need not be there any more: the page that follows the one it ended.
+    pub fn after(mut self, job: JobId) -> Self {
+        self.after = Some(job);
+        self
+    }
+
+    /// Names that nothing has: no backend need be asked, and one of them could not read it.
+    pub(crate) fn is_vain(&self) -> bool {
+        has_nul(&self.queue) || has_nul(&self.name)
+    }
 }
 
 /// Which dead letters. Everything that is said narrows it down.
@@ -73,6 +87,8 @@ pub struct DeadFilter {
     pub(crate) reason: Option<Reason>,
     /// Those that have been dead for longer than this.
     pub(crate) older_than: Option<Duration>,
+    /// Those behind this one, in a list of the latest first: when it died, and which job it is.
+    pub(crate) after: Option<(OffsetDateTime, JobId)>,
 }
 
 impl DeadFilter {
@@ -116,6 +132,21 @@ impl DeadFilter {
         self.older_than = Some(age);
         self
     }
+
+    /// Those that stand behind this one in a list, which need not be there any more: the page that follows the one it ended.
+    pub fn after(mut self, letter: &DeadLetter) -> Self {
+        self.after = Some((letter.died_at, letter.job_id));
+        self
+    }
+
+    /// As with jobs.
+    pub(crate) fn is_vain(&self) -> bool {
+        has_nul(&self.queue) || has_nul(&self.name)
+    }
+}
+
+fn has_nul(name: &Option<String>) -> bool {
+    name.as_ref().is_some_and(|name| name.contains('\0'))
 }
 
 impl From<JobId> for DeadFilter {

@@ -94,6 +94,7 @@ mod config;
 #[cfg(test)]
 mod conformance;
 mod context;
+mod cursor;
 mod dead;
 mod effect;
 mod enqueue;

@@ -119,6 +119,20 @@ pub struct LimitStatus {
     pub held_for: Option<Duration>,
 }
 
+/// Where a limit stands in a list: those of queues first, then by name, and by key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct LimitPlace {
+    pub(crate) is_named: bool,
+    pub(crate) name: String,
+    pub(crate) key: Option<String>,
+}
+
+impl LimitStatus {
+    pub(crate) fn place(&self) -> LimitPlace {
+        LimitPlace { is_named: !self.of_queue, name: self.name.clone(), key: self.key.clone() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,7 @@ pub(crate) struct Link {
     /// What was said since the last beat.
     progress: Mutex<Option<Progress>>,
     complete: AtomicBool,
+    refused: AtomicBool,
 }
 
 impl Link {
@@ -68,6 +69,16 @@ impl Link {
     /// An own transaction has completed the job: nothing that the handler says can change that.
     pub(crate) fn set_complete(&self) {
         self.complete.store(true, Ordering::Release);
+    }
+
+    /// An own transaction was refused, since the job may be another worker's.
+    pub(crate) fn set_refused(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    /// Whether its effect was refused, and none came after that: then it is not done, whatever the handler says.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire) && !self.is_complete()
     }
 
     pub(crate) fn is_complete(&self) -> bool {

@@ -20,19 +20,45 @@ mod upkeep;
 mod work;
 
 use std::fmt;
+#[cfg(test)]
+use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::Queues;
+use crate::{Error, Queues};
 use state::State;
 
 /// The backend.
 pub(crate) struct Memory {
     state: Mutex<State>,
+    /// As a server that does not answer: nobody gets or settles anything.
+    #[cfg(test)]
+    away: Arc<AtomicBool>,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::new()) }
+        Self {
+            state: Mutex::new(State::new()),
+            #[cfg(test)]
+            away: Arc::default(),
+        }
+    }
+
+    /// What a worker wants to work on.
+    fn reach(&self) -> Result<MutexGuard<'_, State>, Error> {
+        #[cfg(test)]
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Error::Refused { attempted: "a call", problem: "the queues are out of reach" });
+        }
+        Ok(self.state())
+    }
+
+    /// Puts it out of reach, and back.
+    #[cfg(test)]
+    pub(crate) fn switch(&self) -> Arc<AtomicBool> {
+        self.away.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -23,6 +23,7 @@ pub(crate) struct Meters {
     fenced: Counter<u64>,
     pruned: Counter<u64>,
     wait: Histogram<f64>,
+    limiter_wait: Histogram<f64>,
     run: Histogram<f64>,
     depth: Gauge<u64>,
     oldest: Gauge<f64>,
@@ -45,6 +46,10 @@ impl Meters {
             fenced: jobs("queues.jobs.fenced", "Outcomes refused since the job was no longer the worker's"),
             pruned: jobs("queues.jobs.pruned", "Ended jobs, dead letters and marks that were forgotten"),
             wait: seconds("queues.job.wait", "From when a job was due to its first attempt"),
+            limiter_wait: seconds(
+                "queues.limiter.wait",
+                "The same of jobs with limits or an ordering key: until they were let through and taken",
+            ),
             run: seconds("queues.job.run", "How long an attempt took"),
             depth: meter
                 .u64_gauge("queues.depth")
@@ -70,7 +75,11 @@ impl Meters {
     }
 
     pub(crate) fn enqueued(&self, name: impl Into<Value>) {
-        self.enqueued.add(1, &[KeyValue::new("job.name", name)]);
+        self.enqueued_by(name, 1);
+    }
+
+    pub(crate) fn enqueued_by(&self, name: impl Into<Value>, jobs: usize) {
+        self.enqueued.add(jobs as u64, &[KeyValue::new("job.name", name)]);
     }
 
     pub(crate) fn claimed(&self, queue: &Arc<str>, jobs: usize) {
@@ -107,8 +116,12 @@ impl Meters {
         }
     }
 
-    pub(crate) fn waited(&self, name: &'static str, wait: Duration) {
-        self.wait.record(wait.as_secs_f64(), &[KeyValue::new("job.name", name)]);
+    pub(crate) fn waited(&self, name: &'static str, is_laned: bool, wait: Duration) {
+        let attributes = [KeyValue::new("job.name", name)];
+        self.wait.record(wait.as_secs_f64(), &attributes);
+        if is_laned {
+            self.limiter_wait.record(wait.as_secs_f64(), &attributes);
+        }
     }
 
     pub(crate) fn ran(&self, name: &'static str, run: Duration) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use queue::Queue;
 pub use redrive::Redrive;
 
+use crate::limit::LimitPlace;
 use crate::name::{NAME_RULE, is_sound};
 use crate::new_job::unkeyed;
 use crate::{
@@ -47,29 +48,46 @@ impl Queues {
         self.backend.job(job).await
     }
 
-    /// Jobs that match, the latest first; at most this many, and at most [`MAX_LISTED`]. Where the backend has no index for it, it
+    /// Jobs that match, the latest first; at most this many, and at most [`MAX_LISTED`]. The next ones come with
+    /// [`JobFilter::after`]. Where the backend has no index for it, it
     /// looks through the latest 10,000 jobs of a state alone.
     ///
     /// # Errors
     /// [`Error::Database`].
     pub async fn search(&self, filter: &JobFilter, most: u32) -> Result<Vec<JobView>, Error> {
+        if filter.is_vain() {
+            return Ok(Vec::new());
+        }
         self.backend.search(filter, most.min(MAX_LISTED)).await
     }
 
-    /// Dead letters that match, the latest first; at most this many, and at most [`MAX_LISTED`].
+    /// Dead letters that match, the latest first; at most this many, and at most [`MAX_LISTED`]. The next ones come with
+    /// [`DeadFilter::after`].
     ///
     /// # Errors
     /// [`Error::Database`].
     pub async fn dead_letters(&self, filter: &DeadFilter, most: u32) -> Result<Vec<DeadLetter>, Error> {
+        if filter.is_vain() {
+            return Ok(Vec::new());
+        }
         self.backend.dead(filter, most.min(MAX_LISTED)).await
     }
 
-    /// Limits that are set, and the use of those with jobs at this moment; at most this many, and at most [`MAX_LISTED`].
+    /// Limits that are set, and the use of those with jobs at this moment: those of queues, then the others by name and key. Those
+    /// behind `after`, the last one of the page before; at most this many, and at most [`MAX_LISTED`].
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn limits(&self, most: u32) -> Result<Vec<LimitStatus>, Error> {
-        self.backend.limits(most.min(MAX_LISTED)).await
+    pub async fn limits(&self, after: Option<&LimitStatus>, most: u32) -> Result<Vec<LimitStatus>, Error> {
+        self.limits_behind(after.map(LimitStatus::place).as_ref(), most).await
+    }
+
+    pub(crate) async fn limits_behind(
+        &self,
+        after: Option<&LimitPlace>,
+        most: u32,
+    ) -> Result<Vec<LimitStatus>, Error> {
+        self.backend.limits(after, most.min(MAX_LISTED)).await
     }
 }
 
@@ -103,7 +121,11 @@ impl Queues {
     /// # Errors
     /// [`Error::Database`]; what was thrown away before is gone. So it is if the future is dropped.
     pub async fn discard(&self, which: impl Into<DeadFilter>, most: u64) -> Result<u64, Error> {
-        let mut dead = redrive::Dead::now(which.into());
+        let which = which.into();
+        if which.is_vain() {
+            return Ok(0);
+        }
+        let mut dead = redrive::Dead::now(which);
         let mut gone = 0;
         loop {
             let step =

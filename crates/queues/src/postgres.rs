@@ -6,9 +6,12 @@ mod control;
 mod dead;
 mod enqueue;
 mod gates;
+mod joined;
 mod lease;
 mod limits;
 mod look;
+mod notice;
+mod portions;
 mod prune;
 mod schedules;
 mod settings;
@@ -23,7 +26,7 @@ use shared_db::{Db, MigrationSet, Step};
 use tokio::sync::Notify;
 
 use crate::Queues;
-pub(crate) use enqueue::{AT_ONCE, Outbox, Written, enqueue_unique};
+pub(crate) use enqueue::{Outbox, Told, Written, enqueue_unique};
 pub(crate) use settle::Completion;
 
 /// The tables of the queues, in the schema `shared_queues`.
@@ -47,13 +50,23 @@ pub(crate) const SIGNAL: &str = "queues";
 pub(crate) struct Store {
     db: Db,
     turns: turns::Turns,
+    joined: joined::Joined,
+    crier: Arc<notice::Crier>,
+    ears: notice::Ears,
     /// Where the next look for needless marks begins.
     marks: prune::Marks,
 }
 
 impl Store {
     pub(crate) fn new(db: &Db) -> Self {
-        Self { db: db.clone(), turns: turns::Turns::default(), marks: prune::Marks::default() }
+        Self {
+            db: db.clone(),
+            turns: turns::Turns::default(),
+            joined: joined::Joined::default(),
+            crier: db.extension_or_default(),
+            ears: notice::Ears::default(),
+            marks: prune::Marks::default(),
+        }
     }
 
     fn signal(&self) -> Arc<Notify> {
@@ -78,7 +91,8 @@ impl Queues {
     /// Queues in the tables of this database, which [`MIGRATIONS`] makes. Jobs are enqueued with the COMMIT of a tenant's transaction
     /// ([`Enqueue`](crate::Enqueue)), and completed with that of their handler's ([`JobContext::tx`](crate::JobContext::tx)).
     ///
-    /// Workers of this process hear of what is enqueued in it; of what others enqueue they learn by looking from time to time.
+    /// Idle workers of this process hear of what is enqueued in it at once, and of what others enqueue by `LISTEN`, on a connection of its
+    /// own. Behind a pooler that needs the direct URL; without it, and should the connection be away, they look from time to time.
     pub fn postgres(db: &Db) -> Self {
         Self::on(Store::new(db), Some(db.clone()))
     }

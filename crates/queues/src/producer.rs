@@ -48,7 +48,8 @@ impl Queues {
 }
 
 impl Producer {
-    /// Enqueues a job, caused by the running trace.
+    /// Enqueues a job, caused by the running trace. On Postgres callers that enqueue at once share a round trip and a commit; each has its
+    /// own answer.
     ///
     /// Dropping the future leaves open whether the job is there; never a part of one.
     ///

@@ -17,9 +17,10 @@ mod used;
 mod wait;
 mod work;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use shared_db::redis::{Call, FromRedisValue, Redis, Script, cmd};
 use uuid::Uuid;
@@ -33,6 +34,10 @@ const STEP: usize = 250;
 
 /// Bytes of jobs in one script: a mebibyte, so that large payloads do not hold the server up either.
 const STEP_BYTES: usize = 1024 * 1024;
+
+/// For so long a queue counts as registered. A server that forgot everything learns of the queues in use within that time; and that
+/// is a handful of commands for each process and queue.
+const REGISTERED_FOR: Duration = Duration::from_secs(30);
 
 /// The prefix of keys where no other is named.
 const PREFIX: &str = "queues";
@@ -76,8 +81,9 @@ impl Queues {
 pub(crate) struct RedisBackend {
     redis: Redis,
     keys: Keys,
-    /// Queues that this process has written into the registry, with the rules of limits.
-    known: Mutex<HashSet<Arc<str>>>,
+    /// When this process has last written a queue into the registry, with the rules of limits.
+    known: Mutex<HashMap<Arc<str>, Instant>>,
+    registered_for: Duration,
     /// The leases of this process's workers in milliseconds: each of their calls is a sign of life.
     leases: Mutex<HashMap<Uuid, u64>>,
 }
@@ -88,6 +94,7 @@ impl RedisBackend {
             redis: redis.clone(),
             keys: Keys::new(prefix),
             known: Mutex::default(),
+            registered_for: REGISTERED_FOR,
             leases: Mutex::default(),
         }
     }
@@ -109,15 +116,26 @@ impl RedisBackend {
     }
 
     /// Writes a queue into the registry, and the rules of limits into the queue: in this order, so that whoever changes a rule either
-    /// sees the queue or was before. Once per process, and again when a worker starts.
+    /// sees the queue or was before. Now and then while the queue is in use, and when a worker starts.
     async fn introduce(&self, queue: &str, again: bool) -> Result<(), Error> {
-        if !again && self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(queue) {
+        if !again && self.is_registered(queue) {
             return Ok(());
         }
         let _: i64 = self.redis.command(cmd("SADD").arg(self.keys.registry()).arg(queue)).await?;
         self.copy_rules(queue).await?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::from(queue));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::from(queue), Instant::now());
         Ok(())
+    }
+
+    /// When its time is over the first who asks hears so; for the others it still is, until that one is done.
+    fn is_registered(&self, queue: &str) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = known.get_mut(queue) else { return false };
+        let is_fresh = at.elapsed() < self.registered_for;
+        if !is_fresh {
+            *at = Instant::now();
+        }
+        is_fresh
     }
 
     /// In milliseconds; 0 for a worker of another process.

@@ -154,8 +154,9 @@ async fn live<S: Send + Sync + 'static>(
 
 /// Hands back what the lost incarnation may still hold, then begins anew; as often as it takes.
 async fn reopen<S: Send + Sync + 'static>(shared: &Arc<Shared<S>>, lost: Uuid) -> Arc<Session<S>> {
-    // When the server is there again it is in use within a beat, and its jobs are handed back before others take them for crashed.
-    let backoff = Backoff::new(REOPEN, shared.config.beat);
+    // When the server is there again, everybody who lives has handed back his jobs half a beat later: before anybody looks who does
+    // not (`chores`). So an outage is not taken for crashes.
+    let backoff = Backoff::new(REOPEN, shared.config.beat / 2);
     for retry in 1.. {
         let reopened = async {
             shared.backend().retire(lost, &shared.lines).await?;
@@ -184,3 +185,6 @@ async fn give_up<S>(shared: &Shared<S>, lost: Uuid, patience: Duration) -> StopR
 fn sure_until(sent: Instant, lease: Duration) -> Instant {
     sent + lease - lease / 3
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use serde::{Deserialize, Serialize};
 use shared_core::{AssumedTenant, Failure, TenantId};
-use shared_queues::{Config, Job, JobContext, Jobs, Outcome, Queues, Worker};
+use shared_db::{Db, bootstrap, statements};
+use shared_devkit::Postgres;
+use shared_queues::{Config, Job, JobContext, Jobs, MIGRATIONS, Outcome, Queues, Schedule, Worker};
+use tokio::sync::Semaphore;
 use validator::Validate;
 
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
@@ -24,6 +29,28 @@ enum Act {
     PanicOnce,
     Cancel,
     Die,
+}
+
+/// A job that is remembered, and goes through a limit.
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:limited", keep = "1m", limit = "stripe")]
+struct Limited {}
+
+async fn limited(_: Limited) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// A job by the calendar.
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:tick")]
+struct Tick {}
+
+async fn tick(_: Tick) -> Result<(), Failure> {
+    Ok(())
+}
+
+async fn hang(_: Do) -> Result<(), Failure> {
+    std::future::pending().await
 }
 
 /// A job of another program.
@@ -45,36 +72,52 @@ async fn act(job: Do, cx: JobContext) -> Result<Outcome, Failure> {
 /// Hours of back-off pass in a moment: the clock of queues in memory is that of tokio, which is paused.
 #[tokio::test(start_paused = true)]
 async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() {
-    let registry = Registry::new();
-    let reader =
-        opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
-    let provider = SdkMeterProvider::builder().with_reader(reader.build().unwrap()).build();
-    opentelemetry::global::set_meter_provider(provider);
-    let shown = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-
+    shown();
     let queues = Queues::memory();
     let (busy, other) = (TenantId::new(), TenantId::new());
     let producer = |tenant| queues.tenant(&AssumedTenant::new(tenant, "a test has no token"));
+    // A worker that dies with a job in its hands.
+    producer(busy).enqueue(Do { act: Act::Succeed }).await.unwrap();
+    let mortal = Worker::start(&queues, (), Jobs::new().handle(hang), Config::default()).await.unwrap();
+    while queues.backlog().await.unwrap().running == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await; // a condition is polled
+    }
+    drop(mortal);
     let acts = [Act::Succeed, Act::FailOnce, Act::PanicOnce, Act::Cancel, Act::Die];
     producer(busy).enqueue_all(acts.map(|act| Do { act })).await.unwrap();
     let config = Config { metered_tenants: 1, concurrency: 1, ..Config::default() };
-    let worker = Worker::start(&queues, (), Jobs::new().handle(act), config).await.unwrap();
+    let jobs = Jobs::new().handle(act).handle(limited).handle(tick);
+    let worker = Worker::start(&queues, (), jobs, config).await.unwrap();
+    producer(busy).enqueue(Limited {}).await.unwrap();
     settled(&queues).await;
     producer(other).enqueue(Do { act: Act::Succeed }).await.unwrap();
     settled(&queues).await;
     producer(other).enqueue(Unknown {}).await.unwrap();
+    let proof = AssumedTenant::new(busy, "a test has no token");
+    queues.schedules().put(Schedule::cron("minutely", "* * * * *").job(&proof, Tick {})).await.unwrap();
+    while !shown().contains("queues_schedules_fired_total") {
+        tokio::time::sleep(Duration::from_millis(100)).await; // a condition is polled
+    }
+    queues.schedules().remove("default", "minutely").await.unwrap();
 
-    let busy_runs = format!("queues_tenant_attempts_total{{tenant_id=\"{busy}\"}} 7");
+    let busy_runs = format!("queues_tenant_attempts_total{{tenant_id=\"{busy}\"}} 10");
     let lines = [
-        "queues_jobs_enqueued_total{job_name=\"test:act\"} 6",
-        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"completed\"} 4",
+        "queues_jobs_enqueued_total{job_name=\"test:act\"} 7",
+        "queues_jobs_enqueued_total{job_name=\"test:limited\"} 1",
+        "queues_jobs_enqueued_total{job_name=\"test:tick\"} 1",
+        "queues_schedules_fired_total{queue=\"default\"} 1",
+        "queues_jobs_claimed_total{queue=\"default\"} ",
+        "queues_jobs_rescued_total{outcome=\"ready\"} ",
+        "queues_jobs_pruned_total ",
+        "queues_limiter_wait_seconds_count{job_name=\"test:limited\"} 1",
+        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"completed\"} 5",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"retried\"} 2",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"cancelled\"} 1",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"dead\"} 1",
         "queues_jobs_panicked_total{job_name=\"test:act\"} 1",
-        "queues_jobs_put_back_total 1",
-        "queues_job_run_seconds_count{job_name=\"test:act\"} 8",
-        "queues_job_wait_seconds_count{job_name=\"test:act\"} 6",
+        "queues_jobs_put_back_total ",
+        "queues_job_run_seconds_count{job_name=\"test:act\"} 9",
+        "queues_job_wait_seconds_count{job_name=\"test:act\"} 8",
         "queues_depth{queue=\"default\",state=\"dead\"} 1",
         "queues_depth{queue=\"default\",state=\"scheduled\"} 1",
         "queues_depth{queue=\"default\",state=\"ready\"} 0",
@@ -94,6 +137,66 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
     }
     assert!(!text.contains(&other.to_string()), "one tenant alone is named:\n{text}");
     worker.stop(Duration::from_secs(5)).await;
+}
+
+statements! {
+    const EXPIRE: Statement<(), ()> = "update shared_queues.worker set expires_at = '-infinity'";
+}
+
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:late", queue = "late")]
+struct Late {}
+
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+static GATE: Semaphore = Semaphore::const_new(0);
+
+async fn late(_: Late) -> Result<(), Failure> {
+    BEGUN.fetch_add(1, Ordering::Relaxed);
+    let _ = GATE.acquire().await;
+    Ok(())
+}
+
+async fn begun(times: usize) {
+    while BEGUN.load(Ordering::Relaxed) < times {
+        tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
+    }
+}
+
+/// A worker that was taken out, and does not know it yet, says how its job has ended.
+#[tokio::test]
+async fn outcomes_that_are_refused_are_counted() {
+    shown();
+    let server = Postgres::shared().await.unwrap();
+    let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
+    let database = server.database("shared-queues metrics 1", migrate).await.unwrap();
+    let db = Db::connect(&shared_db::Config::new(database.url())).await.unwrap();
+    let queues = Queues::postgres(&db);
+    let proof = AssumedTenant::new(TenantId::new(), "a test has no token");
+    queues.tenant(&proof).enqueue(Late {}).await.unwrap();
+    let start = |config| Worker::start(&queues, (), Jobs::new().handle(late), config);
+    let slow = Config { beat: Duration::from_secs(60), lease: Duration::from_secs(200), ..Config::default() };
+    let stale = start(slow).await.unwrap();
+    begun(1).await;
+    assert!(db.system().execute(&EXPIRE, ()).await.unwrap() > 0);
+    let quick = Config { beat: Duration::from_millis(100), ..Config::default() };
+    let _second = start(quick).await.unwrap();
+    begun(2).await;
+    GATE.close();
+    assert_eq!(stale.stop(Duration::from_secs(5)).await.refused, 1);
+    assert!(shown().contains("queues_jobs_fenced_total 1"), "{}", shown());
+}
+
+/// What is counted in this process, in the words of Prometheus.
+fn shown() -> String {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+        let registry = Registry::new();
+        let reader =
+            opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
+        let provider = SdkMeterProvider::builder().with_reader(reader.build().unwrap()).build();
+        opentelemetry::global::set_meter_provider(provider);
+        registry
+    });
+    TextEncoder::new().encode_to_string(&REGISTRY.gather()).unwrap()
 }
 
 async fn settled(queues: &Queues) {

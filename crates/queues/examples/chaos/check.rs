@@ -32,7 +32,7 @@ pub(crate) struct Verdict {
     pub crashed: usize,
     /// The same, of jobs in Redis whose effect is in the database.
     pub untold: usize,
-    /// In Redis a stale attempt may be the one that counts, if it commits first: once all the same.
+    /// If the server forgets a claim, its attempt may be the one that counts: once all the same.
     pub overtaken: usize,
     /// Jobs that were lost as the server's settings allow it.
     pub in_window: usize,
@@ -85,13 +85,13 @@ impl Verdict {
             let last = last_begun.get(&effect.n).copied().unwrap_or_default();
             let own = began.get(&effect.attempt).copied().unwrap_or_default();
             if own < last && last < effect.at {
-                match plan.place {
-                    Place::Postgres => self.stale.push(format!(
+                match plan.forgets() {
+                    true => self.overtaken += 1,
+                    false => self.stale.push(format!(
                         "job {}: begun again {} us before the commit",
                         effect.n,
                         effect.at - last
                     )),
-                    Place::Redis(_) => self.overtaken += 1,
                 }
             }
         }

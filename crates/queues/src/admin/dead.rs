@@ -5,9 +5,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared_core::{Problem, TenantId};
 
-use super::extract::{Body, Params, most, word, wrong};
+use super::extract::{Body, Params, after, most, word, wrong};
 use super::problem;
 use super::wire::{DeadJson, all};
+use crate::cursor::Cursor;
 use crate::{DeadFilter, JobId, Queues, Reason};
 
 #[derive(Deserialize)]
@@ -19,6 +20,7 @@ pub(super) struct Search {
     tenant: Option<TenantId>,
     reason: Option<String>,
     older_than_seconds: Option<u64>,
+    after: Option<String>,
     most: Option<u32>,
 }
 
@@ -43,6 +45,7 @@ impl Which {
             tenant: self.tenant,
             reason: word("reason", self.reason, Reason::read, &words)?,
             older_than: self.older_than_seconds.map(Duration::from_secs),
+            after: None,
         })
     }
 }
@@ -62,17 +65,20 @@ fn said(which: Option<Which>, every: bool) -> Result<DeadFilter, Problem> {
 #[derive(Serialize)]
 pub(super) struct DeadLettersJson {
     dead_letters: Vec<DeadJson>,
+    next: Option<String>,
 }
 
 pub(super) async fn list(
     State(queues): State<Queues>,
     Params(search): Params<Search>,
 ) -> Result<Json<DeadLettersJson>, Problem> {
-    let most = most(search.most)?;
+    let (most, after) = (most(search.most)?, after(search.after, Cursor::letter)?);
     let Search { job, queue, name, tenant, reason, older_than_seconds, .. } = search;
     let filter = Which { job, queue, name, tenant, reason, older_than_seconds }.filter()?;
+    let filter = DeadFilter { after, ..filter };
     let letters = queues.dead_letters(&filter, most).await.map_err(problem)?;
-    Ok(Json(DeadLettersJson { dead_letters: all(letters) }))
+    let next = Cursor::behind(&letters, most);
+    Ok(Json(DeadLettersJson { dead_letters: all(letters), next }))
 }
 
 #[derive(Deserialize)]

@@ -4,10 +4,12 @@ use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared_core::{FieldError, Problem};
 
 use crate::MAX_LISTED;
+use crate::cursor::Cursor;
 
 /// The largest body, in bytes: what may be said here is a few words.
 const LARGEST_BODY: usize = 16 * 1024;
@@ -65,12 +67,30 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
     }
 }
 
+/// Which part of a list is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    pub(super) after: Option<String>,
+    pub(super) most: Option<u32>,
+}
+
 /// How many things a list has.
 pub(super) fn most(asked: Option<u32>) -> Result<u32, Problem> {
     match asked.unwrap_or(LISTED) {
         most @ 1..=MAX_LISTED => Ok(most),
         _ => Err(wrong("most", format!("expected 1 to {MAX_LISTED}"))),
     }
+}
+
+/// Behind which place of its list a page begins.
+pub(super) fn after<P>(
+    word: Option<String>,
+    read: impl Fn(Cursor) -> Option<P>,
+) -> Result<Option<P>, Problem> {
+    let Some(word) = word else { return Ok(None) };
+    let place = Cursor::read(&word).and_then(read);
+    place.map(Some).ok_or_else(|| wrong("after", "expected the `next` of a page of this list".to_owned()))
 }
 
 /// A word of a list of words.

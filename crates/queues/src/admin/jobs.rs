@@ -3,9 +3,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared_core::{Problem, TenantId};
 
-use super::extract::{At, Params, most, word};
+use super::extract::{At, Params, after, most, word};
 use super::problem;
 use super::wire::{JobJson, all};
+use crate::cursor::Cursor;
 use crate::{Cancelled, JobFilter, JobId, Queues, view};
 
 #[derive(Deserialize)]
@@ -15,12 +16,14 @@ pub(super) struct Search {
     name: Option<String>,
     tenant: Option<TenantId>,
     state: Option<String>,
+    after: Option<String>,
     most: Option<u32>,
 }
 
 #[derive(Serialize)]
 pub(super) struct JobsJson {
     jobs: Vec<JobJson>,
+    next: Option<String>,
 }
 
 pub(super) async fn search(
@@ -30,9 +33,11 @@ pub(super) async fn search(
     let most = most(search.most)?;
     let words = view::State::ALL.map(view::State::as_str).join(", ");
     let state = word("state", search.state, view::State::read, &words)?;
-    let filter = JobFilter { queue: search.queue, name: search.name, tenant: search.tenant, state };
+    let after = after(search.after, Cursor::job)?;
+    let filter = JobFilter { queue: search.queue, name: search.name, tenant: search.tenant, state, after };
     let jobs = queues.search(&filter, most).await.map_err(problem)?;
-    Ok(Json(JobsJson { jobs: all(jobs) }))
+    let next = Cursor::behind(&jobs, most);
+    Ok(Json(JobsJson { jobs: all(jobs), next }))
 }
 
 pub(super) async fn one(State(queues): State<Queues>, At(job): At<JobId>) -> Result<Json<JobJson>, Problem> {

@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared_core::Problem;
 
-use super::extract::{At, Body, Params, most, wrong};
+use super::extract::{At, Body, Page, Params, after, most, wrong};
 use super::problem;
 use super::wire::all;
+use crate::cursor::Cursor;
 use crate::{Limit, LimitStatus, Queues, Rate};
 
 /// A limit, as it is set and as it is shown.
@@ -84,23 +85,20 @@ impl From<LimitStatus> for LimitStatusJson {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    most: Option<u32>,
-}
-
 #[derive(Serialize)]
 pub(super) struct LimitsJson {
     limits: Vec<LimitStatusJson>,
+    next: Option<String>,
 }
 
 pub(super) async fn list(
     State(queues): State<Queues>,
     Params(page): Params<Page>,
 ) -> Result<Json<LimitsJson>, Problem> {
-    let limits = queues.limits(most(page.most)?).await.map_err(problem)?;
-    Ok(Json(LimitsJson { limits: all(limits) }))
+    let (most, after) = (most(page.most)?, after(page.after, Cursor::limit)?);
+    let limits = queues.limits_behind(after.as_ref(), most).await.map_err(problem)?;
+    let next = Cursor::behind(&limits, most);
+    Ok(Json(LimitsJson { limits: all(limits), next }))
 }
 
 /// Of the name, or of one key of it. A key may hold any characters, so it stands in the query.

@@ -4,20 +4,16 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared_core::{Problem, TenantId};
 
-use super::extract::{At, Body, Params, most};
+use super::extract::{At, Body, Page, Params, after, most};
 use super::problem;
 use super::wire::{QueueJson, all};
 use crate::Queues;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    most: Option<u32>,
-}
+use crate::cursor::Cursor;
 
 #[derive(Serialize)]
 pub(super) struct QueuesJson {
     queues: Vec<QueueJson>,
+    next: Option<String>,
 }
 
 pub(super) async fn list(
@@ -25,9 +21,12 @@ pub(super) async fn list(
     Params(page): Params<Page>,
 ) -> Result<Json<QueuesJson>, Problem> {
     let most = most(page.most)?;
+    let after = after(page.after, Cursor::queue)?;
     let mut found = queues.status().await.map_err(problem)?;
+    found.retain(|queue| after.as_ref().is_none_or(|after| queue.queue > *after));
     found.truncate(most as usize);
-    Ok(Json(QueuesJson { queues: all(found) }))
+    let next = Cursor::behind(&found, most);
+    Ok(Json(QueuesJson { queues: all(found), next }))
 }
 
 pub(super) async fn one(

@@ -4,31 +4,36 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared_core::Problem;
 
-use super::extract::{At, Body, Params, most, word};
+use super::extract::{At, Body, Params, after, most, word};
 use super::problem;
 use super::wire::{ScheduleJson, all};
+use crate::cursor::Cursor;
 use crate::{MissedRuns, Queues, ScheduleEdit};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Search {
     queue: Option<String>,
+    after: Option<String>,
     most: Option<u32>,
 }
 
 #[derive(Serialize)]
 pub(super) struct SchedulesJson {
     schedules: Vec<ScheduleJson>,
+    next: Option<String>,
 }
 
 pub(super) async fn list(
     State(queues): State<Queues>,
     Params(search): Params<Search>,
 ) -> Result<Json<SchedulesJson>, Problem> {
-    let most = most(search.most)?;
+    let (most, after) = (most(search.most)?, after(search.after, Cursor::schedule)?);
     let mut found = queues.schedules().list(search.queue.as_deref()).await.map_err(problem)?;
+    found.retain(|one| after.as_ref().is_none_or(|(queue, name)| (&one.queue, &one.name) > (queue, name)));
     found.truncate(most as usize);
-    Ok(Json(SchedulesJson { schedules: all(found) }))
+    let next = Cursor::behind(&found, most);
+    Ok(Json(SchedulesJson { schedules: all(found), next }))
 }
 
 #[derive(Deserialize)]

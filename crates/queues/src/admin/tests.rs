@@ -176,6 +176,8 @@ async fn what_is_wrong_is_refused_by_its_place_and_never_quoted() {
         ("GET", "/jobs?most=1001".to_owned(), None, 422),
         ("GET", format!("/jobs?most={secret}"), None, 400),
         ("GET", format!("/jobs?state={secret}"), None, 422),
+        ("GET", format!("/jobs?after={secret}"), None, 422),
+        ("GET", "/limits?after=bnVsbA".to_owned(), None, 422),
         ("GET", format!("/jobs?{secret}=1"), None, 400),
         ("GET", format!("/dead-letters?reason={secret}"), None, 422),
         ("PUT", "/limits/host".to_owned(), Some(json!({ "at_once": secret })), 422),
@@ -200,6 +202,53 @@ async fn what_is_wrong_is_refused_by_its_place_and_never_quoted() {
         let (answered, problem) = call(&router, method, &uri, body).await;
         assert_eq!(answered.as_u16(), status, "{method} {uri}: {problem}");
         assert!(!problem.to_string().contains(secret), "{problem}");
+    }
+}
+
+/// All of a list, two things at a time.
+async fn pages(router: &Router, path: &str, list: &str) -> Vec<Value> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = get(router, &format!("{path}?most=2{after}")).await;
+        let things = page[list].as_array().unwrap();
+        assert!(things.len() <= 2, "{page}");
+        all.extend(things.clone());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return all,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_list_comes_in_pages() {
+    let mut fixture = Fixture::new().await;
+    let router = everybody(&fixture.queues);
+    fixture.dead(5).await;
+    for n in 0..5 {
+        fixture.mail(n).await;
+        let limit = Some(crate::Limit::concurrency(1));
+        fixture.queues.set_limit("host", Some(&n.to_string()), limit).await.unwrap();
+        fixture.queues.queue(format!("q{n}")).pause().await.unwrap();
+        let schedule = Schedule::cron(format!("s{n}"), "0 3 * * *").job(&fixture.tenant, Mail { n });
+        fixture.queues.schedules().put(schedule).await.unwrap();
+    }
+    for (path, list, most) in [
+        ("/queues", "queues", 7),
+        ("/jobs", "jobs", 10),
+        ("/dead-letters", "dead_letters", 5),
+        ("/limits", "limits", 5),
+        ("/schedules", "schedules", 5),
+    ] {
+        let whole = get(&router, path).await;
+        assert_eq!(whole["next"], Value::Null, "{path}: this page is not full");
+        let paged = pages(&router, path, list).await;
+        assert_eq!((paged.len(), Value::from(paged)), (most, whole[list].clone()), "{path}");
+        // The place of one list is none in another.
+        let next = get(&router, &format!("{path}?most=1")).await["next"].as_str().unwrap().to_owned();
+        let other = if path == "/jobs" { "/queues" } else { "/jobs" };
+        let (status, _) = call(&router, "GET", &format!("{other}?after={next}"), None).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
     }
 }
 

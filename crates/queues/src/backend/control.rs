@@ -6,7 +6,7 @@ use shared_core::TenantId;
 
 use crate::dead::DeadLetter;
 use crate::filter::{DeadFilter, JobFilter};
-use crate::limit::{Limit, LimitStatus};
+use crate::limit::{Limit, LimitPlace, LimitStatus};
 use crate::view::{JobView, QueueStatus};
 use crate::{Error, JobId};
 
@@ -50,8 +50,8 @@ pub(crate) trait Control: fmt::Debug + Send + Sync + 'static {
     async fn set_limit(&self, name: &str, key: Option<&str>, limit: Option<Limit>) -> Result<(), Error>;
     /// Sets, or removes, the limit of all jobs of a queue.
     async fn set_queue_limit(&self, queue: &str, limit: Option<Limit>) -> Result<(), Error>;
-    /// Limits that are set, and the use of those with jobs at this moment; at most this many.
-    async fn limits(&self, most: u32) -> Result<Vec<LimitStatus>, Error>;
+    /// Limits that are set, and the use of those with jobs at this moment, by their places; those behind `after`, at most this many.
+    async fn limits(&self, after: Option<&LimitPlace>, most: u32) -> Result<Vec<LimitStatus>, Error>;
     /// Admits nothing through this limit, or this key of it, for so long: a server has asked for it (429).
     async fn hold(&self, name: &str, key: Option<&str>, wait: Duration) -> Result<(), Error>;
 }

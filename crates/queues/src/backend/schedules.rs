@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::Entry;
-use crate::Error;
 use crate::schedule::MissedRuns;
+use crate::{Enqueued, Error};
 
 /// A schedule as it is stored. The store knows nothing of cron: whoever fires a slot says which one is next.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,13 +36,13 @@ pub(crate) trait Schedules: fmt::Debug + Send + Sync + 'static {
     async fn schedules(&self, queue: Option<&str>) -> Result<Vec<StoredSchedule>, Error>;
     /// The backend's time, and the schedules of a queue that are due and not paused; at most a hundred.
     async fn due_schedules(&self, queue: &str) -> Result<(OffsetDateTime, Vec<StoredSchedule>), Error>;
-    /// Enqueues these jobs and moves the schedule on from `slot` to `next`, together, unless somebody was faster: then it returns
-    /// `false` and has done nothing.
+    /// Enqueues these jobs and moves the schedule on from `slot` to `next`, together, and answers for each job; unless somebody was
+    /// faster: then it returns nothing, and has done nothing.
     async fn fire(
         &self,
         schedule: &StoredSchedule,
         slot: OffsetDateTime,
         next: OffsetDateTime,
         jobs: Vec<Entry>,
-    ) -> Result<bool, Error>;
+    ) -> Result<Option<Vec<Enqueued>>, Error>;
 }

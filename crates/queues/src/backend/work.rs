@@ -62,6 +62,11 @@ impl Claim<'_> {
     pub(crate) fn lowest_first(&self) -> bool {
         self.number % Self::LOWEST_FIRST_EVERY == 0
     }
+
+    /// The bands of its priorities, in their order.
+    pub(crate) fn bands(&self) -> [i16; 3] {
+        if self.lowest_first() { [2, 1, 0] } else { [0, 1, 2] }
+    }
 }
 
 /// A claimed job, not yet looked into.
@@ -79,6 +84,8 @@ pub(crate) struct Claimed {
     pub(crate) waited: Duration,
     /// Since it was enqueued.
     pub(crate) age: Duration,
+    /// It had to be admitted: it has limits, or an ordering key.
+    pub(crate) is_laned: bool,
 }
 
 /// What becomes of a job after an attempt.
@@ -170,8 +177,8 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// Returns when a job of these queues may be ready, and after `most` at the latest. It may return for nothing, and it may miss
-    /// what another process does; so it is a hint. Dropping the future loses nothing.
+    /// Returns when a job of these queues may be ready, and after `most` at the latest, or a tenth of a second where that is more. It may
+    /// return for nothing, and it may miss what another process does; so it is a hint. Dropping the future loses nothing.
     async fn wait(&self, queues: &[Arc<str>], most: Duration);
 
     /// Makes ready, or puts into its lane, what is due; a bounded number. Whether more may be due.

@@ -57,7 +57,12 @@ async fn dead_letters_are_brought_back_by_what_is_said_of_them() {
     let mut fixture = Fixture::new().await;
     let dead = fixture.dead(4).await;
     let queues = &fixture.queues;
-    assert_eq!(run(queues, "dead --name mail:send --most 3").await.0.lines().count(), 1 + 3);
+    let (first, _) = run(queues, "dead --name mail:send --most 3").await;
+    let (letters, next) = first.split_once("more: ").unwrap();
+    assert_eq!(letters.lines().count(), 1 + 3);
+    let (rest, _) = run(queues, &format!("dead --most 3 {next}")).await;
+    assert_eq!(rest.lines().count(), 1 + 1);
+    assert!(!letters.contains(&dead[0].to_string()) && rest.contains(&dead[0].to_string()), "{rest}");
     assert_eq!(run(queues, "dead --older-than 1h").await.0.lines().count(), 1);
     let one = format!("redrive --job {} --into bulk --rate 10", dead[2]);
     assert_eq!(run(queues, &one).await, ("1 jobs are back\n".into(), 0));
@@ -123,6 +128,7 @@ async fn what_is_not_understood_is_said_and_nothing_is_done() {
         ("", "expected a command"),
         ("clear", "`clear` is no command"),
         ("jobs --most 1001", "--most: expected a number from 1 to 1000"),
+        ("jobs --after 7", "--after: expected the word with which"),
         ("jobs --state asleep", "--state: expected ready, waiting"),
         ("jobs --reason failed", "--reason does not belong to this command"),
         ("jobs mail", "`mail` was not expected"),

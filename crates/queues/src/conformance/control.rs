@@ -22,6 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a job is seen through its life", |bench| Box::pin(life(bench))),
     ("the jobs of a queue are counted", |bench| Box::pin(counted(bench))),
     ("jobs are found by what is known of them", |bench| Box::pin(found(bench))),
+    ("jobs are found page by page", |bench| Box::pin(pages(bench))),
 ];
 
 async fn paused(bench: Bench) {
@@ -208,4 +209,23 @@ async fn found(bench: Bench) {
         let found = search(JobFilter { state: Some(state), ..here.clone() }, 10).await;
         assert_eq!(sorted(found), sorted(expected.iter().copied()), "{state:?}");
     }
+}
+
+async fn pages(bench: Bench) {
+    let jobs = bench.put_all(bench.entries(7)).await;
+    let mut worker = bench.worker().await;
+    let claimed = worker.claim(4).await;
+    assert!(worker.settle(claimed[0], Fate::Completed { result: None, keep: HOUR }).await);
+    assert!(worker.settle(claimed[1], dead()).await);
+    let mut filter = JobFilter { queue: Some(bench.queue.to_string()), ..JobFilter::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = bench.backend.search(&filter, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        filter.after = Some(last.job_id);
+        seen.extend(page.iter().map(|view| view.job_id));
+        // One that is gone is a place all the same.
+        bench.backend.cancel(seen[1]).await.unwrap();
+    }
+    assert_eq!(seen, jobs.into_iter().rev().collect::<Vec<_>>(), "each once, the latest first");
 }

@@ -7,12 +7,13 @@ use shared_core::TenantId;
 use super::Scenario;
 use super::bench::{Bench, HOUR, pause};
 use crate::JobId;
-use crate::backend::{DeadFilter, Entry, Fate};
+use crate::backend::{DeadFilter, Entry, Fate, Settled};
 use crate::dead::Reason;
 use crate::view::State;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("letters are found by what is known of them", |bench| Box::pin(found(bench))),
+    ("letters are found page by page", |bench| Box::pin(pages(bench))),
     ("letters are brought back, the oldest first", |bench| Box::pin(redriven(bench))),
     ("a redriven job begins anew", |bench| Box::pin(begins_anew(bench))),
     ("letters are brought back into another queue", |bench| Box::pin(redriven_elsewhere(bench))),
@@ -68,6 +69,30 @@ async fn found(bench: Bench) {
     while letters(&bench, of_age.clone(), 10).await.len() < 3 {
         pause().await;
     }
+}
+
+async fn pages(bench: Bench) {
+    let mut jobs = bury(&bench, bench.entries(2)).await;
+    // And some of one moment.
+    let more = bench.put_all(bench.entries(5)).await;
+    let mut worker = bench.worker().await;
+    assert_eq!(worker.claim(5).await.len(), 5);
+    let fate = super::bench::dead();
+    let all: Vec<Settled> =
+        more.iter().map(|job| Settled { claim: 1, job: *job, fate: fate.clone() }).collect();
+    assert_eq!(bench.backend.settle(worker.id, &bench.queue, &all).await.unwrap(), []);
+    jobs.extend(more);
+    let (mut filter, mut seen) = (here(&bench), Vec::new());
+    loop {
+        let page = bench.backend.dead(&filter, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        filter = filter.after(last);
+        seen.extend(page.iter().map(|letter| letter.job_id));
+        // One that is gone is a place all the same.
+        let gone = DeadFilter { job: Some(last.job_id), ..DeadFilter::default() };
+        bench.backend.discard(&gone, 1).await.unwrap();
+    }
+    assert_eq!(seen, jobs.into_iter().rev().collect::<Vec<_>>(), "each once, the latest first");
 }
 
 async fn redriven(bench: Bench) {

@@ -27,6 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a queue's own limit", |bench| Box::pin(of_a_queue(bench))),
     ("a queue's own rate", |bench| Box::pin(rate_of_a_queue(bench))),
     ("limits and their use are shown", |bench| Box::pin(shown(bench))),
+    ("limits are shown page by page", |bench| Box::pin(pages(bench))),
     ("a limited job waits in sight", |bench| Box::pin(waits_in_sight(bench))),
 ];
 
@@ -268,7 +269,7 @@ async fn shown(bench: Bench) {
     put(&bench, 2, "api").await;
     bench.worker().await.claim(10).await;
     bench.hold("api", None, HOUR).await;
-    let all = bench.backend.limits(10_000).await.unwrap();
+    let all = bench.backend.limits(None, 10_000).await.unwrap();
     let find = |name: &str| -> &LimitStatus { all.iter().find(|status| status.name == name).unwrap() };
     let api = find(&bench.limit_name("api"));
     assert_eq!((api.limit, api.running, api.of_queue), (Some(limit), 2, false));
@@ -276,7 +277,28 @@ async fn shown(bench: Bench) {
     assert!(api.held_for.is_some_and(|wait| wait <= HOUR && wait > HOUR / 2));
     let queue = find(&bench.queue);
     assert_eq!((queue.limit, queue.running, queue.of_queue), (Some(Limit::concurrency(7)), 2, true));
-    assert_eq!(bench.backend.limits(1).await.unwrap().len(), 1);
+    assert_eq!(bench.backend.limits(None, 1).await.unwrap().len(), 1);
+}
+
+async fn pages(bench: Bench) {
+    for key in [None, Some("b"), Some("a"), Some("\u{e4}")] {
+        bench.set_limit("paged", key, Limit::concurrency(1)).await;
+    }
+    bench.backend.set_queue_limit(&bench.queue, Some(Limit::concurrency(7))).await.unwrap();
+    bench.put(bench.limited_by("unset", "k")).await;
+    assert_eq!(bench.worker().await.claim(10).await.len(), 1);
+    let places = |all: &[LimitStatus]| all.iter().map(LimitStatus::place).collect::<Vec<_>>();
+    let all = places(&bench.backend.limits(None, 10_000).await.unwrap());
+    assert!(all.len() >= 6 && all.is_sorted());
+    let mut seen = Vec::new();
+    loop {
+        let page = bench.backend.limits(seen.last(), 2).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(places(&page));
+    }
+    assert_eq!(seen, all);
 }
 
 async fn waits_in_sight(bench: Bench) {

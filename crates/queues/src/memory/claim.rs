@@ -55,6 +55,7 @@ impl State {
             attempts: job.attempts,
             waited: now.saturating_sub(job.first_due),
             age: now.saturating_sub(job.enqueued),
+            is_laned: job.lane().is_some(),
         })
     }
 }

@@ -5,12 +5,12 @@ use async_trait::async_trait;
 use shared_core::TenantId;
 
 use super::Memory;
-use super::clock::Moment;
+use super::clock::{Clock, Moment};
 use super::job::{Job, Place};
 use super::state::{Queue, State};
 use crate::backend::{Cancelled, Control, DeadFilter, JobFilter};
 use crate::dead::DeadLetter;
-use crate::limit::{Limit, LimitStatus};
+use crate::limit::{Limit, LimitPlace, LimitStatus};
 use crate::view::{JobView, QueueStatus};
 use crate::{Error, JobId};
 
@@ -29,7 +29,7 @@ impl Control for Memory {
     async fn search(&self, filter: &JobFilter, most: u32) -> Result<Vec<JobView>, Error> {
         let state = self.state();
         let mut found: Vec<&Job> = state.jobs.values().filter(|job| is_meant(job, filter)).collect();
-        found.sort_unstable_by_key(|job| Reverse(job.position));
+        found.sort_unstable_by_key(|job| Reverse(job.id()));
         Ok(found.into_iter().take(most as usize).map(|job| job.view(&state.clock)).collect())
     }
 
@@ -108,11 +108,15 @@ impl Control for Memory {
         Ok(())
     }
 
-    async fn limits(&self, most: u32) -> Result<Vec<LimitStatus>, Error> {
+    async fn limits(&self, after: Option<&LimitPlace>, most: u32) -> Result<Vec<LimitStatus>, Error> {
         let state = self.state();
         let now = state.clock.now();
         let of_queues = state.queues.iter().filter_map(|(name, queue)| queue_limit(name, queue, now));
-        Ok(of_queues.chain(state.limits.all(now)).take(most as usize).collect())
+        let all = of_queues.chain(state.limits.all(now));
+        Ok(all
+            .filter(|status| after.is_none_or(|after| status.place() > *after))
+            .take(most as usize)
+            .collect())
     }
 
     async fn hold(&self, name: &str, key: Option<&str>, wait: Duration) -> Result<(), Error> {
@@ -160,8 +164,8 @@ impl State {
             _ => Moment::MAX,
         };
         let mut dead: Vec<&Job> =
-            self.jobs.values().filter(|job| is_dead_and_meant(job, filter, now)).collect();
-        dead.sort_unstable_by_key(|job| (died(job), job.position));
+            self.jobs.values().filter(|job| is_dead_and_meant(job, filter, now, &self.clock)).collect();
+        dead.sort_unstable_by_key(|job| (died(job), job.id()));
         dead
     }
 
@@ -201,9 +205,10 @@ fn is_meant(job: &Job, filter: &JobFilter) -> bool {
         && lets(filter.name.as_deref(), &*job.entry.name)
         && lets(filter.tenant.as_ref(), &job.entry.tenant)
         && lets(filter.state.as_ref(), &job.state())
+        && filter.after.is_none_or(|after| job.id() < after)
 }
 
-fn is_dead_and_meant(job: &Job, filter: &DeadFilter, now: Moment) -> bool {
+fn is_dead_and_meant(job: &Job, filter: &DeadFilter, now: Moment, clock: &Clock) -> bool {
     let Place::Dead { reason, at } = job.place else { return false };
     lets(filter.job.as_ref(), &job.id())
         && lets(filter.queue.as_deref(), &*job.entry.queue)
@@ -211,4 +216,5 @@ fn is_dead_and_meant(job: &Job, filter: &DeadFilter, now: Moment) -> bool {
         && lets(filter.tenant.as_ref(), &job.entry.tenant)
         && lets(filter.reason.as_ref(), &reason)
         && filter.older_than.is_none_or(|age| now.saturating_sub(at) > age)
+        && filter.after.is_none_or(|after| (clock.date(at), job.id()) < after)
 }

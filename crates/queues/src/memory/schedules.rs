@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::Memory;
-use crate::Error;
 use crate::backend::{Entry, Schedules, StoredSchedule};
+use crate::{Enqueued, Error};
 
 /// Due schedules that are returned at once, at most.
 const AT_ONCE: usize = 100;
@@ -55,20 +55,17 @@ impl Schedules for Memory {
         slot: OffsetDateTime,
         next: OffsetDateTime,
         jobs: Vec<Entry>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Vec<Enqueued>>, Error> {
         let mut state = self.state();
         let queue = state.queues.get_mut(&*schedule.entry.queue);
         let Some(stored) = queue.and_then(|queue| queue.schedules.get_mut(&schedule.name)) else {
-            return Ok(false);
+            return Ok(None);
         };
         if stored.next != slot {
-            return Ok(false);
+            return Ok(None);
         }
         stored.next = next;
         let now = state.clock.now();
-        for entry in jobs {
-            state.enqueue(entry, now);
-        }
-        Ok(true)
+        Ok(Some(jobs.into_iter().map(|entry| state.enqueue(entry, now)).collect()))
     }
 }

@@ -26,7 +26,7 @@ impl Work for Memory {
     }
 
     async fn register(&self, worker: Uuid, queues: &[Arc<str>], lease: Duration) -> Result<(), Error> {
-        let mut state = self.state();
+        let mut state = self.reach()?;
         let ends = state.clock.now().saturating_add(lease);
         for queue in queues {
             let queue = state.queues.entry(queue.to_string()).or_default();
@@ -43,7 +43,7 @@ impl Work for Memory {
         lease: Duration,
         progress: &[(JobId, Progress)],
     ) -> Result<bool, Error> {
-        let mut state = self.state();
+        let mut state = self.reach()?;
         let ends = state.clock.now().saturating_add(lease);
         let lives = |queue: &Arc<str>| {
             state.queues.get(&**queue).is_some_and(|queue| queue.workers.contains_key(&worker))
@@ -67,7 +67,7 @@ impl Work for Memory {
     }
 
     async fn retire(&self, worker: Uuid, queues: &[Arc<str>]) -> Result<u64, Error> {
-        let mut state = self.state();
+        let mut state = self.reach()?;
         let now = state.clock.now();
         let mut jobs = 0;
         for queue in queues {
@@ -81,7 +81,7 @@ impl Work for Memory {
     }
 
     async fn give_back(&self, worker: Uuid, queue: &str, claims: &[i64]) -> Result<u64, Error> {
-        let mut state = self.state();
+        let mut state = self.reach()?;
         let now = state.clock.now();
         let Some(life) = state.queues.get(queue).and_then(|queue| queue.workers.get(&worker)) else {
             return Ok(0);
@@ -93,7 +93,7 @@ impl Work for Memory {
     }
 
     async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
-        let mut state = self.state();
+        let mut state = self.reach()?;
         let now = state.clock.now();
         let (mut swept, mut expired) = (Swept::default(), BTreeSet::new());
         for queue in queues {
@@ -113,11 +113,11 @@ impl Work for Memory {
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {
-        Ok(self.state().claim(claim))
+        Ok(self.reach()?.claim(claim))
     }
 
     async fn settle(&self, worker: Uuid, queue: &str, all: &[Settled]) -> Result<Vec<JobId>, Error> {
-        let mut state = self.state();
+        let mut state = self.reach()?;
         Ok(all
             .iter()
             .filter(|settled| !state.settle(worker, queue, settled))
@@ -141,11 +141,11 @@ impl Work for Memory {
     }
 
     async fn promote(&self, queue: &str) -> Result<bool, Error> {
-        Ok(self.state().promote(queue))
+        Ok(self.reach()?.promote(queue))
     }
 
     async fn to_cancel(&self, worker: Uuid, queues: &[Arc<str>]) -> Result<Vec<JobId>, Error> {
-        let state = self.state();
+        let state = self.reach()?;
         let lives = queues.iter().filter_map(|queue| state.queues.get(&**queue)?.workers.get(&worker));
         let held = lives.flat_map(|life| life.held.keys());
         Ok(held.filter(|id| state.jobs.get(id).is_some_and(|job| job.cancel)).copied().collect())
@@ -157,7 +157,7 @@ impl Work for Memory {
         dead_for: Duration,
         dead_most: u64,
     ) -> Result<(u64, bool), Error> {
-        let mut state = self.state();
+        let mut state = self.reach()?;
         let (mut removed, mut more) = (0, false);
         for queue in queues {
             let (these, there_is_more) = state.prune(queue, dead_for, dead_most);

@@ -8,147 +8,90 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Store;
-use super::turns::Taken;
+use super::turns::{Portions, Taken};
 use crate::backend::{Claim, Claimed};
 use crate::{Error, JobId};
 
-/// How many jobs may be taken: none by a worker that was taken out, or from a queue that is paused; -1 if something has to be looked after
-/// first. The subqueries are probes of small indexes.
-macro_rules! gate {
+/// Of a tenant in the queue; 0 is that of a paused one.
+macro_rules! share {
     () => {
-        "unflushed as materialized (select set_config('synchronous_commit', 'off', true)),
-         gate as materialized (
-                 select case when q.paused or not exists (select from shared_queues.worker where incarnation = $3) then 0
-                             when $5 < 2 and (q.concurrency is not null or q.rate_count is not null) then -2
-                             when $5 < 1 and (exists (select from shared_queues.news where queue = $1)
-                                 or exists (select from shared_queues.lane where queue = $1 and state = 'open')
-                                 or exists (select from shared_queues.lane
-                                             where queue = $1 and state = 'timed' and opens_at <= clock_timestamp())
-                                 or exists (select from shared_queues.limit_use where opens_at <= clock_timestamp())) then -1
-                             else $2::bigint end as most
-                   from (values (1)) as one (n) left join shared_queues.queue q on q.name = $1)"
+        "coalesce((select case when s.paused then 0 else s.weight end from shared_queues.share s
+                    where s.queue = $1 and s.tenant_id = f.tenant_id), 1)"
     };
 }
 
-/// What a claim does with the rows that it `picked`. They are found by their place, and bodies by an array of ids: a join would be planned
-/// while the tables are empty, and might then walk over all bodies. A second look under the same number adds to its lease.
-macro_rules! take {
-    () => {
-        "taken as (
+statements! {
+    /// Which tenants have ready jobs, in turn behind those that were served last, where each one's begin, and its share. `$1` queue, `$2`
+    /// bands, `$3` whom each of them served last, `$4` how many tenants of a band it may be content with, `$5` whether what waits in
+    /// lanes was looked after. If not, and something has to be, a row without a band says so.
+    ///
+    /// It goes from tenant to tenant: a probe of the index for each, and two for each band.
+    pub(super) const LOOK: Statement<(String, Vec<i16>, Vec<Uuid>, i32, bool), (i16, Uuid, i64, i32)> = concat!("
+        with recursive w (place, part, band, after, last, tenant_id, position, share, met, passed) as (
+                 select b.place, f.part, b.band, b.after, f.last, f.tenant_id, f.position, ", share!(), ", 1, 1
+                   from unnest($2::smallint[], $3::uuid[]) with ordinality as b (band, after, place)
+                  cross join lateral (
+                       (select 0 as part, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid as last, r.tenant_id, r.position
+                          from shared_queues.ready r where r.queue = $1 and r.band = b.band and r.tenant_id > b.after
+                         order by r.tenant_id, r.position limit 1)
+                       union all
+                       (select 1, b.after, r.tenant_id, r.position
+                          from shared_queues.ready r where r.queue = $1 and r.band = b.band and r.tenant_id <= b.after
+                         order by r.tenant_id, r.position limit 1)) f
+                  where not exists (select from shared_queues.queue q where q.name = $1 and q.paused)
+                 union all
+                 select w.place, w.part, w.band, w.after, w.last, f.tenant_id, f.position, ", share!(), ", w.met + least(w.share, 1), w.passed + 1
+                   from w cross join lateral (
+                        select r.tenant_id, r.position from shared_queues.ready r
+                         where r.queue = $1 and r.band = w.band and r.tenant_id > w.tenant_id and r.tenant_id <= w.last
+                         order by r.tenant_id, r.position limit 1) f
+                  where w.met + least(w.share, 1) <= $4 and w.passed < 10000),
+             gated as (
+                 select where not $5 and (exists (select from shared_queues.news where queue = $1)
+                                       or exists (select from shared_queues.lane where queue = $1 and state = 'open')
+                                       or exists (select from shared_queues.lane
+                                                   where queue = $1 and state = 'timed' and opens_at <= clock_timestamp())
+                                       or exists (select from shared_queues.limit_use where opens_at <= clock_timestamp())))
+        select -1::smallint, '00000000-0000-0000-0000-000000000000'::uuid, 0::bigint, 0 from gated
+        union all
+        (select w.band, w.tenant_id, w.position, w.share from w where w.share > 0 order by w.place, w.part, w.tenant_id)");
+    /// Takes jobs. `$1` queue, `$2` how many at most, `$3` incarnation, `$4` claim number, `$5` whether the queue's own limit was looked
+    /// after, and portions in their order: `$6` bands, `$7` tenants, `$8` positions behind which their jobs begin, `$9` how many of them are
+    /// another portion's, `$10` how many to take.
+    ///
+    /// None are for a worker that was taken out, nor from a queue that is paused. Rows are found by their place, and bodies by an array
+    /// of ids: a join would be planned while the tables are empty, and might then walk over all bodies. A second claim under the same
+    /// number adds to its lease. Losing a claim only delivers its jobs again, under another fence: so its commit need not be flushed.
+    pub(super) const CLAIM: Statement<(String, i64, Uuid, i64, bool, Vec<i16>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i64>), ClaimedRow> = "
+        with unflushed as materialized (select set_config('synchronous_commit', 'off', true)),
+             gate as materialized (
+                 select case when q.paused or not exists (select from shared_queues.worker where incarnation = $3) then 0
+                             when not $5 and (q.concurrency is not null or q.rate_count is not null) then -1
+                             else $2::bigint end as most
+                   from (values (1)) as one (n) left join shared_queues.queue q on q.name = $1),
+             picked as materialized (
+                 select j.ctid
+                   from unnest($6::smallint[], $7::uuid[], $8::bigint[], $9::bigint[], $10::bigint[]) as p (band, tenant_id, after, others, jobs)
+                  cross join lateral (
+                        select r.ctid from shared_queues.ready r
+                         where r.queue = $1 and r.band = p.band and r.tenant_id = p.tenant_id and r.position > p.after
+                           and not exists (select from shared_queues.share s where s.queue = $1 and s.tenant_id = p.tenant_id and s.paused)
+                         order by r.position offset p.others limit p.jobs for update skip locked) j
+                  limit (select greatest(most, 0) from gate)),
+             taken as (
                  delete from shared_queues.ready where ctid = any (array(select ctid from picked)) returning job_id, gated),
-         lease as (
+             lease as (
                  insert into shared_queues.lease as l (worker, claim, queue, ids, gated)
                  select $3, $4, $1, array_agg(job_id), bool_or(gated) from taken having count(*) > 0
                      on conflict (worker, claim) do update set ids = l.ids || excluded.ids, gated = l.gated or excluded.gated)
         select b.job_id, b.tenant_id, b.name, b.version, b.payload, b.context, b.attempts, b.band, b.position,
                extract(epoch from clock_timestamp() - b.due_at)::float8 as waited,
-               extract(epoch from clock_timestamp() - b.enqueued_at)::float8 as age
+               extract(epoch from clock_timestamp() - b.enqueued_at)::float8 as age, b.lane is not null as is_laned
           from shared_queues.body b cross join unflushed where b.job_id = any (array(select job_id from taken))
         union all
-        select '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', case most when -1 then 'gated' else 'limited' end,
-               0, '', '', 0, 0::smallint, 0, 0, 0
-          from gate where most < 0"
-    };
-}
-
-/// The tenants of band `b.band` that have ready jobs, in turn, beginning behind `b.after`: probes of the index, one for each.
-macro_rules! tenants_in_turn {
-    () => {
-        "select case when w.tenant_id is not null
-                     then (select r.tenant_id from shared_queues.ready r
-                            where r.queue = $1 and r.band = b.band and r.tenant_id > w.tenant_id order by r.tenant_id limit 1)
-                     else (select r.tenant_id from shared_queues.ready r
-                            where r.queue = $1 and r.band = b.band order by r.tenant_id limit 1) end,
-                w.wrapped or w.tenant_id is null, w.n + 1
-           from w where (w.tenant_id is not null or not w.wrapped) and not (w.wrapped and w.tenant_id >= b.after) and w.n < 10000"
-    };
-}
-
-/// A share of 0 is that of a paused tenant.
-macro_rules! share {
-    () => {
-        "coalesce((select case when s.paused then 0 else s.weight end from shared_queues.share s
-                    where s.queue = $1 and s.tenant_id = w.tenant_id), 1)"
-    };
-}
-
-statements! {
-    /// `$1` queue, `$2` how many at most, `$3` incarnation, `$4` claim number, `$5` what not to look after: 0 nothing, 1 lanes, 2 the
-    /// queue's limit as well; `$6` bands in their order, `$7` the tenants that they served last, `$8` the quantum.
-    ///
-    /// Of each band: tenants in turn, a quantum for each times its weight (`first`); and if that does not make a batch, since there are few
-    /// tenants, larger quanta for the rest of it (`more`); then whatever is left of the band, before a lower one comes. Losing a claim
-    /// only delivers its jobs again, under another fence: so its commit need not be flushed.
-    pub(super) const CLAIM: Statement<(String, i64, Uuid, i64, i32, Vec<i16>, Vec<Uuid>, i64), ClaimedRow> = concat!("
-        with ", gate!(), ",
-         picked as materialized (
-                 select k.place as ctid
-                   from unnest($6::smallint[], $7::uuid[]) as b (band, after)
-                  cross join lateral (
-                        with recursive w (tenant_id, wrapped, n) as (
-                                 select (select r.tenant_id from shared_queues.ready r
-                                          where r.queue = $1 and r.band = b.band and r.tenant_id > b.after order by r.tenant_id limit 1),
-                                        false, 1
-                                 union all ", tenants_in_turn!(), "),
-                             first as materialized (
-                                 select j.ctid as place from w cross join lateral (
-                                        select r.ctid from shared_queues.ready r
-                                         where r.queue = $1 and r.band = b.band and r.tenant_id = w.tenant_id
-                                         order by r.position limit $8::bigint * ", share!(), " for update skip locked) j
-                                  where w.tenant_id is not null and (not w.wrapped or w.tenant_id <= b.after)
-                                  limit (select most from gate)),
-                             counted as materialized (select count(*) as first, (select most from gate) - count(*) as rest from first),
-                             more as materialized (
-                                with recursive w (tenant_id, wrapped, n) as (
-                                     select (select r.tenant_id from shared_queues.ready r
-                                              where r.queue = $1 and r.band = b.band and r.tenant_id > b.after order by r.tenant_id limit 1),
-                                            false, 1
-                                     union all ", tenants_in_turn!(), ")
-                                select j.ctid as place from w cross join lateral (
-                                       select r.ctid from shared_queues.ready r
-                                        where r.queue = $1 and r.band = b.band and r.tenant_id = w.tenant_id
-                                          and r.ctid <> all (array(select place from first))
-                                        order by r.position limit (select (c.rest * $8::bigint + c.first - 1) / greatest(c.first, 1) from counted c) * ",
-                                        share!(), " for update skip locked) j
-                                 where w.tenant_id is not null and (not w.wrapped or w.tenant_id <= b.after)
-                                 limit (select case when c.first = 0 then 0 else c.rest end from counted c)),
-                             lacking as materialized (
-                                select case when c.first = 0 then 0 else c.rest - (select count(*) from more) end as jobs from counted c)
-                        select f.place from first f
-                        union all
-                        select m.place from more m
-                        union all
-                        select o.place from (
-                            with recursive w (tenant_id, wrapped, n) as (
-                                 select (select r.tenant_id from shared_queues.ready r
-                                          where r.queue = $1 and r.band = b.band and r.tenant_id > b.after order by r.tenant_id limit 1),
-                                        false, 1
-                                 union all ", tenants_in_turn!(), ")
-                            select j.ctid as place from w cross join lateral (
-                                   select r.ctid from shared_queues.ready r
-                                    where r.queue = $1 and r.band = b.band and r.tenant_id = w.tenant_id
-                                      and r.ctid <> all (array(select place from first union all select place from more))
-                                    order by r.position limit (select jobs from lacking) * ", share!(), " for update skip locked) j
-                             where w.tenant_id is not null and (not w.wrapped or w.tenant_id <= b.after)
-                             limit (select jobs from lacking)) o) k
-                  limit (select greatest(most, 0) from gate)),
-         ", take!());
-    /// The short cut: tenants in their turn, and where their jobs begin, are known. `$6` bands, `$7` tenants, `$8` positions. Each gets its
-    /// share of the batch.
-    pub(super) const CLAIM_FROM: Statement<(String, i64, Uuid, i64, i32, Vec<i16>, Vec<Uuid>, Vec<i64>), ClaimedRow> = concat!("
-        with ", gate!(), ",
-         picked as materialized (
-                 select j.ctid
-                   from (select w.band, w.tenant_id, w.after, ceil($2::float8 * w.share / sum(w.share) over (partition by w.band)) as quota
-                           from (select w.band, w.tenant_id, w.after, w.n, ", share!(), " as share
-                                   from unnest($6::smallint[], $7::uuid[], $8::bigint[]) with ordinality as w (band, tenant_id, after, n)) w
-                          where w.share > 0 order by w.n) w
-                  cross join lateral (
-                        select r.ctid from shared_queues.ready r
-                         where r.queue = $1 and r.band = w.band and r.tenant_id = w.tenant_id and r.position > w.after
-                         order by r.position limit w.quota::bigint for update skip locked) j
-                  limit (select greatest(most, 0) from gate)),
-         ", take!());
+        select '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', '', 0, '', '', 0, 0::smallint, 0, 0, 0,
+               false
+          from gate where most < 0";
     /// Moves what is due to where it waits next. `$1` queue, `$2` how many at most.
     const PROMOTE: Statement<(String, i64), i64> = "
         with due as materialized (
@@ -185,131 +128,95 @@ pub(super) struct ClaimedRow {
     position: i64,
     waited: f64,
     age: f64,
+    is_laned: bool,
 }
 
 /// What a claim came to.
-enum Look {
+enum Took {
     Jobs(Vec<ClaimedRow>),
-    /// Something has to be admitted first.
-    Gated,
-    /// The queue has a limit of its own.
+    /// Nothing: the queue has a limit of its own.
     Limited,
-}
-
-/// What a claim need not look after.
-#[derive(Clone, Copy, PartialEq)]
-enum Checked {
-    Nothing = 0,
-    Lanes = 1,
-    Limits = 2,
 }
 
 /// Due jobs that are moved in one statement at most: some milliseconds of work, and the rest in the next one.
 const PROMOTED_AT_ONCE: i64 = 1000;
 
-/// Tenants take turns about ten to a batch: fair enough within some claims, and cheaper than job by job.
-const TURNS_IN_A_BATCH: i64 = 10;
+/// Looks in one claim: the first may have met tenants alone whose jobs others are just taking.
+const LOOKS: usize = 2;
 
 impl Store {
     pub(super) async fn take(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {
-        let mut checked = Checked::Nothing;
-        if self.turns.is_gated(claim.queue) {
+        let is_gated = self.turns.is_gated(claim.queue);
+        if is_gated {
             self.admit(claim.queue, claim.most).await?;
-            checked = Checked::Lanes;
         }
-        let rows = match self.look(claim, checked).await? {
-            Look::Jobs(rows) => rows,
-            Look::Limited => self.take_within_limit(claim).await?,
-            Look::Gated => {
-                self.admit(claim.queue, claim.most).await?;
-                match self.look(claim, Checked::Lanes).await? {
-                    Look::Jobs(rows) => rows,
-                    Look::Limited | Look::Gated => self.take_within_limit(claim).await?,
-                }
-            }
-        };
-        Ok(sorted(rows, claim.lowest_first()))
-    }
-
-    /// By a short cut if that is worth it, and by a look at everything if it did not find enough.
-    async fn look(&self, claim: Claim<'_>, checked: Checked) -> Result<Look, Error> {
-        let bands = bands(claim);
         let mut rows = Vec::new();
-        let shortcut = if claim.lowest_first() { None } else { self.turns.shortcut(claim.queue, &bands) };
-        if let Some((of, tenants, positions)) = shortcut {
-            let given = (
-                claim.queue,
-                most(claim),
-                claim.worker,
-                claim.number,
-                checked as i32,
-                of,
-                tenants,
-                positions,
-            );
-            rows = match marked(self.db.system().all(&CLAIM_FROM, given).await?) {
-                Look::Jobs(rows) => rows,
-                marked => return Ok(marked),
-            };
-            self.turns.took(claim.queue, &taken(&rows));
+        if let Some(portions) = self.turns.portions(claim) {
+            match self.take_of(claim, &portions).await? {
+                Took::Limited => return self.take_within_limit(claim).await,
+                Took::Jobs(found) => rows = found,
+            }
             if rows.len() == claim.most || !self.turns.may_look(claim.queue) {
-                return Ok(Look::Jobs(rows));
+                return Ok(sorted(rows, claim.lowest_first()));
             }
         }
-        // A second time if a batch was nearly found, since some tenants have more than their share, and others less.
-        for quantum in [(most(claim) / TURNS_IN_A_BATCH).max(1), most(claim)] {
-            let claim = Claim { most: claim.most - rows.len(), ..claim };
-            let found = match self.look_at_all(claim, checked, quantum).await? {
-                Look::Jobs(found) => found,
-                marked if rows.is_empty() => return Ok(marked),
-                _ => break,
-            };
-            rows.extend(found);
-            if rows.len() * 2 < claim.most || rows.len() >= claim.most {
+        for _ in 0..LOOKS {
+            let rest = Claim { most: claim.most - rows.len(), ..claim };
+            let Some(portions) = self.look(rest, is_gated).await? else { break };
+            match self.take_of(rest, &portions).await? {
+                Took::Limited if rows.is_empty() => return self.take_within_limit(claim).await,
+                Took::Limited => break,
+                Took::Jobs(found) => rows.extend(found),
+            }
+            if rows.len() == claim.most || portions.are_all {
                 break;
             }
         }
-        Ok(Look::Jobs(rows))
+        Ok(sorted(rows, claim.lowest_first()))
     }
 
-    async fn look_at_all(&self, claim: Claim<'_>, checked: Checked, quantum: i64) -> Result<Look, Error> {
-        let start = Instant::now();
-        let found = marked(self.db.system().all(&CLAIM, self.given(claim, checked, quantum)).await?);
-        if let Look::Jobs(rows) = &found {
-            self.turns.looked(claim.queue, claim.most, &taken(rows), start.elapsed());
-        }
-        Ok(found)
-    }
-
-    fn given<'a>(
-        &self,
-        claim: Claim<'a>,
-        checked: Checked,
-        quantum: i64,
-    ) -> (&'a str, i64, Uuid, i64, i32, Vec<i16>, Vec<Uuid>, i64) {
-        let bands = bands(claim);
+    /// Looks whose turn it is, after admitting what waits in lanes. Nothing if there are no jobs.
+    async fn look(&self, claim: Claim<'_>, mut is_admitted: bool) -> Result<Option<Portions>, Error> {
+        let (bands, tenants) = (claim.bands(), self.turns.tenants(claim.most));
         let served = self.turns.served(claim.queue, &bands);
-        (claim.queue, most(claim), claim.worker, claim.number, checked as i32, bands, served, quantum)
+        loop {
+            let start = Instant::now();
+            let given = (claim.queue, bands.as_slice(), served.as_slice(), tenants, is_admitted);
+            let seen = self.db.system().all(&LOOK, given).await?;
+            if seen.first().is_none_or(|(band, ..)| *band >= 0) {
+                return Ok(self.turns.looked(claim, seen, start.elapsed()));
+            }
+            self.admit(claim.queue, claim.most).await?;
+            is_admitted = true;
+        }
+    }
+
+    async fn take_of(&self, claim: Claim<'_>, portions: &Portions) -> Result<Took, Error> {
+        let rows = self.db.system().all(&CLAIM, portions.of(claim, false)).await?;
+        if rows.first().is_some_and(|row| row.job_id.as_uuid().is_nil()) {
+            return Ok(Took::Limited);
+        }
+        self.turns.took(claim, portions, &taken(&rows));
+        Ok(Took::Jobs(rows))
     }
 
     /// The claims of a queue with a limit of its own come one after the other.
-    async fn take_within_limit(&self, claim: Claim<'_>) -> Result<Vec<ClaimedRow>, Error> {
+    async fn take_within_limit(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {
         let hoped = self.allowed(claim.queue, most(claim)).await?;
-        if hoped > 0 {
-            self.admit(claim.queue, usize::try_from(hoped).unwrap_or(0)).await?;
+        if hoped <= 0 {
+            return Ok(Vec::new());
         }
+        let hoped = Claim { most: usize::try_from(hoped).unwrap_or(0), ..claim };
+        self.admit(claim.queue, hoped.most).await?;
+        let Some(portions) = self.look(hoped, true).await? else { return Ok(Vec::new()) };
         let mut tx = self.db.system().begin().await?;
-        let allowed = super::gates::allow(&mut tx, claim.queue, most(claim)).await?;
+        let allowed = super::gates::allow(&mut tx, claim.queue, most(hoped)).await?;
         let claim = Claim { most: usize::try_from(allowed).unwrap_or(0), ..claim };
-        let quantum = (allowed / TURNS_IN_A_BATCH).max(1);
-        let rows = match marked(tx.all(&CLAIM, self.given(claim, Checked::Limits, quantum)).await?) {
-            Look::Jobs(rows) => rows,
-            Look::Gated | Look::Limited => Vec::new(),
-        };
+        let rows = tx.all(&CLAIM, portions.of(claim, true)).await?;
         super::gates::spend(&mut tx, claim.queue, rows.len()).await?;
         tx.commit().await?;
-        self.turns.took(claim.queue, &taken(&rows));
-        Ok(rows)
+        self.turns.took(claim, &portions, &taken(&rows));
+        Ok(sorted(rows, claim.lowest_first()))
     }
 
     /// Moves due jobs of a queue on, and returns whether more may be due.
@@ -319,21 +226,8 @@ impl Store {
     }
 }
 
-fn most(claim: Claim<'_>) -> i64 {
+pub(super) fn most(claim: Claim<'_>) -> i64 {
     i64::try_from(claim.most).unwrap_or(i64::MAX)
-}
-
-fn bands(claim: Claim<'_>) -> Vec<i16> {
-    if claim.lowest_first() { vec![2, 1, 0] } else { vec![0, 1, 2] }
-}
-
-/// A row without a job says what has to be done first.
-fn marked(rows: Vec<ClaimedRow>) -> Look {
-    match rows.first() {
-        Some(first) if first.job_id.as_uuid().is_nil() && first.name == "gated" => Look::Gated,
-        Some(first) if first.job_id.as_uuid().is_nil() => Look::Limited,
-        _ => Look::Jobs(rows),
-    }
 }
 
 fn taken(rows: &[ClaimedRow]) -> Vec<Taken> {
@@ -361,6 +255,7 @@ impl From<ClaimedRow> for Claimed {
             attempts: row.attempts.unsigned_abs(),
             waited: seconds(row.waited),
             age: seconds(row.age),
+            is_laned: row.is_laned,
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Columns {
     pub(super) delays: Vec<i64>,
     pub(super) orders: Vec<Option<String>>,
     pub(super) limits: Vec<Option<String>>,
-    pub(super) uniques: Vec<String>,
+    pub(super) uniques: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -48,7 +48,7 @@ impl Columns {
         self.delays.push(milliseconds(entry.delay));
         self.orders.push(entry.order.clone());
         self.limits.push(limits(&entry.limits));
-        self.uniques.extend(entry.unique.as_ref().map(unique));
+        self.uniques.push(entry.unique.as_ref().map(unique));
     }
 }
 

@@ -7,7 +7,7 @@ use super::Store;
 use crate::backend::{Cancelled, Control};
 use crate::dead::DeadLetter;
 use crate::filter::{DeadFilter, JobFilter};
-use crate::limit::{Limit, LimitStatus};
+use crate::limit::{Limit, LimitPlace, LimitStatus};
 use crate::view::{JobView, QueueStatus};
 use crate::{Error, JobId};
 
@@ -64,8 +64,8 @@ impl Control for Store {
         self.limit_queue(queue, limit).await
     }
 
-    async fn limits(&self, most: u32) -> Result<Vec<LimitStatus>, Error> {
-        self.all_limits(most).await
+    async fn limits(&self, after: Option<&LimitPlace>, most: u32) -> Result<Vec<LimitStatus>, Error> {
+        self.all_limits(after, most).await
     }
 
     async fn hold(&self, name: &str, key: Option<&str>, wait: Duration) -> Result<(), Error> {

@@ -10,25 +10,29 @@ use crate::dead::{DeadLetter, Reason};
 use crate::filter::DeadFilter;
 use crate::{Error, JobId};
 
-/// `$1` job, `$2` queue, `$3` name, `$4` tenant, `$5` reason, `$6` milliseconds of age; each or null.
+/// `$1` job, `$2` queue, `$3` name, `$4` tenant, `$5` reason, `$6` milliseconds of age, `$7` and `$8` when one died
+/// and its job, behind which they stand; each or null.
 macro_rules! meant {
     () => {
         "($1::uuid is null or d.job_id = $1) and ($2::text is null or d.queue = $2) and ($3::text is null or d.name = $3)
          and ($4::uuid is null or d.tenant_id = $4) and ($5::text is null or d.reason = $5)
-         and ($6::bigint is null or d.died_at < clock_timestamp() - $6 * interval '1 millisecond')"
+         and ($6::bigint is null or d.died_at < clock_timestamp() - $6 * interval '1 millisecond')
+         and ($7::timestamptz is null or (d.died_at, d.job_id) < ($7, $8::uuid))"
     };
 }
 
 statements! {
-    /// `$7` how many at most.
-    const DEAD: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, i64), DeadRow> = concat!("
+    /// `$9` how many at most.
+    const DEAD: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, Option<OffsetDateTime>, Option<JobId>, i64),
+                         DeadRow> = concat!("
         select d.job_id, d.tenant_id, d.queue, d.name, d.attempts, d.crashes, d.reason, d.error, d.died_at
-          from shared_queues.dead d where ", meant!(), " order by d.died_at desc, d.job_id desc limit $7");
-    /// `$8` another queue, or null. They begin anew: at a place behind those that wait.
-    const REDRIVE: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, i64, Option<String>),
+          from shared_queues.dead d where ", meant!(), " order by d.died_at desc, d.job_id desc limit $9");
+    /// `$9` how many at most, `$10` another queue, or null. They begin anew: at a place behind those that wait.
+    const REDRIVE: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, Option<OffsetDateTime>, Option<JobId>, i64,
+                              Option<String>),
                              JobId> = concat!("
         with chosen as materialized (
-                 select d.ctid from shared_queues.dead d where ", meant!(), " order by d.died_at, d.job_id limit $7 for update skip locked),
+                 select d.ctid from shared_queues.dead d where ", meant!(), " order by d.died_at, d.job_id limit $9 for update skip locked),
              revived as (
                  delete from shared_queues.dead where ctid = any (array(select ctid from chosen))
                  returning job_id, tenant_id, queue as was_in, name, version, payload, context, band, order_key, limits, enqueued_at, died_at),
@@ -36,7 +40,7 @@ statements! {
                  select nextval('shared_queues.job_order') as position, o.job_id, o.tenant_id, o.queue, o.name, o.version, o.payload,
                         o.context, o.band, o.order_key, o.limits, o.enqueued_at,
                         shared_queues.lane_of(o.queue, o.tenant_id, o.order_key, o.limits) as lane
-                   from (select job_id, tenant_id, coalesce($8, was_in) as queue, name, version, payload, context, band, order_key, limits,
+                   from (select job_id, tenant_id, coalesce($10, was_in) as queue, name, version, payload, context, band, order_key, limits,
                                 enqueued_at
                            from revived order by died_at, job_id) o),
              body as (
@@ -55,10 +59,10 @@ statements! {
                  insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
                  select j.queue, j.position, j.lane, j.tenant_id, j.job_id from job j where j.lane is not null)
         select j.job_id from job j order by j.position");
-    const DISCARD: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, i64), ()> = concat!("
+    const DISCARD: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, Option<OffsetDateTime>, Option<JobId>, i64), ()> = concat!("
         delete from shared_queues.dead
          where ctid = any (array(select d.ctid from shared_queues.dead d where ", meant!(), "
-                                  order by d.died_at, d.job_id limit $7 for update skip locked))");
+                                  order by d.died_at, d.job_id limit $9 for update skip locked))");
 }
 
 /// A dead letter as it is stored.
@@ -76,20 +80,32 @@ struct DeadRow {
 }
 
 /// The filter as it is bound.
-type Meant<'a> =
-    (Option<JobId>, Option<&'a str>, Option<&'a str>, Option<TenantId>, Option<&'a str>, Option<i64>);
+type Meant<'a> = (
+    Option<JobId>,
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<TenantId>,
+    Option<&'a str>,
+    Option<i64>,
+    Option<OffsetDateTime>,
+    Option<JobId>,
+);
 
 fn meant(filter: &DeadFilter) -> Meant<'_> {
     let (queue, name) = (filter.queue.as_deref(), filter.name.as_deref());
     let reason = filter.reason.map(Reason::as_str);
-    (filter.job, queue, name, filter.tenant, reason, filter.older_than.map(milliseconds))
+    let (died, job) = filter.after.unzip();
+    (filter.job, queue, name, filter.tenant, reason, filter.older_than.map(milliseconds), died, job)
 }
 
 impl Store {
     pub(super) async fn letters(&self, filter: &DeadFilter, most: u32) -> Result<Vec<DeadLetter>, Error> {
-        let (job, queue, name, tenant, reason, age) = meant(filter);
-        let rows =
-            self.db.system().all(&DEAD, (job, queue, name, tenant, reason, age, i64::from(most))).await?;
+        let (job, queue, name, tenant, reason, age, died, after) = meant(filter);
+        let rows = self
+            .db
+            .system()
+            .all(&DEAD, (job, queue, name, tenant, reason, age, died, after, i64::from(most)))
+            .await?;
         Ok(rows.into_iter().map(DeadLetter::from).collect())
     }
 
@@ -99,16 +115,16 @@ impl Store {
         into: Option<&str>,
         most: u32,
     ) -> Result<Vec<JobId>, Error> {
-        let (job, queue, name, tenant, reason, age) = meant(filter);
-        let given = (job, queue, name, tenant, reason, age, i64::from(most), into);
+        let (job, queue, name, tenant, reason, age, died, after) = meant(filter);
+        let given = (job, queue, name, tenant, reason, age, died, after, i64::from(most), into);
         let jobs = self.db.system().all(&REDRIVE, given).await?;
         wake(&self.db);
         Ok(jobs)
     }
 
     pub(super) async fn throw_away(&self, filter: &DeadFilter, most: u32) -> Result<u64, Error> {
-        let (job, queue, name, tenant, reason, age) = meant(filter);
-        let given = (job, queue, name, tenant, reason, age, i64::from(most));
+        let (job, queue, name, tenant, reason, age, died, after) = meant(filter);
+        let given = (job, queue, name, tenant, reason, age, died, after, i64::from(most));
         Ok(self.db.system().execute(&DISCARD, given).await?)
     }
 }

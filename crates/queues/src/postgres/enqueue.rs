@@ -1,9 +1,13 @@
 //! Jobs on their way in: collected by a tenant's transaction and written with its COMMIT, or written by the program itself.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use shared_core::{Context, TenantId};
 use shared_db::{AtCommit, Bound, Db, TenantTx, Tx, statements};
 
 use super::columns::{Columns, is_laned};
+use super::notice::Crier;
 use super::{Store, wake};
 use crate::backend::Entry;
 use crate::meters::METERS;
@@ -108,16 +112,19 @@ statements! {
                   where not exists (select from shared_queues.body b where b.job_id = n.job_id))", written_with_lanes!(), ", ready as (", ready_without_lane!(), ") select j.job_id from job j");
     /// Jobs that may be the same as others: place in the arrays from 1, answer, job.
     const ENQUEUE_UNIQUE: Statement<(Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>, Vec<i64>,
-                                     Vec<Option<String>>, Vec<Option<String>>, Vec<String>), (i64, String, JobId)> = "
+                                     Vec<Option<String>>, Vec<Option<String>>, Vec<Option<String>>), (i64, String, JobId)> = "
         select e.place, e.answer, e.job
           from shared_queues.enqueue_unique_own($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) e";
     const ENQUEUE_UNIQUE_FOR: Statement<(Vec<TenantId>, Vec<JobId>, Vec<String>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<i16>,
-                                         Vec<i64>, Vec<Option<String>>, Vec<Option<String>>, Vec<String>), (i64, String, JobId)> = "
+                                         Vec<i64>, Vec<Option<String>>, Vec<Option<String>>, Vec<Option<String>>), (i64, String, JobId)> = "
         select e.place, e.answer, e.job
           from shared_queues.enqueue_unique($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) e";
+    /// Tells other processes; `$1` what.
+    const CRY: Statement<(Vec<String>,), ()> = "
+        select pg_catalog.pg_notify('shared_queues', w.words) from unnest($1::text[]) as w (words)";
 }
 
-/// Jobs in one statement at most. More make it no cheaper per job, and hold the marks of unique ones for longer.
+/// Plain jobs in one statement at most. More make it no cheaper per job, and take longer.
 pub(crate) const AT_ONCE: usize = 1000;
 
 /// The jobs that a transaction has collected.
@@ -150,8 +157,45 @@ impl AtCommit for Outbox {
         }]
     }
 
-    fn committed(&self, db: &Db) {
+    fn committed(&self, _: &Db) {
         self.0.iter().for_each(|job| METERS.enqueued(job.name.clone()));
+    }
+}
+
+/// In which queues a transaction has enqueued: those who work elsewhere hear of it with the COMMIT.
+#[derive(Default, Debug)]
+pub(crate) struct Told {
+    queues: Vec<String>,
+    crier: Option<Arc<Crier>>,
+}
+
+impl Told {
+    pub(crate) fn add(tx: &mut TenantTx, queue: &str) {
+        let crier = tx.extension_or_default::<Crier>();
+        let told = tx.at_commit::<Self>();
+        if !told.queues.iter().any(|known| known == queue) {
+            told.queues.push(queue.to_owned());
+            told.crier = Some(crier);
+        }
+    }
+}
+
+impl AtCommit for Told {
+    fn mark(&self) -> usize {
+        self.queues.len()
+    }
+
+    fn rewind(&mut self, mark: usize) {
+        self.queues.truncate(mark);
+    }
+
+    fn statements(&self, _: &Context) -> Vec<Bound> {
+        let queues = self.queues.iter().map(String::as_str);
+        let words = self.crier.as_ref().and_then(|crier| crier.cry(queues));
+        words.map(|words| CRY.bind((words,))).into_iter().collect()
+    }
+
+    fn committed(&self, db: &Db) {
         wake(db);
     }
 }
@@ -179,13 +223,13 @@ impl AtCommit for Written {
         Vec::new()
     }
 
-    fn committed(&self, db: &Db) {
+    fn committed(&self, _: &Db) {
         self.0.iter().for_each(|name| METERS.enqueued(*name));
-        wake(db);
     }
 }
 
-/// Writes jobs that may be the same as others, at once: so the answers are known before the commit. At most [`AT_ONCE`].
+/// Writes jobs that may be the same as others, at once: so the answers are known before the commit. All in one statement, which locks
+/// their marks in one order.
 pub(crate) async fn enqueue_unique(tx: &mut TenantTx, jobs: &[Entry]) -> Result<Vec<Enqueued>, Error> {
     let c = Columns::of(jobs);
     let params = (
@@ -211,8 +255,9 @@ impl Store {
     pub(super) async fn enqueue_all(&self, jobs: &[Entry]) -> Result<Vec<Enqueued>, Error> {
         let written = match jobs {
             [] => return Ok(Vec::new()),
+            [job] if job.unique.is_none() => vec![self.joined.enqueue(&self.db, job).await?],
             few if few.len() <= AT_ONCE && few.iter().all(|job| job.unique.is_none()) => {
-                told(few, self.plain(few).await?)
+                plain(&self.db, few).await?
             }
             jobs => {
                 let mut tx = self.db.system().begin().await?;
@@ -221,65 +266,63 @@ impl Store {
                 written
             }
         };
-        wake(&self.db);
+        self.tell(jobs).await;
         Ok(written)
     }
 
-    async fn plain(&self, jobs: &[Entry]) -> Result<Vec<JobId>, shared_db::Error> {
-        let (c, door) = (Columns::of(jobs), self.db.system());
-        let (ids, queues, names, versions) = (c.jobs, c.queues, c.names, c.versions);
-        let (payloads, contexts, bands, delays) = (c.payloads, c.contexts, c.bands, c.delays);
-        let first = (ids, queues, names, versions, payloads, contexts, bands, delays);
-        match jobs.iter().any(is_laned) {
-            false => {
-                door.all(
-                    &ENQUEUE_FOR,
-                    (first.0, first.1, first.2, first.3, first.4, first.5, first.6, first.7, c.tenants),
-                )
-                .await
-            }
-            true => {
-                let all = (
-                    first.0, first.1, first.2, first.3, first.4, first.5, first.6, first.7, c.tenants,
-                    c.orders, c.limits,
-                );
-                door.all(&ENQUEUE_FOR_WITH_LANES, all).await
-            }
+    /// Wakes workers, here and elsewhere.
+    pub(super) async fn tell(&self, jobs: &[Entry]) {
+        wake(&self.db);
+        let Some(words) = self.crier.cry(jobs.iter().map(|job| &*job.queue)) else { return };
+        // Those elsewhere find the jobs anyway, a little later.
+        if let Err(error) = self.db.system().execute(&CRY, (words,)).await {
+            tracing::debug!(%error, "could not tell other processes of new jobs");
         }
     }
 }
 
-/// Plain jobs and others in slices, in one transaction.
+/// Writes a few jobs without rules of uniqueness, of any tenants.
+pub(super) async fn plain(db: &Db, jobs: &[Entry]) -> Result<Vec<Enqueued>, shared_db::Error> {
+    let (c, door) = (Columns::of(jobs), db.system());
+    let (ids, queues, names, versions) = (c.jobs, c.queues, c.names, c.versions);
+    let (payloads, contexts, bands, delays) = (c.payloads, c.contexts, c.bands, c.delays);
+    let written = if jobs.iter().any(is_laned) {
+        let all =
+            (ids, queues, names, versions, payloads, contexts, bands, delays, c.tenants, c.orders, c.limits);
+        door.all(&ENQUEUE_FOR_WITH_LANES, all).await?
+    } else {
+        let all = (ids, queues, names, versions, payloads, contexts, bands, delays, c.tenants);
+        door.all(&ENQUEUE_FOR, all).await?
+    };
+    Ok(told(jobs, written))
+}
+
+/// If some have a rule of uniqueness, all of them in one statement: so it locks their marks in one order, and of two callers with the same
+/// keys one waits for the other. Else in slices.
 pub(super) async fn enqueue_in(tx: &mut Tx, jobs: &[Entry]) -> Result<Vec<Enqueued>, Error> {
+    if jobs.iter().any(|job| job.unique.is_some()) {
+        let c = Columns::of(jobs);
+        let params = (
+            c.tenants, c.jobs, c.queues, c.names, c.versions, c.payloads, c.contexts, c.bands, c.delays,
+            c.orders, c.limits, c.uniques,
+        );
+        return Ok(answers(tx.all(&ENQUEUE_UNIQUE_FOR, params).await?));
+    }
     let mut written = Vec::with_capacity(jobs.len());
-    // A slice is of one kind, so that the answers come in the order of the jobs.
-    for kind in jobs.chunk_by(|a, b| a.unique.is_some() == b.unique.is_some()) {
-        for slice in kind.chunks(AT_ONCE) {
-            let c = Columns::of(slice);
-            if slice.iter().any(|job| job.unique.is_some()) {
-                let params = (
-                    c.tenants, c.jobs, c.queues, c.names, c.versions, c.payloads, c.contexts, c.bands,
-                    c.delays, c.orders, c.limits, c.uniques,
-                );
-                written.extend(answers(tx.all(&ENQUEUE_UNIQUE_FOR, params).await?));
-            } else {
-                let params = (
-                    c.jobs, c.queues, c.names, c.versions, c.payloads, c.contexts, c.bands, c.delays,
-                    c.tenants, c.orders, c.limits,
-                );
-                written.extend(told(slice, tx.all(&ENQUEUE_FOR_WITH_LANES, params).await?));
-            }
-        }
+    for slice in jobs.chunks(AT_ONCE) {
+        let c = Columns::of(slice);
+        let params = (
+            c.jobs, c.queues, c.names, c.versions, c.payloads, c.contexts, c.bands, c.delays, c.tenants,
+            c.orders, c.limits,
+        );
+        written.extend(told(slice, tx.all(&ENQUEUE_FOR_WITH_LANES, params).await?));
     }
     Ok(written)
 }
 
 /// What was written is new; the rest was there.
 fn told(jobs: &[Entry], written: Vec<JobId>) -> Vec<Enqueued> {
-    if written.len() == jobs.len() {
-        return jobs.iter().map(|job| Enqueued::Inserted(job.job)).collect();
-    }
-    let written: std::collections::HashSet<JobId> = written.into_iter().collect();
+    let written: HashSet<JobId> = written.into_iter().collect();
     let answer = |job: &Entry| match written.contains(&job.job) {
         true => Enqueued::Inserted(job.job),
         false => Enqueued::Existing(job.job),

@@ -7,7 +7,7 @@ use shared_db::{Row, statements};
 use super::columns::{limit_key, milliseconds, split};
 use super::{Store, wake};
 use crate::Error;
-use crate::limit::{Limit, LimitStatus, Rate};
+use crate::limit::{Limit, LimitPlace, LimitStatus, Rate};
 
 /// Whether it is set, jobs at once, and of a rate the count, the seconds, and the burst.
 type Parts = (bool, Option<i32>, Option<i32>, Option<f64>, Option<i32>);
@@ -40,13 +40,13 @@ statements! {
                  update shared_queues.limit_use set opens_at = clock_timestamp()
                   where limit_key = any (array(select limit_key from slice)))
         select case when count(*) = $4 then max(limit_key) end from slice";
-    /// Those that are set, held or in use. `$1` how many at most.
-    const LIMITS: Statement<(i64,), LimitRow> = "
+    /// Those that are set, held or in use. `$1` how many at most, `$2` behind which.
+    const LIMITS: Statement<(i64, String), LimitRow> = "
         with named as (
                  (select limit_key, name from shared_queues.limit_setting
-                   where is_set or held_until > clock_timestamp() order by limit_key limit $1)
+                   where (is_set or held_until > clock_timestamp()) and limit_key > $2 order by limit_key limit $1)
                  union
-                 (select limit_key, name from shared_queues.limit_use where running > 0 order by limit_key limit $1))
+                 (select limit_key, name from shared_queues.limit_use where running > 0 and limit_key > $2 order by limit_key limit $1))
         select n.limit_key, coalesce(u.running, 0) as running, s.is_set, s.concurrency, s.rate_count, s.rate_period, s.rate_burst,
                case when s.rate_count is not null
                     then floor(least(s.rate_burst, coalesce(u.tokens, 'infinity')
@@ -60,7 +60,7 @@ statements! {
                                from shared_queues.limit_setting k where k.limit_key in (n.limit_key, n.name) and k.is_set
                               order by length(k.limit_key) desc limit 1) s on true
          order by n.limit_key limit $1";
-    const QUEUE_LIMITS: Statement<(i64,), LimitRow> = "
+    const QUEUE_LIMITS: Statement<(i64, String), LimitRow> = "
         select q.name as limit_key,
                (select coalesce(sum(cardinality(l.ids)), 0) from shared_queues.lease l where l.queue = q.name)::integer as running,
                true as is_set, q.concurrency, q.rate_count, q.rate_period, q.rate_burst,
@@ -68,7 +68,8 @@ statements! {
                     then floor(least(q.rate_burst, q.tokens
                                + extract(epoch from clock_timestamp() - q.filled_at)::float8 * q.rate_count / q.rate_period)) end as tokens,
                null::float8 as held_for
-          from shared_queues.queue q where q.concurrency is not null or q.rate_count is not null order by q.name limit $1";
+          from shared_queues.queue q
+         where (q.concurrency is not null or q.rate_count is not null) and q.name > $2 order by q.name limit $1";
 }
 
 #[derive(Row)]
@@ -122,10 +123,23 @@ impl Store {
         Ok(())
     }
 
-    pub(super) async fn all_limits(&self, most: u32) -> Result<Vec<LimitStatus>, Error> {
+    /// The first of them stands behind the empty text.
+    pub(super) async fn all_limits(
+        &self,
+        after: Option<&LimitPlace>,
+        most: u32,
+    ) -> Result<Vec<LimitStatus>, Error> {
         let (door, most_of_each) = (self.db.system(), i64::from(most));
-        let queues = door.all(&QUEUE_LIMITS, (most_of_each,)).await?;
-        let named = door.all(&LIMITS, (most_of_each,)).await?;
+        let (queue, name) = match after {
+            None => (Some(String::new()), String::new()),
+            Some(queue) if !queue.is_named => (Some(queue.name.clone()), String::new()),
+            Some(limit) => (None, limit_key(&limit.name, limit.key.as_deref())),
+        };
+        let queues = match queue {
+            Some(after) => door.all(&QUEUE_LIMITS, (most_of_each, after)).await?,
+            None => Vec::new(),
+        };
+        let named = door.all(&LIMITS, (most_of_each, name)).await?;
         let queues = queues.into_iter().map(|row| row.status(true));
         Ok(queues.chain(named.into_iter().map(|row| row.status(false))).take(most as usize).collect())
     }

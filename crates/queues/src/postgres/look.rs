@@ -102,9 +102,10 @@ statements! {
          cross join lateral (select due_at from shared_queues.body where job_id = f.job_id) b";
     const JOB: Statement<(JobId,), ViewRow> = concat!("
         with b as (", body!(), " where job_id = $1), j as (", seen!(), ") ", with_worker!());
-    /// `$1` queue, `$2` name, `$3` tenant, `$4` state, each or null; `$5` how many at most, `$6` of how many of the latest.
-    const LIVE: Statement<(Option<String>, Option<String>, Option<TenantId>, Option<String>, i64, i64), ViewRow> = concat!("
-        with latest as materialized (", body!(), " order by job_id desc limit $6),
+    /// `$1` queue, `$2` name, `$3` tenant, `$4` state, each or null; `$5` how many at most, `$6` of how many of the latest before the
+    /// job `$7`.
+    const LIVE: Statement<(Option<String>, Option<String>, Option<TenantId>, Option<String>, i64, i64, JobId), ViewRow> = concat!("
+        with latest as materialized (", body!(), " where job_id < $7 order by job_id desc limit $6),
              b as (select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, lane, position
                      from latest l
                     where ($1::text is null or l.queue = $1) and ($2::text is null or l.name = $2) and ($3::uuid is null or l.tenant_id = $3)),
@@ -112,25 +113,25 @@ statements! {
              j as materialized (
                  select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, state
                    from all_of_them where $4::text is null or state = $4 order by job_id desc limit $5) ", with_worker!());
-    const FINISHED: Statement<(Option<String>, Option<String>, Option<TenantId>, Option<String>, i64, i64), ViewRow> = "
+    const FINISHED: Statement<(Option<String>, Option<String>, Option<TenantId>, Option<String>, i64, i64, JobId), ViewRow> = "
         select f.job_id, f.tenant_id, f.queue, f.name, f.version, f.band, f.attempts, f.crashes, f.enqueued_at, f.due_at, f.error, f.state,
                null::uuid as worker, null::float8 as part, null::text as note, f.result, f.ended_at
           from (select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, state, result, ended_at
-                  from shared_queues.finished order by ended_at desc limit $6) f
+                  from shared_queues.finished where job_id < $7 order by job_id desc limit $6) f
          where ($1::text is null or f.queue = $1) and ($2::text is null or f.name = $2) and ($3::uuid is null or f.tenant_id = $3)
            and ($4::text is null or f.state = $4)
-         order by f.ended_at desc limit $5";
+         order by f.job_id desc limit $5";
     const FINISHED_JOB: Statement<(JobId,), ViewRow> = "
         select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, state,
                null::uuid as worker, null::float8 as part, null::text as note, result, ended_at
           from shared_queues.finished where job_id = $1";
-    const DEAD: Statement<(Option<String>, Option<String>, Option<TenantId>, i64, i64), ViewRow> = "
+    const DEAD: Statement<(Option<String>, Option<String>, Option<TenantId>, i64, i64, JobId), ViewRow> = "
         select d.job_id, d.tenant_id, d.queue, d.name, d.version, d.band, d.attempts, d.crashes, d.enqueued_at, d.due_at, d.error,
                'dead' as state, null::uuid as worker, null::float8 as part, null::text as note, null::text as result, d.died_at as ended_at
           from (select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, died_at
-                  from shared_queues.dead order by died_at desc limit $5) d
+                  from shared_queues.dead where job_id < $6 order by job_id desc limit $5) d
          where ($1::text is null or d.queue = $1) and ($2::text is null or d.name = $2) and ($3::uuid is null or d.tenant_id = $3)
-         order by d.died_at desc limit $4";
+         order by d.job_id desc limit $4";
     const DEAD_JOB: Statement<(JobId,), ViewRow> = "
         select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error,
                'dead' as state, null::uuid as worker, null::float8 as part, null::text as note, null::text as result, died_at as ended_at
@@ -202,18 +203,23 @@ impl Store {
         let (door, most_of_each) = (self.db.system(), i64::from(most));
         let (queue, name, tenant) = (filter.queue.as_deref(), filter.name.as_deref(), filter.tenant);
         let state = filter.state.map(State::as_str);
+        let before = filter.after.unwrap_or(JobId::from_uuid(Uuid::max()));
         let mut rows = Vec::new();
         if filter
             .state
             .is_none_or(|state| !matches!(state, State::Dead | State::Completed | State::Cancelled))
         {
-            rows.extend(door.all(&LIVE, (queue, name, tenant, state, most_of_each, LOOKED_AT)).await?);
+            rows.extend(
+                door.all(&LIVE, (queue, name, tenant, state, most_of_each, LOOKED_AT, before)).await?,
+            );
         }
         if filter.state.is_none_or(|state| matches!(state, State::Completed | State::Cancelled)) {
-            rows.extend(door.all(&FINISHED, (queue, name, tenant, state, most_of_each, LOOKED_AT)).await?);
+            rows.extend(
+                door.all(&FINISHED, (queue, name, tenant, state, most_of_each, LOOKED_AT, before)).await?,
+            );
         }
         if filter.state.is_none_or(|state| state == State::Dead) {
-            rows.extend(door.all(&DEAD, (queue, name, tenant, most_of_each, LOOKED_AT)).await?);
+            rows.extend(door.all(&DEAD, (queue, name, tenant, most_of_each, LOOKED_AT, before)).await?);
         }
         // Ids are in the order of their making, and a job is never in two places for longer than a statement.
         rows.sort_by_key(|row| std::cmp::Reverse(row.job_id));

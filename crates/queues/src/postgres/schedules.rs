@@ -5,13 +5,12 @@ use shared_core::TenantId;
 use shared_db::{Row, statements};
 use time::OffsetDateTime;
 
+use super::Store;
 use super::columns::{limits, milliseconds, priority, read_limits, read_unique, unique, version};
 use super::enqueue::enqueue_in;
-use super::{Store, wake};
 use crate::backend::{Entry, Schedules, StoredSchedule};
-use crate::meters::METERS;
 use crate::schedule::MissedRuns;
-use crate::{Error, JobId};
+use crate::{Enqueued, Error, JobId};
 
 /// The columns of a schedule.
 macro_rules! schedule {
@@ -124,18 +123,16 @@ impl Schedules for Store {
         slot: OffsetDateTime,
         next: OffsetDateTime,
         jobs: Vec<Entry>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Vec<Enqueued>>, Error> {
         let mut tx = self.db.system().begin().await?;
         if tx.execute(&FIRE, (&*schedule.entry.queue, schedule.name.as_str(), slot, next)).await? == 0 {
             tx.rollback().await;
-            return Ok(false);
+            return Ok(None);
         }
         let written = enqueue_in(&mut tx, &jobs).await?;
         tx.commit().await?;
-        let new = jobs.iter().zip(&written).filter(|(_, written)| written.is_inserted());
-        new.for_each(|(job, _)| METERS.enqueued(job.name.clone()));
-        wake(&self.db);
-        Ok(true)
+        self.tell(&jobs).await;
+        Ok(Some(written))
     }
 }
 

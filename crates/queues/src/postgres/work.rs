@@ -63,10 +63,16 @@ impl Work for Store {
         true
     }
 
-    async fn wait(&self, _: &[Arc<str>], most: Duration) {
-        // Of what other processes commit nobody tells: NOTIFY in every commit would cost more than half of their number.
+    async fn wait(&self, queues: &[Arc<str>], most: Duration) {
         let signal = self.signal();
-        let _ = tokio::time::timeout(most, signal.notified()).await;
+        let news = async {
+            tokio::select! {
+                () = signal.notified() => {}
+                // Others of this process wait behind whoever listens.
+                () = self.ears.hear(&self.db, &self.crier, queues) => signal.notify_waiters(),
+            }
+        };
+        let _ = tokio::time::timeout(most, news).await;
     }
 
     async fn promote(&self, queue: &str) -> Result<bool, Error> {

@@ -13,7 +13,7 @@ local function step(worker, budget)
   end
   local back, dead = hand_back(held, budget)
   if #ids < STEP then call('HDEL', DYING, worker) end
-  save()
+  save_lanes()
   return back, dead
 end
 
@@ -38,7 +38,7 @@ if ARGV[1] == 'give' then
   end
   bulk('HDEL', key, ids)
   local back = hand_back(held)
-  save()
+  save_lanes()
   return { back, 0, #ids == STEP and 1 or 0, {} }
 end
 

@@ -8,5 +8,5 @@ if not withdraw(body, id) then
 end
 call('HDEL', BODIES, id)
 call('HDEL', GATES, id)
-save()
+save_lanes()
 return 1

@@ -25,166 +25,44 @@ end
 if most < 1 then return { NOW, {}, {}, {} } end
 local quantum = math.max(1, math.floor(tonumber(ARGV[4]) / 10))
 local MOST_LOOKS = 4 * most + 64 -- so many places in lines are looked at, taken or not
+local jobs, asked = {}, {}
 
-local paused = {}
-local function is_paused(tenant)
-  if paused[tenant] == nil then paused[tenant] = call('HEXISTS', K .. ':parked', tenant) == 1 end
-  return paused[tenant]
+-- Jobs that passed their gates become ready, and their gates say so. Or they are taken at once where nobody else is ready.
+local function let_pass(passed, records)
+  local tickets, gates = {}, {}
+  for i, id in ipairs(passed) do
+    local place = gate_place(records[i])
+    tickets[i] = place .. id
+    gates[2 * i - 1], gates[2 * i] = id, gate_record('a', 0, place, gate_rest(records[i]))
+  end
+  bulk('HSET', GATES, gates)
+  make_ready_again(tickets)
 end
 
--- Lets jobs of a lane pass, as many as their limits have room for; returns how many, and the limit that has none.
-local passed = {}
-local function pass(line, g, record, first, most_now)
-  local free, narrow = g.ordered and 1 or most_now, nil
-  for _, id in ipairs(g.limits) do
-    local more = room(limit(id))
-    if more < free then free, narrow = more, limit(id) end
-  end
-  if free < 1 then return 0, narrow end
-  local jobs, records, rest = { first }, {}, gate_rest(record)
-  if free > 1 then
-    local more = take(line, free - 1)
-    records = many(GATES, more)
-    for i = 1, #more do jobs[i + 1] = more[i] end
-  end
-  for i, id in ipairs(jobs) do
-    local place = i == 1 and gate_place(record) or records[i - 1] and gate_place(records[i - 1])
-    if place then
-      passed[#passed + 1] = place .. id
-      gates_to_write[#gates_to_write + 1] = id
-      gates_to_write[#gates_to_write + 1] = gate_record('a', 0, place, rest)
+local low_first = ARGV[5] == '1'
+local function take_passed(passed, records)
+  for step = 0, 2 do
+    local band = low_first and 2 - step or step
+    for i = 1, #passed do
+      if byte(records[i], 18) == band then jobs[#jobs + 1] = passed[i] end
     end
   end
-  waiting_change = waiting_change - #jobs
-  for _, id in ipairs(g.limits) do
-    local l = limit(id)
-    l.running = l.running + #jobs
-    if l.count then l.tokens = l.tokens - #jobs end
-    l.used = NOW
-    touch(l)
-  end
-  return #jobs
 end
 
--- The first job of an open lane, and others of it. Returns how many were admitted.
-local function serve(lane, turn, first, record, g, share)
-  local line = lane_line(lane)
-  if share < 1 then
-    call('ZADD', returned(line), position(gate_place(record)), first)
-    open(lane)
-    return 0
-  elseif g.due > NOW then
-    call('ZADD', returned(line), position(gate_place(record)), first)
-    set_lane(lane, 't', turn)
-    call('ZADD', AT, g.due, 'l' .. lane)
-    return 0
-  end
-  for _, id in ipairs(g.limits) do
-    if limit(id).blocks == 1 then share = math.min(share, quantum) end -- others wait for it too
-  end
-  local admitted, narrow = pass(line, g, record, first, share)
-  if admitted == 0 then
-    call('ZADD', returned(line), position(gate_place(record)), first)
-    block(lane, turn, narrow, most)
-  elseif g.ordered then
-    set_lane(lane, 'r', next_turn())
-  elseif in_use(line) then
-    set_lane(lane, 'o', next_turn())
-    open(lane)
-  else
-    put_lane(lane, false)
-  end
-  for _, id in ipairs(g.limits) do open_next(limit(id)) end
-  return admitted
-end
-
--- The first jobs of these lanes; an entry of a lane that is not open any more is passed over.
-local function first_of(lanes)
-  local firsts, ids, at = {}, {}, {}
-  for i, lane in ipairs(lanes) do
-    local record = lane_record(lane)
-    if record and byte(record) == 111 then
-      local tenant = sub(lane, 2, 17)
-      if is_paused(tenant) then
-        set_lane(lane, 'p', read('>I8', record, 2))
-        call('RPUSH', K .. ':parked:' .. tenant, lane)
-      else
-        local line = lane_line(lane)
-        local first = take(line, 1)[1]
-        if first then
-          firsts[i] = first
-          ids[#ids + 1] = first
-          at[#at + 1] = i
-        elseif in_use(line) then
-          open(lane) -- behind ghosts
-        else
-          put_lane(lane, false)
-        end
-      end
-    end
-  end
-  local records, gates, needed = {}, {}, {}
-  for k, record in ipairs(many(GATES, ids)) do
-    records[at[k]] = record
-    if record then
-      local g = gate(record)
-      gates[at[k]] = g
-      for _, id in ipairs(g.limits) do needed[#needed + 1] = id end
-    end
-  end
-  fetch_limits(needed)
-  return firsts, records, gates
-end
-
--- Serves so many lanes at once, those that wait longest.
-local function round(left)
-  save_open()
-  local popped, lanes, admitted, expected = call('ZPOPMIN', OPEN, left), {}, 0, 0
-  for i = 1, #popped, 2 do
-    if expected < left then
-      lanes[#lanes + 1] = popped[i]
-      expected = expected + (byte(popped[i]) == 111 and 1 or quantum)
-    else
-      opened[#opened + 1] = popped[i + 1]
-      opened[#opened + 1] = popped[i]
-    end
-  end
-  if #lanes == 0 then return 0, 0 end
-  fetch_lanes(lanes)
-  local was = {}
-  for i, lane in ipairs(lanes) do was[i] = lane_record(lane) end
-  local share = math.max(quantum, math.floor(left / #lanes))
-  local firsts, records, gates = first_of(lanes)
-  for i, lane in ipairs(lanes) do
-    if records[i] then
-      local turn = read('>I8', was[i], 2)
-      admitted = admitted + serve(lane, turn, firsts[i], records[i], gates[i], math.min(share, left - admitted))
-    elseif firsts[i] then
-      open(lane) -- its gate was lost with a crash of the server: nobody can run it
-    end
-    local opened_for = was[i] and byte(was[i]) == 111 and sub(was[i], 10) or ''
-    if opened_for ~= '' then open_next(limit(opened_for)) end
-  end
-  return admitted, #lanes
-end
-
-local asked = {}
 if tonumber(settings[2] or 0) > 0 then
-  open_due(most)
-  local admitted, looks = 0, 0
-  while admitted < most and looks < MOST_LOOKS do
-    local some, looked = round(most - admitted)
-    if looked == 0 then break end
-    admitted, looks = admitted + some, looks + looked
+  local passed, records, questions = admit(most, quantum, MOST_LOOKS)
+  local waits = #questions > 0 and ARGV[6] == '0'
+  asked = questions
+  if waits or call('EXISTS', ring(0), ring(1), ring(2)) > 0 then
+    let_pass(passed, records)
+  else
+    take_passed(passed, records)
   end
-  make_ready_again(passed)
-  asked = questions()
-  save()
-  if #asked > 0 and ARGV[6] == '0' then return { NOW, {}, {}, asked } end
+  if waits then return { NOW, {}, {}, asked } end
 end
 
--- The tenants of a band in turn.
-local jobs, looks = {}, 0
+-- The tenants of a band in turn. Most queues have no weights, and nobody paused.
+local looks = 0
 local function turn(band, tenant, weight, credit, alone)
   local line, left = K .. ':ready:' .. string.char(band) .. tenant, most - #jobs
   local share = credit or quantum * weight
@@ -199,7 +77,6 @@ local function turn(band, tenant, weight, credit, alone)
   return in_use(line), cut
 end
 
--- Most queues have no weights, and nobody paused.
 local has = {}
 local function of_tenants(what, tenants)
   if has[what] == nil then has[what] = call('EXISTS', K .. what) == 1 end
@@ -229,14 +106,9 @@ local function claim_band(band)
   end
 end
 
-if ARGV[5] == '1' then
-  for band = 2, 0, -1 do claim_band(band) end
-else
-  for band = 0, 2 do claim_band(band) end
-end
+for step = 0, 2 do claim_band(low_first and 2 - step or step) end
 if #jobs == 0 then return { NOW, {}, {}, asked } end
 if tokens then call('HSET', SETTINGS, 'tokens', string.format('%.17g', tokens - #jobs), 'stamp', NOW) end
-
 
 -- What holds them: the number of the claim, and their kind.
 local bodies, values, pairs_held, watched = many(BODIES, jobs), {}, {}, {}

@@ -145,6 +145,7 @@ pub(super) struct Body<'a> {
     pub(super) tenant: TenantId,
     pub(super) version: u32,
     pub(super) name: String,
+    is_laned: bool,
     /// What is behind the name: context and payload.
     rest: Option<&'a [u8]>,
 }
@@ -156,13 +157,26 @@ impl<'a> Body<'a> {
         let (due, first_due, enqueued) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
         let size = bytes.u32()? as usize;
         let _position = bytes.u64()?;
-        let [band, _kind] = bytes.array()?;
+        let [band, kind] = bytes.array()?;
         let tenant = TenantId::from_uuid(Uuid::from_bytes(bytes.array()?));
         let version = bytes.u32()?;
         let name = String::from_utf8(bytes.short()?.to_vec()).ok()?;
         let rest = size.checked_sub(6 + name.len()).and_then(|left| bytes.0.get(..left));
         let priority = Priority::from_band(i16::from(band));
-        Some(Self { attempts, crashes, due, first_due, enqueued, priority, tenant, version, name, rest })
+        let is_laned = kind == LANED;
+        Some(Self {
+            attempts,
+            crashes,
+            due,
+            first_due,
+            enqueued,
+            priority,
+            tenant,
+            version,
+            name,
+            is_laned,
+            rest,
+        })
     }
 
     /// The whole job, as its worker gets it.
@@ -180,6 +194,7 @@ impl<'a> Body<'a> {
             attempts: self.attempts,
             waited: Duration::from_millis(now.saturating_sub(self.first_due)),
             age: Duration::from_millis(now.saturating_sub(self.enqueued)),
+            is_laned: self.is_laned,
         })
     }
 }
@@ -193,6 +208,11 @@ const LONGEST: u64 = 100 * 366 * 24 * 3600 * 1000;
 
 pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).map_or(LONGEST, |all| all.min(LONGEST))
+}
+
+/// The moment as [`instant`] was given it.
+pub(super) fn moment(instant: OffsetDateTime) -> u64 {
+    u64::try_from(instant.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
 }
 
 pub(super) fn instant(milliseconds: u64) -> OffsetDateTime {

@@ -11,7 +11,7 @@ use super::letters::From;
 use super::scripts::{CANCEL, GLOBAL_RULES, RULES, STATUS, STEER};
 use crate::backend::{Cancelled, Control, DeadFilter, JobFilter};
 use crate::dead::DeadLetter;
-use crate::limit::{Limit, LimitStatus};
+use crate::limit::{Limit, LimitPlace, LimitStatus};
 use crate::view::{JobView, QueueStatus};
 use crate::{Error, JobId};
 
@@ -91,8 +91,8 @@ impl Control for RedisBackend {
         self.run::<i64>(call).await.map(drop)
     }
 
-    async fn limits(&self, most: u32) -> Result<Vec<LimitStatus>, Error> {
-        self.all_limits(most).await
+    async fn limits(&self, after: Option<&LimitPlace>, most: u32) -> Result<Vec<LimitStatus>, Error> {
+        self.all_limits(after, most).await
     }
 
     async fn hold(&self, name: &str, key: Option<&str>, wait: Duration) -> Result<(), Error> {

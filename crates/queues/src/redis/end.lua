@@ -1,37 +1,11 @@
 -- How jobs leave `running`.
-local DEAD, DIED, FINISHED, FORGET = K .. ':dead', K .. ':died', K .. ':finished', K .. ':forget'
-local CANCELS, PROGRESS = K .. ':cancels', K .. ':progress'
+local DYING, CANCELS, PROGRESS = K .. ':dying', K .. ':cancels', K .. ':progress'
 
 -- Into the dead letters: when, reason, size of the gate; gate; body.
 local function bury(id, body, reason, record)
   local rest = record and gate_rest(record) or ''
-  call('HSET', DEAD, id, pack('>I8BI4', NOW, reason, #rest) .. rest .. body)
-  call('ZADD', DIED, NOW, id)
+  call('HSET', K .. ':dead', id, pack('>I8BI4', NOW, reason, #rest) .. rest .. body)
+  call('ZADD', K .. ':died', NOW, id)
   call('HDEL', BODIES, id)
   call('HDEL', CANCELS, id)
-end
-
--- Jobs that go back to where they wait, at once. `held`: job, value, job, value ..
-local function hand_back(held, budget)
-  local tickets, dead, ids = {}, 0, {}
-  for i = 1, #held, 2 do ids[#ids + 1] = held[i] end
-  for i, body in ipairs(many(BODIES, ids)) do
-    local id, its_kind = ids[i], byte(held[2 * i], 9)
-    local record = its_kind == LANED and call('HGET', GATES, id)
-    if its_kind ~= PLAIN then call('HDEL', HELD, id) end
-    if record then leave(gate(record)) end
-    local crashes = budget and body and select(2, read(HEAD, body)) + 1
-    if crashes and crashes >= budget then
-      bury(id, changed(body, { crashes = crashes, error = crashes .. ' workers died while they held this job' }), 3, record)
-      if record then call('HDEL', GATES, id) end
-      dead = dead + 1
-    elseif body then
-      if crashes then call('HSET', BODIES, id, changed(body, { crashes = crashes })) end
-      local place = place_of(body)
-      if record then join_lane(place, id, gate_rest(record), true) else tickets[#tickets + 1] = place .. id end
-    end
-  end
-  make_ready_again(tickets)
-  if #held > 0 then wake() end
-  return #held / 2 - dead, dead
 end

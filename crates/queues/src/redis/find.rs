@@ -46,7 +46,9 @@ impl RedisBackend {
             for state in &states {
                 let jobs: Vec<Vec<u8>> =
                     self.run(self.on(&FIND, queue).arg(state.as_str()).arg(LOOKED_AT)).await?;
-                found.extend(jobs.iter().filter_map(|job| Some((codec::job(job)?, queue.as_str()))));
+                let jobs = jobs.iter().filter_map(|job| codec::job(job));
+                let behind = jobs.filter(|job| filter.after.is_none_or(|after| *job < after));
+                found.extend(behind.map(|job| (job, queue.as_str())));
             }
         }
         let mut found: Vec<(JobId, &str)> = found.into_iter().collect();

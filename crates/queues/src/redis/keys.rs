@@ -11,9 +11,9 @@
 //! | `:ready:<band><tenant>` | list, and a sorted set with `*` behind its name | a line of jobs: new ones, and those that came back, by position |
 //! | `:ring:<band>` | list | tenants with ready jobs, in the order of their turns |
 //! | `:later` | sorted set | tickets by the time when they are due |
-//! | `:gates` | hash | laned job → `w` or `a` (waits, admitted), due (8), place, `o` or `l` (ordered or not), lane, limits (each with its size before it, 2) |
+//! | `:gates` | hash | laned job → `w` or `a` (waits, admitted; of a job that is held either), due (8), place, `o` or `l` (ordered or not), lane, limits (each with its size before it, 2) |
 //! | `:lane:<lane>` | as `:ready` | the line of a lane: `o` or `l`, tenant, and the ordering key or the limits |
-//! | `:lanes` | hash | lane → `o` open, `b` blocked by a limit, `t` waits for a time, `r` ordered with a job admitted, `p` tenant paused; its turn (8); the limit that opened it |
+//! | `:lanes` | hash | lane → `o` open, `b` blocked by a limit, `t` waits for a time, `r` ordered with a job admitted, `p` tenant paused; its turn (8); jobs that wait in it, how many of them came back (4 each); the limit that opened it |
 //! | `:open` | sorted set | open lanes by their turns |
 //! | `:blocked:<limit>` | sorted set | lanes that wait for a limit, by their turns |
 //! | `:at` | sorted set | when to look again: `b` and a limit, `l` and a lane |
@@ -37,7 +37,7 @@
 //! | `:positions` | number | the last position |
 //! | `:wake` | list | a marker for a worker that waits |
 //!
-//! Elsewhere: `prefix:queues`, the set of queues; `prefix:rules`, a hash with the rules of all limits, of which each queue has a copy; and
+//! Elsewhere: `prefix:queues`, the set of queues, to which each process that uses one adds it every 30 s; `prefix:rules`, a hash with the rules of all limits, of which each queue has a copy; and
 //! for each limit with a rule `{prefix:limit:<limit>}`, a hash with who has leased how much of it.
 
 /// The names of keys.

@@ -1,10 +1,12 @@
--- ARGV `latest` or `oldest`, from, how many; or `one` and a job. Returns time, and for each letter: job, when, reason, body without
+-- ARGV `latest` or `oldest`, from, how many, and for `latest` a time: those that died later come before the first; or `one` and a job. Returns time, and for each letter: job, when, reason, body without
 -- payload, error.
 local ids
 if ARGV[1] == 'one' then
   ids = { ARGV[2] }
 else
-  local from, to = tonumber(ARGV[2]), ARGV[2] + ARGV[3] - 1
+  local from = tonumber(ARGV[2])
+  if ARGV[4] then from = from + call('ZCOUNT', K .. ':died', '(' .. ARGV[4], '+inf') end
+  local to = from + ARGV[3] - 1
   ids = call(ARGV[1] == 'latest' and 'ZREVRANGE' or 'ZRANGE', K .. ':died', from, to)
 end
 local all = {}

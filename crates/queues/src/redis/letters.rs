@@ -60,7 +60,10 @@ impl RedisBackend {
             let call = self.on(&LETTERS, queue);
             let call = match (filter.job, from) {
                 (Some(job), _) => call.arg("one").arg(job.as_uuid().as_bytes().as_slice()),
-                (None, From::Latest) => call.arg("latest").arg(at).arg(STEP),
+                (None, From::Latest) => {
+                    let call = call.arg("latest").arg(at).arg(STEP);
+                    filter.after.iter().fold(call, |call, (died, _)| call.arg(codec::moment(*died)))
+                }
                 (None, From::Oldest) => call.arg("oldest").arg(at).arg(STEP),
             };
             let (now, rows): Page = self.run(call).await?;
@@ -157,4 +160,5 @@ fn passes(filter: &DeadFilter, letter: &DeadLetter) -> bool {
         && filter.name.as_ref().is_none_or(|name| *name == letter.name)
         && filter.tenant.is_none_or(|tenant| tenant == letter.tenant)
         && filter.reason.is_none_or(|reason| reason == letter.reason)
+        && filter.after.is_none_or(|after| (letter.died_at, letter.job_id) < after)
 }

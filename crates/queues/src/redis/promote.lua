@@ -5,27 +5,27 @@ bulk('ZREM', LATER, due)
 local tickets = {}
 for _, ticket in ipairs(due) do
   local record = kind(ticket) == LANED and call('HGET', GATES, job(ticket))
-  if record then join_lane(sub(ticket, 1, 26), job(ticket), gate_rest(record), true) else tickets[#tickets + 1] = ticket end
+  if record then lanes().rejoin(sub(ticket, 1, 26), job(ticket), gate_rest(record)) else tickets[#tickets + 1] = ticket end
 end
 make_ready_again(tickets)
 if #due > 0 then wake() end
 
 local asked = {}
-for _, id in ipairs(call('ZRANGEBYSCORE', LEASED, '-inf', NOW, 'LIMIT', 0, LEASES)) do
-  local l = limit(id)
-  local idle = l.used + RENEW / 2 <= NOW and call('EXISTS', blocked_by(id)) == 0
+for _, id in ipairs(call('ZRANGEBYSCORE', K .. ':leased', '-inf', NOW, 'LIMIT', 0, LEASES)) do
+  local l = lanes().limit(id)
+  local idle = l.used + lanes().RENEW / 2 <= NOW and call('EXISTS', lanes().blocked_by(id)) == 0
   local give = 0
   if idle then
     l.units, give = l.running, l.tokens
     l.tokens = 0
   end
   if not l.rule or (l.units == 0 and give == 0 and idle and l.lease <= NOW) then
-    call('ZREM', LEASED, id)
+    call('ZREM', K .. ':leased', id)
   else
-    asked[#asked + 1] = question(l, give)
-    call('ZADD', LEASED, NOW + RENEW, id)
+    asked[#asked + 1] = lanes().question(l, give)
+    call('ZADD', K .. ':leased', NOW + lanes().RENEW, id)
   end
-  touch(l)
+  lanes().touch(l)
 end
-save()
+save_lanes()
 return { #due == MOST and 1 or 0, asked }

@@ -2,16 +2,30 @@
 local MARKS = K .. ':marks'
 local bodies, fresh, owners, later, laned, pending = {}, {}, {}, {}, {}, {}
 
+-- Jobs with a lane: those of the same one together.
+local function flush_laned()
+  local l, names, jobs = lanes(), {}, {}
+  for _, one in ipairs(laned) do
+    local place, id, rest = one[1], one[2], one[3]
+    local name = lane_of(rest)
+    if not jobs[name] then
+      names[#names + 1] = name
+      jobs[name] = {}
+    end
+    jobs[name][#jobs[name] + 1] = id
+    l.write_gate(id, gate_record('w', 0, place, rest))
+  end
+  l.fetch_lanes(names)
+  for _, name in ipairs(names) do l.join_line(name, jobs[name]) end
+end
+
 local function flush()
   bulk('HSET', BODIES, bodies)
   bulk('ZADD', LATER, later)
   make_ready(fresh, owners)
-  local lanes = {}
-  for i, one in ipairs(laned) do lanes[i] = (read('>I2c0', one[3], 2)) end
-  fetch_lanes(lanes)
-  for _, one in ipairs(laned) do join_lane(one[1], one[2], one[3], false) end
+  if #laned > 0 then flush_laned() end
   bodies, fresh, owners, later, laned, pending = {}, {}, {}, {}, {}, {}
-  save()
+  save_lanes()
 end
 
 local heads = {} -- of jobs that are due at once, by the size of their text
@@ -39,54 +53,6 @@ local function put(at, tail, id, delay, text, rest)
     fresh[#fresh + 1] = id
     owners[#owners + 1] = owner
   end
-end
-
--- Takes a job that nobody has claimed out of its place; false if a worker has it.
-local function withdraw(body, id)
-  local place = place_of(body)
-  if call('ZREM', LATER, place .. id) == 1 then return true end
-  if kind(place) ~= PLAIN and call('HEXISTS', HELD, id) == 1 then return false end
-  if kind(place) == PLAIN then
-    for _, worker in ipairs(holders()) do
-      if call('HEXISTS', running(worker), id) == 1 then return false, worker end
-    end
-  end
-  local record = kind(place) == LANED and call('HGET', GATES, id)
-  if record and sub(record, 1, 1) == 'w' then
-    take_out_waiting(id, record)
-  else
-    take_out_ready(place, id)
-    if record then leave(gate(record)) end
-  end
-  return true
-end
-
--- Due at another time; false if a worker has it. What is due at once stays where it is.
-local function put_off(body, id, due)
-  local place = place_of(body)
-  local ticket, record = place .. id, call('HGET', GATES, id)
-  local rest = record and gate_rest(record)
-  if due > NOW then
-    if not withdraw(body, id) then return false end
-    call('ZADD', LATER, due, ticket)
-    if record then call('HSET', GATES, id, gate_record('w', 0, place, rest)) end
-  elseif call('ZREM', LATER, ticket) == 1 then
-    if record then join_lane(place, id, rest, true) else make_ready_again({ ticket }) end
-  end
-  return call('HEXISTS', HELD, id) == 0
-end
-
--- A new text, and for a debounced job a new time; false if a worker has it.
-local function replace(id, text, delay)
-  local body = call('HGET', BODIES, id)
-  if delay and not put_off(body, id, NOW + delay) then return false end
-  if call('HEXISTS', HELD, id) == 1 then return false end
-  local attempts, crashes, due, first, enqueued = read(HEAD, body)
-  if delay then due, first = NOW + delay, NOW + delay end
-  local head = pack(HEAD, attempts, crashes, due, first, enqueued, #text)
-  call('HSET', BODIES, id, head .. place_of(body) .. text .. sub(body, text_end(body)))
-  save()
-  return true
 end
 
 -- Uniqueness: mode (e existing, t throttle, d debounce, k keep latest), period (8), key. Returns the answer, or nil to insert.

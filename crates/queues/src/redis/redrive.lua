@@ -17,7 +17,8 @@ local function revive(id, letter)
   local head = pack(HEAD, 0, 0, NOW, NOW, NOW, stop - TEXT)
   call('HSET', BODIES, id, head .. place .. sub(body, TEXT, stop - 1))
   if size > 0 then
-    join_lane(place, id, rest, false)
+    lanes().write_gate(id, gate_record('w', 0, place, rest))
+    lanes().join_line(lane_of(rest), { id })
   else
     fresh[#fresh + 1] = id
     owners[#owners + 1] = owner_of(place)
@@ -40,6 +41,6 @@ else
   end
 end
 make_ready(fresh, owners)
-save()
+save_lanes()
 if #all > 0 then wake() end
 return all

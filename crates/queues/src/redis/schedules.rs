@@ -10,12 +10,12 @@ use uuid::Uuid;
 use super::RedisBackend;
 use super::codec::milliseconds;
 use super::scripts::{FIRE, SCHEDULE};
-use super::work::with_entry;
+use super::work::{read_answer, with_entry};
 use crate::backend::{Entry, Schedules, StoredSchedule};
 use crate::limit::LimitKey;
 use crate::schedule::MissedRuns;
 use crate::unique::{OnDuplicate, Unique};
-use crate::{Error, JobId, Priority};
+use crate::{Enqueued, Error, JobId, Priority};
 
 /// Record, next slot, whether it is paused.
 type Row = (String, i64, bool);
@@ -75,13 +75,14 @@ impl Schedules for RedisBackend {
         slot: OffsetDateTime,
         next: OffsetDateTime,
         jobs: Vec<Entry>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Vec<Enqueued>>, Error> {
         let call: Call = self
             .on(&FIRE, &schedule.entry.queue)
             .arg(&schedule.name)
             .arg(microseconds(slot))
             .arg(microseconds(next));
-        self.run(jobs.iter().fold(call, with_entry)).await
+        let said: Option<Vec<Vec<u8>>> = self.run(jobs.iter().fold(call, with_entry)).await?;
+        Ok(said.map(|answers| answers.iter().filter_map(|answer| read_answer(answer)).collect()))
     }
 }
 

@@ -2,34 +2,44 @@
 
 use shared_db::redis::Script;
 
-/// A script of a queue, behind what all of them share.
+/// A script of a queue, behind the parts that it shares with others.
 macro_rules! script {
     ($name:literal, $($part:literal),+) => {
-        Script::new($name, concat!(include_str!("common.lua"), include_str!("lanes.lua"), $(include_str!($part)),+))
+        Script::new($name, concat!(include_str!("common.lua"), $(include_str!($part)),+))
     };
 }
 
-pub(super) static ENQUEUE: Script = script!("queues_enqueue", "put.lua", "enqueue.lua");
-pub(super) static ONCE: Script = script!("queues_once", "put.lua", "once.lua");
-pub(super) static FIRE: Script = script!("queues_fire", "put.lua", "fire.lua");
-pub(super) static CLAIM: Script = script!("queues_claim", "claim.lua");
-pub(super) static SETTLE: Script = script!("queues_settle", "end.lua", "settle.lua");
-pub(super) static BACK: Script = script!("queues_back", "end.lua", "back.lua");
+/// What deals with lanes besides.
+macro_rules! laned {
+    ($name:literal, $($part:literal),+) => {
+        script!($name, "bodies.lua", "lines.lua", "gates.lua", "lanes.lua", $($part),+)
+    };
+}
+
+pub(super) static ADD: Script = script!("queues_add", "lines.lua", "add.lua");
+pub(super) static ENQUEUE: Script =
+    laned!("queues_enqueue", "withdraw.lua", "replace.lua", "put.lua", "enqueue.lua");
+pub(super) static ONCE: Script = laned!("queues_once", "withdraw.lua", "replace.lua", "put.lua", "once.lua");
+pub(super) static FIRE: Script = laned!("queues_fire", "withdraw.lua", "replace.lua", "put.lua", "fire.lua");
+pub(super) static CLAIM: Script =
+    script!("queues_claim", "lines.lua", "gates.lua", "lanes.lua", "admit.lua", "claim.lua");
+pub(super) static SETTLE: Script = laned!("queues_settle", "end.lua", "settle.lua");
+pub(super) static BACK: Script = laned!("queues_back", "end.lua", "hand_back.lua", "back.lua");
 pub(super) static RENEW: Script = script!("queues_renew", "renew.lua");
-pub(super) static PROMOTE: Script = script!("queues_promote", "promote.lua");
+pub(super) static PROMOTE: Script = laned!("queues_promote", "promote.lua");
 pub(super) static CANCELS: Script = script!("queues_cancels", "cancels.lua");
 pub(super) static PRUNE: Script = script!("queues_prune", "prune.lua");
 
-pub(super) static CANCEL: Script = script!("queues_cancel", "put.lua", "cancel.lua");
-pub(super) static STATUS: Script = script!("queues_status", "status.lua");
-pub(super) static VIEW: Script = script!("queues_view", "view.lua");
-pub(super) static FIND: Script = script!("queues_find", "find.lua");
-pub(super) static LETTERS: Script = script!("queues_letters", "letters.lua");
-pub(super) static REDRIVE: Script = script!("queues_redrive", "redrive.lua");
-pub(super) static STEER: Script = script!("queues_steer", "steer.lua");
+pub(super) static CANCEL: Script = laned!("queues_cancel", "withdraw.lua", "cancel.lua");
+pub(super) static STATUS: Script = script!("queues_status", "lines.lua", "status.lua");
+pub(super) static VIEW: Script = script!("queues_view", "bodies.lua", "view.lua");
+pub(super) static FIND: Script = script!("queues_find", "lines.lua", "find.lua");
+pub(super) static LETTERS: Script = script!("queues_letters", "bodies.lua", "letters.lua");
+pub(super) static REDRIVE: Script = laned!("queues_redrive", "redrive.lua");
+pub(super) static STEER: Script = laned!("queues_steer", "steer.lua");
 pub(super) static RULES: Script = script!("queues_rules", "rules.lua");
-pub(super) static USES: Script = script!("queues_uses", "uses.lua");
-pub(super) static GRANT: Script = script!("queues_grant", "grant.lua");
+pub(super) static USES: Script = laned!("queues_uses", "uses.lua");
+pub(super) static GRANT: Script = laned!("queues_grant", "grant.lua");
 pub(super) static SCHEDULE: Script = script!("queues_schedule", "schedule.lua");
 
 pub(super) static LEASE: Script = Script::new("queues_lease", include_str!("lease.lua"));

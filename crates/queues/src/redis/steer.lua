@@ -21,11 +21,13 @@ else
     call('LREM', ring(band), 0, tenant)
     if in_use(K .. ':ready:' .. string.char(band) .. tenant) then call('RPUSH', ring(band), tenant) end
   end
-  local lanes = call('LPOP', K .. ':parked:' .. tenant, MOST) or {}
-  fetch_lanes(lanes)
-  for _, lane in ipairs(lanes) do open(lane) end
-  save()
+  local all = call('LPOP', K .. ':parked:' .. tenant, MOST) or {}
+  for _, lane in ipairs(all) do
+    local one = lanes().lane(lane)
+    if one then lanes().open(one) end
+  end
+  save_lanes()
   wake()
-  return #lanes == MOST and 1 or 0
+  return #all == MOST and 1 or 0
 end
 return 0

@@ -8,7 +8,7 @@ mod leases;
 mod steering;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared_core::TenantId;
 use shared_db::redis::{Config, Redis, cmd};

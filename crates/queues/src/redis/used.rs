@@ -10,16 +10,23 @@ use super::limits::Rule;
 use super::scripts::{BUCKET, USES};
 use super::{RedisBackend, STEP};
 use crate::Error;
-use crate::limit::{Limit, LimitStatus};
+use crate::limit::{Limit, LimitPlace, LimitStatus};
 
 /// Limit, jobs, tokens leased by the queue; limit, milliseconds held; the queue's own limit, its jobs, its tokens as text.
 type Uses = (Vec<(Vec<u8>, u64, f64)>, Vec<(Vec<u8>, u64)>, Vec<u8>, u64, f64);
+
+/// Limits in use that are looked at in each queue, whichever they are: some milliseconds.
+const LOOKED_AT: u32 = 10_000;
 
 /// Where the limit begins in a rule: behind the version and the mark that it is set.
 const RULE_HEAD: usize = 9;
 
 impl RedisBackend {
-    pub(super) async fn all_limits(&self, most: u32) -> Result<Vec<LimitStatus>, Error> {
+    pub(super) async fn all_limits(
+        &self,
+        after: Option<&LimitPlace>,
+        most: u32,
+    ) -> Result<Vec<LimitStatus>, Error> {
         let rules: HashMap<Vec<u8>, Limit> =
             self.all_rules().await?.into_iter().filter_map(|rule| limit_of(&rule)).collect();
         let mut all: BTreeMap<Vec<u8>, LimitStatus> =
@@ -27,7 +34,7 @@ impl RedisBackend {
         let mut of_queues = Vec::new();
         for queue in self.names().await? {
             let (uses, holds, own, running, tokens): Uses =
-                self.run(self.on(&USES, &queue).arg(most)).await?;
+                self.run(self.on(&USES, &queue).arg(LOOKED_AT)).await?;
             for (id, running, tokens) in uses {
                 let status = all.entry(id.clone()).or_insert_with(|| unused(&id));
                 status.running += running;
@@ -43,7 +50,11 @@ impl RedisBackend {
                 of_queues.push(LimitStatus { of_queue: true, limit: Some(limit), running, tokens, ..status });
             }
         }
-        all.retain(|id, status| rules.contains_key(id) || status.running > 0 || status.held_for.is_some());
+        let is_next = |status: &LimitStatus| after.is_none_or(|after| status.place() > *after);
+        all.retain(|id, status| {
+            is_next(status) && (rules.contains_key(id) || status.running > 0 || status.held_for.is_some())
+        });
+        of_queues.retain(is_next);
         let kept: Vec<(Vec<u8>, LimitStatus)> = all.into_iter().take(most as usize).collect();
         let mut found = Vec::with_capacity(kept.len());
         for some in kept.chunks(STEP) {

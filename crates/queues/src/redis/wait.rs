@@ -10,14 +10,16 @@ use super::RedisBackend;
 /// How long before the caller's patience ends the server gives up: so the connection is used again, and not closed.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// The server counts from here on; less than this is not worth a connection.
+/// A server that has nothing else to do looks ten times a second whose time is over, so it listens no shorter than this. Whoever asks for
+/// less waits longer, and hears of a job at once: a pause without listening would let it lie until the end.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 impl RedisBackend {
     /// Waits for the marker that an enqueue leaves, on a connection of its own; in a cluster one for each queue.
     pub(super) async fn wait_for_wake(&self, queues: &[Arc<str>], most: Duration) {
         let end = tokio::time::Instant::now() + most;
-        if most >= SHORTEST && !queues.is_empty() {
+        let most = most.max(SHORTEST);
+        if !queues.is_empty() {
             // Keys of several queues lie on several nodes of a cluster.
             let at_once = if self.redis.is_cluster() { 1 } else { queues.len() };
             let mut waits: FuturesUnordered<_> =

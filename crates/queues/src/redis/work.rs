@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::codec::{self, Body, milliseconds};
 use super::limits::Question;
-use super::scripts::{BACK, CANCELS, CLAIM, ENQUEUE, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
+use super::scripts::{ADD, BACK, CANCELS, CLAIM, ENQUEUE, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
 use super::{RedisBackend, STEP, STEP_BYTES};
 use crate::backend::{Claim, Claimed, Entry, Fate, Settled, Swept, Work};
 use crate::dead::Reason;
@@ -35,11 +35,13 @@ impl Work for RedisBackend {
         for (queue, places) in queues {
             self.introduce(queue, false).await?;
             for step in steps(&places, &jobs) {
-                let call =
-                    step.iter().fold(self.on(&ENQUEUE, queue), |call, at| with_entry(call, &jobs[*at]));
-                let said: Vec<Vec<u8>> = self.run(call).await?;
+                let entries: Vec<&Entry> = step.iter().map(|at| &jobs[*at]).collect();
+                let said = match entries.iter().all(|entry| is_plain(entry)) {
+                    true => self.add(queue, &entries).await?,
+                    false => self.put(queue, &entries).await?,
+                };
                 for (at, answer) in step.iter().zip(said) {
-                    answers[*at] = read_answer(&answer);
+                    answers[*at] = answer;
                 }
             }
         }
@@ -176,6 +178,7 @@ impl Work for RedisBackend {
     }
 
     async fn promote(&self, queue: &str) -> Result<bool, Error> {
+        self.introduce(queue, false).await?;
         let (more, questions): (bool, Vec<Question>) = self.run(self.on(&PROMOTE, queue)).await?;
         self.ask(queue, questions).await?;
         Ok(more)
@@ -207,6 +210,30 @@ impl Work for RedisBackend {
 }
 
 impl RedisBackend {
+    /// Jobs that are [plain](is_plain).
+    async fn add(&self, queue: &str, entries: &[&Entry]) -> Result<Vec<Option<Enqueued>>, Error> {
+        let call = entries
+            .iter()
+            .fold(self.on(&ADD, queue), |call, entry| call.arg(codec::tail(entry)).arg(codec::text(entry)));
+        let there: Vec<Vec<u8>> = self.run(call).await?;
+        let mut there: Vec<JobId> = there.iter().filter_map(|job| codec::job(job)).collect();
+        // Of a job that is there twice the first is the one that counts.
+        let answers =
+            entries.iter().rev().map(|entry| match there.iter().position(|job| *job == entry.job) {
+                Some(at) => Some(Enqueued::Existing(there.swap_remove(at))),
+                None => Some(Enqueued::Inserted(entry.job)),
+            });
+        let mut answers: Vec<_> = answers.collect();
+        answers.reverse();
+        Ok(answers)
+    }
+
+    async fn put(&self, queue: &str, entries: &[&Entry]) -> Result<Vec<Option<Enqueued>>, Error> {
+        let call = entries.iter().fold(self.on(&ENQUEUE, queue), |call, entry| with_entry(call, entry));
+        let said: Vec<Vec<u8>> = self.run(call).await?;
+        Ok(said.iter().map(|answer| read_answer(answer)).collect())
+    }
+
     fn renewal(&self, queue: &str, worker: Uuid, lease: Duration, begins: bool) -> Call {
         let call = self.on(&RENEW, queue).arg(worker.as_bytes().as_slice()).arg(milliseconds(lease));
         call.arg(u8::from(begins))
@@ -244,7 +271,17 @@ impl RedisBackend {
         let fenced = |call: Call, one: &Settled| {
             call.arg(one.claim.to_be_bytes().as_slice()).arg(one.job.as_uuid().as_bytes().as_slice())
         };
-        let call = done.iter().fold(call.arg(done.len()), |call, one| fenced(call, one));
+        let mut claims: Vec<(i64, Vec<JobId>)> = Vec::new();
+        for one in done {
+            match claims.iter_mut().find(|(claim, _)| *claim == one.claim) {
+                Some((_, jobs)) => jobs.push(one.job),
+                None => claims.push((one.claim, vec![one.job])),
+            }
+        }
+        let call = claims.iter().fold(call.arg(claims.len()), |call, (claim, jobs)| {
+            let call = call.arg(claim.to_be_bytes().as_slice()).arg(jobs.len());
+            jobs.iter().fold(call, |call, job| call.arg(job.as_uuid().as_bytes().as_slice()))
+        });
         others.iter().fold(call, |call, one| {
             let (word, time, text, reason) = match &one.fate {
                 Fate::Completed { result, keep } => ("c", *keep, result.as_deref().unwrap_or(""), 0),
@@ -266,6 +303,11 @@ pub(super) const fn number(reason: Reason) -> u8 {
         Reason::Crashed => 3,
         Reason::Unreadable => 4,
     }
+}
+
+/// Due at once, without lane and uniqueness: most jobs are.
+fn is_plain(entry: &Entry) -> bool {
+    entry.delay.is_zero() && entry.order.is_none() && entry.limits.is_empty() && entry.unique.is_none()
 }
 
 /// The five arguments of a job on its way in.
@@ -296,7 +338,7 @@ fn unanswered() -> Error {
     shared_db::Error::Config("a script of the queues gave no answer for a job".to_owned()).into()
 }
 
-fn read_answer(answer: &[u8]) -> Option<Enqueued> {
+pub(super) fn read_answer(answer: &[u8]) -> Option<Enqueued> {
     let (word, job) = answer.split_first()?;
     let job = codec::job(job)?;
     match word {

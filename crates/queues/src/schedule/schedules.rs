@@ -141,7 +141,13 @@ impl Schedules {
     /// # Errors
     /// [`Error::Database`].
     pub async fn list(&self, queue: Option<&str>) -> Result<Vec<ScheduleView>, Error> {
-        Ok(self.queues.backend.schedules(queue).await?.into_iter().map(ScheduleView::from).collect())
+        if queue.is_some_and(|queue| !is_sound(queue)) {
+            return Ok(Vec::new());
+        }
+        let mut all: Vec<ScheduleView> =
+            self.queues.backend.schedules(queue).await?.into_iter().map(ScheduleView::from).collect();
+        all.sort_unstable_by(|a, b| (&a.queue, &a.name).cmp(&(&b.queue, &b.name)));
+        Ok(all)
     }
 
     /// Changes when a schedule comes, and returns how it is now; `None` if there is none of this name. Of two edits at once the later
@@ -168,7 +174,7 @@ impl Schedules {
     /// # Errors
     /// [`Error::Database`].
     pub async fn pause(&self, queue: &str, name: &str) -> Result<bool, Error> {
-        self.queues.backend.set_schedule_paused(queue, name, true).await
+        Ok(are_sound(queue, name) && self.queues.backend.set_schedule_paused(queue, name, true).await?)
     }
 
     /// Lets a schedule go on; whether there was one.
@@ -176,7 +182,7 @@ impl Schedules {
     /// # Errors
     /// [`Error::Database`].
     pub async fn resume(&self, queue: &str, name: &str) -> Result<bool, Error> {
-        self.queues.backend.set_schedule_paused(queue, name, false).await
+        Ok(are_sound(queue, name) && self.queues.backend.set_schedule_paused(queue, name, false).await?)
     }
 
     /// Removes a schedule; whether there was one. Jobs that it has enqueued stay.
@@ -184,10 +190,13 @@ impl Schedules {
     /// # Errors
     /// [`Error::Database`].
     pub async fn remove(&self, queue: &str, name: &str) -> Result<bool, Error> {
-        self.queues.backend.remove_schedule(queue, name).await
+        Ok(are_sound(queue, name) && self.queues.backend.remove_schedule(queue, name).await?)
     }
 
     async fn find(&self, queue: &str, name: &str) -> Result<Option<StoredSchedule>, Error> {
+        if !are_sound(queue, name) {
+            return Ok(None);
+        }
         Ok(self.queues.backend.schedules(Some(queue)).await?.into_iter().find(|stored| stored.name == name))
     }
 
@@ -202,6 +211,11 @@ impl Schedules {
         }
         self.queues.backend.put_schedule(&new).await
     }
+}
+
+/// Of other names there is none, and a backend may not be able to read them.
+fn are_sound(queue: &str, name: &str) -> bool {
+    is_sound(queue) && is_sound(name)
 }
 
 fn unfit(schedule: &str, problem: impl Into<String>) -> Error {

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use super::due::Due;
 use super::timetable::Timetable;
 use crate::backend::{Entry, StoredSchedule};
+use crate::meters::METERS;
 use crate::{Error, JobId, Queues};
 
 /// When a schedule that this program can't follow is looked at again: seldom enough to leave the log and the others in peace.
@@ -42,7 +43,9 @@ pub(crate) async fn tick(queues: &Queues, queue: &str) -> Result<(), Error> {
             (Vec::new(), now + UNREADABLE_FOR)
         });
         let fired = jobs.len() as u64;
-        if queues.backend.fire(&schedule, schedule.next, next, jobs).await? {
+        if let Some(answers) = queues.backend.fire(&schedule, schedule.next, next, jobs).await? {
+            let new = answers.iter().filter(|answer| answer.is_inserted()).count();
+            METERS.enqueued_by(schedule.entry.name.clone(), new);
             FIRED.add(fired, &[KeyValue::new("queue", queue.to_owned())]);
             tracing::debug!(queue, schedule = schedule.name, jobs = fired, "a schedule has fired");
         }

@@ -73,7 +73,7 @@ async fn attempt<S: Send + Sync + 'static>(session: &Session<S>, held: Held) -> 
         Err(why) => return case(entry, &held, attempt).judge(Ended::Unreadable(why)),
     };
     if attempt == 1 {
-        METERS.waited(entry.name, job.waited + held.at.elapsed());
+        METERS.waited(entry.name, job.is_laned, job.waited + held.at.elapsed());
     }
     let span = span(job, &shared.lines[held.line], &context, attempt);
     let start = Instant::now();
@@ -112,6 +112,7 @@ async fn run_handler<S: Send + Sync + 'static>(
         fence,
         entry.options.keep,
         begun.link.clone(),
+        session.sure(),
     );
     let handler = async {
         match entry.start(job.version, &job.payload, &cx, &shared.state) {
@@ -123,17 +124,21 @@ async fn run_handler<S: Send + Sync + 'static>(
             }
         }
     };
-    let caught = async {
-        let ended = AssertUnwindSafe(handler).catch_unwind().await;
-        ended.unwrap_or_else(|_| panicked(entry.name))
-    };
+    let mut handler = Box::pin(AssertUnwindSafe(handler).catch_unwind());
     let ended = tokio::select! {
         biased;
-        ended = timeout(entry.options.timeout, caught) => ended.unwrap_or_else(|_| {
-            Ended::Failed(Failure::new(format!("the attempt took longer than {:?}", entry.options.timeout)))
-        }),
+        ended = timeout(entry.options.timeout, &mut handler) => match ended {
+            Ok(ended) => ended.unwrap_or_else(|_| panicked(entry.name)),
+            Err(_) => {
+                let time = entry.options.timeout;
+                Ended::Failed(Failure::new(format!("the attempt took longer than {time:?}")))
+            }
+        },
         () = patience_ended(&begun, shared.config.cancel_grace) => Ended::Cancelled,
     };
+    // What it held may panic as well, when it is dropped in the middle.
+    let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(handler)));
+    let ended = if dropped.is_ok() { ended } else { panicked(entry.name) };
     overruled(&begun, ended)
 }
 
@@ -155,9 +160,14 @@ async fn patience_ended(begun: &Begun<'_>, grace: Duration) {
     }
 }
 
-/// What the handler says is not the last word if the job is complete already, or was to be cancelled.
+/// What the handler says is not the last word if the job is complete already, was to be cancelled, or lost what it did.
 fn overruled(begun: &Begun<'_>, ended: Ended) -> Ended {
     let done = matches!(ended, Ended::Returned(Outcome(Ending::Done(_))));
+    if done && begun.link.is_refused() {
+        return Ended::Failed(Failure::new(
+            "its transaction was refused: the worker's lease may have been over",
+        ));
+    }
     if done {
         return ended;
     }

@@ -39,11 +39,14 @@ impl Chore {
     /// Does it until the session stops.
     pub(super) async fn run<S: Send + Sync + 'static>(self, session: Arc<Session<S>>) {
         let every = self.every(session.shared.config.beat);
+        let jitter = || rand::rng().random_range(0.5..=1.0);
+        // After an outage of the server each worker begins anew, within half a beat (`reopen`): none is taken for dead before that.
+        let mut part = if matches!(self, Self::Rescue) { 1.0 } else { jitter() };
         loop {
-            let jitter = rand::rng().random_range(0.5..=1.0);
-            if !session.pause(every.mul_f64(jitter)).await {
+            if !session.pause(every.mul_f64(part)).await {
                 return;
             }
+            part = jitter();
             let done = match self {
                 Self::Rescue => rescue(&session).await,
                 Self::Schedules => schedules(&session).await,

@@ -80,7 +80,12 @@ pub(super) struct Begun<'a> {
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        self.running.state().attempts.remove(&self.job);
+        let mut state = self.running.state();
+        // It may be in hand a second time, where a server forgot that it gave it out.
+        if state.attempts.get(&self.job).is_some_and(|link| Arc::ptr_eq(link, &self.link)) {
+            state.attempts.remove(&self.job);
+        }
+        drop(state);
         self.link.cancel(Cancellation::Over);
     }
 }
@@ -108,6 +113,15 @@ mod tests {
         drop(begun);
         assert_eq!(link.cancelled().await, Cancellation::Stopping);
         assert_eq!(running.begin(JobId::new()).link.cancellation(), Some(Cancellation::Stopping));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_here_twice_is_told_to_the_second_when_the_first_has_ended() {
+        let (running, job) = (Running::default(), JobId::new());
+        let (first, second) = (running.begin(job), running.begin(job));
+        drop(first);
+        running.end(Cancellation::Lost);
+        assert_eq!(second.link.cancellation(), Some(Cancellation::Lost));
     }
 
     #[tokio::test]

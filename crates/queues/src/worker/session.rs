@@ -74,6 +74,11 @@ impl<S: Send + Sync + 'static> Session<S> {
         *self.sure.borrow()
     }
 
+    /// The same, to be looked at later.
+    pub(super) fn sure(&self) -> watch::Receiver<Instant> {
+        self.sure.subscribe()
+    }
+
     /// Waits until its jobs are surely its own, which they are as long as the keeper is in time. `false` if the session stops.
     pub(super) async fn is_sure(&self) -> bool {
         let mut sure = self.sure.subscribe();

@@ -57,6 +57,10 @@ fn assert_kept((history, verdict): (History, Verdict)) {
     assert!(verdict.is_clear() && history.left == 0, "\n{}", Report(&history, &verdict));
     let again = verdict.restarts.clear.len() + verdict.restarts.hindered.len();
     assert!(again > 0, "no kill has met a job, which tests nothing:\n{}", Report(&history, &verdict));
+    // Each kind of fault has come: workers that stood still for too long, connections that were cut, also half-way, and outages.
+    let incidents = &history.incidents;
+    let all = !incidents.stops.is_empty() && incidents.cuts >= 2 && !incidents.outages.is_empty();
+    assert!(all, "a fault is missing:\n{}", Report(&history, &verdict));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,3 +159,108 @@ async fn what_has_a_lane_waits_in_it_also_from_a_transaction() {
     let _worker = bench.worker(&probe(Act::Write), config()).await;
     until("all but the delayed one ran", async || bench.ledger().await == [1, 2, 3, 4]).await;
 }
+
+/// So many sessions of the database wait for a lock.
+async fn waiting_for_locks(bench: &crate::support::Bench, sessions: i64) {
+    let (admin, connection) = tokio_postgres::connect(&bench.url, tokio_postgres::NoTls).await.unwrap();
+    let _driver = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
+    let count = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    until("the callers wait for each other", async || {
+        admin.query_one(count, &[]).await.unwrap().get::<_, i64>(0) == sessions
+    })
+    .await;
+}
+
+fn keyed(keys: &'static str) -> impl Iterator<Item = NewJob<Note>> + Send {
+    keys.chars().map(|key| match key {
+        '-' => NewJob::of(Note { n: 0 }),
+        key => NewJob::of(Note { n: 1 }).unique(Unique::existing(key.to_string())),
+    })
+}
+
+/// A third one holds `c` until two others wait, of which each needs what the other one locks first if it goes job by job.
+#[tokio::test]
+async fn callers_with_the_same_keys_in_other_orders_do_not_deadlock() {
+    let bench = bench().await;
+    let producer = bench.queues.tenant(&bench.tenant);
+    for in_transactions in [false, true] {
+        let mut third = bench.db.tenant(&bench.tenant).begin().await.unwrap();
+        third.enqueue_all(keyed("c")).await.unwrap();
+        let enqueue = async |keys: &'static str| -> Result<Vec<Enqueued>, Error> {
+            match in_transactions {
+                false => producer.enqueue_all(keyed(keys)).await,
+                true => {
+                    let mut tx = bench.db.tenant(&bench.tenant).begin().await?;
+                    let answers = tx.enqueue_all(keyed(keys)).await?;
+                    tx.commit().await?;
+                    Ok(answers)
+                }
+            }
+        };
+        let (first, second, ()) = futures_util::join!(
+            enqueue("b-c-a"),
+            async {
+                waiting_for_locks(&bench, 1).await;
+                enqueue("a-b").await
+            },
+            async {
+                waiting_for_locks(&bench, 2).await;
+                third.rollback().await;
+            }
+        );
+        let answers: Vec<bool> = first.unwrap().iter().map(|answer| answer.is_inserted()).collect();
+        // The second time they are there.
+        let new = !in_transactions;
+        assert_eq!(answers, [new, true, new, true, new], "in the order of the jobs");
+        assert_eq!(
+            second.unwrap().iter().map(|answer| answer.is_inserted()).collect::<Vec<_>>(),
+            [false, true, false]
+        );
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_are_enqueued_one_by_one_at_once_each_have_their_answer() {
+    let bench = bench().await;
+    let others = crate::support::tenant();
+    let producers = [bench.queues.tenant(&bench.tenant), bench.queues.tenant(&others)];
+    let one = async |n: i64| {
+        let producer = &producers[n as usize % 2];
+        (n, producer.enqueue(Note { n }).await.unwrap())
+    };
+    let answers = futures_util::future::join_all((0..300).map(one)).await;
+    assert_eq!(bench.backlog().await.ready, 300);
+    for (n, answer) in answers {
+        assert!(answer.is_inserted());
+        let job = bench.job(answer.job_id()).await;
+        let tenant = if n % 2 == 0 { &bench.tenant } else { &others };
+        assert_eq!(job.tenant, tenant.context().tenant());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_takes_nobody_elses_job_along() {
+    let bench = bench().await;
+    let producer = bench.queues.tenant(&bench.tenant);
+    for round in 0..20 {
+        let (mut impatient, mut patient) = (Vec::new(), Vec::new());
+        for n in 0..10 {
+            impatient.push(Box::pin(producer.enqueue(Note { n })));
+            patient.push(producer.enqueue(Note { n }));
+        }
+        // They have begun, and some of them lead.
+        for one in &mut impatient {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        let all = futures_util::future::join_all(patient);
+        let leave = async {
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            drop(impatient);
+        };
+        let (answers, ()) = futures_util::join!(all, leave);
+        assert!(answers.into_iter().all(|answer| answer.unwrap().is_inserted()));
+    }
+    assert!(bench.backlog().await.ready >= 200);
+}

@@ -11,6 +11,8 @@ mod crash;
 mod effect;
 mod enqueue;
 mod fence;
+#[cfg(feature = "redis")]
+mod frozen;
 mod isolation;
 mod kill;
 mod layers;

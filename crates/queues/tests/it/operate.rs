@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared_core::InTenant;
-use shared_queues::{Cancelled, DeadFilter, JobFilter, Limit, Reason, State};
+use shared_queues::{Cancelled, DeadFilter, JobFilter, Limit, Reason, ScheduleEdit, State};
 
 use crate::support::{Act, Note, config, everywhere, gated, probe, until};
 
@@ -62,13 +62,61 @@ async fn a_queue_is_paused_and_limited_under_its_workers() {
         let running = JobFilter::new().state(State::Running);
         assert_eq!(bench.queues.search(&running, 10).await.unwrap()[0].job_id, jobs[0]);
         assert_eq!(bench.job(third).await.state, State::Ready);
-        let limits = bench.queues.limits(10).await.unwrap();
+        let limits = bench.queues.limits(None, 10).await.unwrap();
         assert!(limits.iter().any(|limit| limit.of_queue && limit.name == "default" && limit.running == 1));
         queue.limit(None).await.unwrap();
         until("the third runs beside the first", async || probe.runs().len() == 2).await;
         probe.open();
         bench.settle().await;
         worker.stop(Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+/// Postgres stores no NUL in a text and can't be asked for one, so nothing has such a name: that is the answer, on every backend.
+#[tokio::test]
+async fn a_name_that_nothing_can_have_is_not_there() {
+    everywhere(async |bench| {
+        let (queues, nul) = (&bench.queues, "a\0b");
+        bench.enqueue(Note { n: 1 }).await;
+        for filter in [JobFilter::new().queue(nul), JobFilter::new().name(nul)] {
+            assert_eq!(queues.search(&filter, 10).await.unwrap(), []);
+        }
+        for filter in [DeadFilter::new().queue(nul), DeadFilter::new().name(nul)] {
+            assert_eq!(queues.dead_letters(&filter, 10).await.unwrap(), []);
+            assert_eq!(queues.redrive(filter.clone()).await.unwrap(), []);
+            assert_eq!(queues.discard(filter, 10).await.unwrap(), 0);
+        }
+        let schedules = queues.schedules();
+        assert_eq!(schedules.list(Some(nul)).await.unwrap(), []);
+        for (queue, name) in [(nul, "nightly"), ("default", nul)] {
+            assert!(!schedules.pause(queue, name).await.unwrap());
+            assert!(!schedules.resume(queue, name).await.unwrap());
+            assert!(!schedules.remove(queue, name).await.unwrap());
+            assert_eq!(schedules.edit(queue, name, ScheduleEdit::new()).await.unwrap(), None);
+        }
+        assert_eq!(queues.queue(nul).status().await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lists_are_read_page_by_page() {
+    everywhere(async |bench| {
+        bench.enqueue_notes(0..5).await;
+        let all = bench.queues.search(&JobFilter::new(), 10).await.unwrap();
+        let first = bench.queues.search(&JobFilter::new(), 3).await.unwrap();
+        let rest = JobFilter::new().after(first[2].job_id);
+        assert_eq!([first, bench.queues.search(&rest, 3).await.unwrap()].concat(), all);
+
+        let failing = bench.worker(&probe(Act::Die), config()).await;
+        bench.settle().await;
+        failing.stop(Duration::from_secs(5)).await;
+        let all = bench.queues.dead_letters(&DeadFilter::new(), 10).await.unwrap();
+        let first = bench.queues.dead_letters(&DeadFilter::new(), 3).await.unwrap();
+        let rest = DeadFilter::new().after(&first[2]);
+        assert_eq!([first, bench.queues.dead_letters(&rest, 3).await.unwrap()].concat(), all);
+        assert_eq!(all.len(), 5);
     })
     .await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared_core::{AssumedTenant, Failure, InTenant, TenantId};
-use shared_db::{Db, MigrationSet, Step, bootstrap, statements};
+use shared_db::{Db, MigrationSet, Step, bootstrap, fingerprint, statements};
 use shared_devkit::{Postgres, TestDatabase};
 use shared_queues::{
     Backlog, Config, DeadFilter, DeadLetter, FromJob, Job, JobContext, JobFilter, JobId, JobView, Jobs,
@@ -90,7 +90,8 @@ pub(crate) async fn bench_on(backend: Backend) -> Bench {
     let server = Postgres::shared().await.unwrap();
     let migrate =
         async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS, LEDGER]).await.map(drop);
-    let database = server.database("shared-queues ledger 1", migrate).await.unwrap();
+    let name = format!("shared-queues ledger {}", fingerprint(&[MIGRATIONS, LEDGER]));
+    let database = server.database(&name, migrate).await.unwrap();
     let db = connect(database.url()).await;
     #[cfg(feature = "redis")]
     let part = shared_devkit::Redis::shared().await.unwrap().database().await.unwrap();

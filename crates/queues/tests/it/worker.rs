@@ -40,9 +40,9 @@ struct Spoilt {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn four_workers_do_five_thousand_jobs_once_each() {
+async fn four_workers_do_a_thousand_jobs_once_each() {
     everywhere(async |bench| {
-        bench.enqueue_notes(0..5000).await;
+        bench.enqueue_notes(0..1000).await;
         let probe = probe(Act::WriteAndComplete);
         let mut workers = Vec::new();
         for _ in 0..4 {
@@ -53,9 +53,9 @@ async fn four_workers_do_five_thousand_jobs_once_each() {
             let report = worker.stop(Duration::from_secs(5)).await;
             assert_eq!((report.refused, report.aborted, report.released), (0, 0, true));
         }
-        assert_eq!(bench.ledger().await, (0..5000).collect::<Vec<i64>>());
+        assert_eq!(bench.ledger().await, (0..1000).collect::<Vec<i64>>());
         let ids: HashSet<_> = probe.runs().iter().map(|run| run.job).collect();
-        assert_eq!((ids.len(), probe.runs().len()), (5000, 5000));
+        assert_eq!((ids.len(), probe.runs().len()), (1000, 1000));
     })
     .await;
 }

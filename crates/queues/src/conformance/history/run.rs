@@ -291,7 +291,7 @@ impl Run {
             }
         }
         self.compare().await?;
-        for status in self.bench.backend.limits(10_000).await.unwrap() {
+        for status in self.bench.backend.limits(None, 10_000).await.unwrap() {
             if status.name.starts_with(&self.bench.limit_name("")) {
                 same(&status.name, status.running, 0)?;
             }

@@ -43,7 +43,7 @@ async fn a_limit_that_nobody_set_limits_nothing_and_is_counted() {
     let mut rig = Rig::new().await;
     rig.put((0..3).map(|_| limited(&rig, LimitKey::by("host", "x"), "1"))).await;
     assert_eq!(rig.next(9).await.len(), 3);
-    let limits = rig.backend.limits(9).await.unwrap();
+    let limits = rig.backend.limits(None, 9).await.unwrap();
     assert_eq!((limits[0].running, limits[0].limit), (3, None));
 }
 
@@ -61,7 +61,7 @@ async fn so_many_at_once_and_a_place_that_is_given_back_is_used() {
     assert_eq!(rig.next(9).await, ["2"]);
     assert!(rig.settle_in("a", first, jobs[1], retry(HOUR)).await, "a retry gives its place back too");
     assert_eq!(rig.next(9).await, ["3"]);
-    let host: Vec<_> = rig.backend.limits(9).await.unwrap();
+    let host: Vec<_> = rig.backend.limits(None, 9).await.unwrap();
     let x = host.iter().find(|limit| limit.key.as_deref() == Some("x")).unwrap();
     assert_eq!((x.running, x.limit), (2, Some(Limit::concurrency(2))));
 }
@@ -100,7 +100,7 @@ async fn a_held_limit_lets_nothing_pass_until_it_is_over() {
         .await;
     rig.backend.hold("host", Some("x"), HOUR).await.unwrap();
     assert_eq!(rig.next(9).await, ["y"]);
-    let limits = rig.backend.limits(9).await.unwrap();
+    let limits = rig.backend.limits(None, 9).await.unwrap();
     assert!(limits.iter().any(|limit| limit.held_for.is_some_and(|left| left > LONG)));
     rig.backend.hold("host", Some("x"), Duration::ZERO).await.unwrap();
     assert_eq!(rig.next(9).await, ["x"]);

@@ -107,3 +107,41 @@ async fn a_lease_that_nobody_renewed_is_overshot_by_what_runs_and_by_no_more() {
     assert_eq!(lease("a", 2, 2, 9).await, 0, "its two jobs go on, and no third begins");
     assert_eq!(lease("b", 3, 2, 0).await, 2);
 }
+
+/// Each queue may use what it had leased before: as much as one of its claims asks for, and no more.
+#[tokio::test]
+async fn a_shared_rate_is_overshot_by_a_claim_of_each_queue_at_most() {
+    const QUEUES: [&str; 4] = ["a", "b", "c", "d"];
+    const BURST: u32 = 20;
+    const CLAIM: usize = 7;
+    let rig = Rig::new().await;
+    let all: Vec<Arc<str>> = QUEUES.into_iter().map(Arc::from).collect();
+    rig.backend.register(rig.worker, &all, LONG).await.unwrap();
+    let period = Duration::from_millis(500);
+    rig.backend.set_limit("shared", None, Some(Limit::rate(BURST, period))).await.unwrap();
+    for queue in QUEUES {
+        rig.put((0..200).map(|_| shared(&rig, queue, "x"))).await;
+    }
+    let (mut begun, mut number, start) = (0, 0, Instant::now());
+    let mut of_each = [0; QUEUES.len()];
+    while begun < 8 * BURST as usize {
+        let claims = QUEUES.iter().enumerate().map(|(at, queue)| {
+            let number = number + 1 + at as i64;
+            rig.backend.claim(Claim { queue, most: CLAIM, worker: rig.worker, number })
+        });
+        let claimed = futures_util::future::try_join_all(claims).await.unwrap();
+        number += QUEUES.len() as i64;
+        for (at, jobs) in claimed.iter().enumerate() {
+            of_each[at] += jobs.len();
+            begun += jobs.len();
+        }
+        // The flow is counted generously: until after the claims, and from before the bucket was full.
+        let flow = start.elapsed().as_secs_f64() / period.as_secs_f64() * f64::from(BURST);
+        let most = f64::from(BURST) + flow + (QUEUES.len() * CLAIM) as f64;
+        assert!(begun as f64 <= most, "{begun} began, and {most} may");
+        for queue in QUEUES {
+            rig.backend.promote(queue).await.unwrap();
+        }
+    }
+    assert!(of_each.iter().all(|jobs| *jobs > 0), "none is left out: {of_each:?}");
+}

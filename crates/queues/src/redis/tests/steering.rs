@@ -99,7 +99,7 @@ async fn a_queue_has_a_limit_of_its_own() {
     rig.backend.retire(rig.worker, &queues()).await.unwrap();
     rig.restart().await;
     assert!(rig.next(9).await.is_empty());
-    let status = rig.backend.limits(9).await.unwrap().remove(0);
+    let status = rig.backend.limits(None, 9).await.unwrap().remove(0);
     assert_eq!((status.of_queue, &*status.name, status.limit), (true, "a", Some(limit)));
     rig.backend.set_queue_limit("a", None).await.unwrap();
     assert_eq!(rig.next(9).await.len(), 3);
@@ -171,7 +171,7 @@ async fn a_slot_is_fired_by_one() {
     let next = now + HOUR;
     let racers = (0..16).map(|_| rig.backend.fire(&schedule, slot, next, vec![rig.entry("fired")]));
     let fired = futures_util::future::try_join_all(racers).await.unwrap();
-    assert_eq!(fired.iter().filter(|fired| **fired).count(), 1);
+    assert_eq!(fired.iter().filter(|fired| fired.is_some()).count(), 1);
     assert_eq!(rig.backend.queues().await.unwrap()[0].ready, 1);
     assert!(rig.backend.due_schedules("a").await.unwrap().1.is_empty());
     rig.backend.put_schedule(&schedule).await.unwrap();
@@ -195,6 +195,17 @@ async fn a_worker_that_waits_is_woken() {
     };
     tokio::join!(woken, rig.put_named(&["2"]));
     assert_eq!(rig.next(1).await, ["2"]);
+}
+
+/// A worker that has just worked looks again soon, in pauses that are shorter than a server's own. It hears of jobs in them too.
+#[tokio::test]
+async fn a_short_wait_listens_too() {
+    let rig = Rig::new().await;
+    rig.put_named(&["1"]).await;
+    rig.backend.wait(&queues(), Duration::from_millis(10)).await;
+    let marker = shared_db::redis::cmd("EXISTS").arg(rig.backend.keys.wake("a")).to_owned();
+    let mut connection = rig.redis.get().await.unwrap();
+    assert!(!connection.command::<bool>(&marker).await.unwrap(), "the marker was heard");
 }
 
 /// Queues, limits and the registry lie on several nodes.
@@ -221,4 +232,31 @@ async fn everything_goes_in_a_cluster_too() {
     assert_eq!(rig.claim_from("b", 1).await[0].job, job.job);
     assert_eq!(rig.backend.queues().await.unwrap().iter().map(|queue| queue.running).sum::<u64>(), 11);
     assert_eq!(rig.backend.retire(rig.worker, &queues()).await.unwrap(), 11);
+}
+
+/// As after a failover to a server that had nothing yet.
+#[tokio::test]
+async fn a_server_that_forgot_the_queues_learns_of_those_in_use() {
+    let mut rig = Rig::new().await;
+    rig.backend.registered_for = Duration::ZERO;
+    rig.put_named(&["1"]).await;
+    let forget = async |rig: &Rig| {
+        let _: i64 = rig.redis.command(cmd("DEL").arg(rig.backend.keys.registry())).await.unwrap();
+        assert!(rig.backend.queues().await.unwrap().is_empty());
+    };
+    forget(&rig).await;
+    rig.put_named(&["2"]).await;
+    let names = async |rig: &Rig| -> Vec<String> {
+        rig.backend.queues().await.unwrap().into_iter().map(|status| status.queue).collect()
+    };
+    assert_eq!(names(&rig).await, ["a"], "by whoever enqueues");
+    forget(&rig).await;
+    rig.backend.promote("b").await.unwrap();
+    assert_eq!(names(&rig).await, ["b"], "by a worker, each time that it looks at what is due");
+
+    // Each of them has to say so only now and then.
+    rig.backend.registered_for = super::super::REGISTERED_FOR;
+    forget(&rig).await;
+    rig.backend.promote("b").await.unwrap();
+    assert!(rig.backend.queues().await.unwrap().is_empty());
 }
