@@ -38,19 +38,23 @@ pub(crate) fn format() -> Result {
     run(&mut cargo(&["fmt", "--manifest-path", "bench/Cargo.toml", "--all", "--check"]))
 }
 
+/// The family, and the benchmarks without the queues that they compare with.
 pub(crate) fn clippy() -> Result {
     component("clippy", "clippy")?;
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
-    let bench = [
-        "clippy",
-        "--manifest-path",
-        "bench/Cargo.toml",
-        "--target-dir",
-        "target",
-        "--workspace",
-        "--all-targets",
-    ];
-    run(cargo(&bench).args(["--", "-D", "warnings"]))
+    clippy_bench(&[])
+}
+
+/// The benchmarks with everything: half of what clippy would otherwise have to look at are the peers' dependencies.
+pub(crate) fn clippy_peers() -> Result {
+    component("clippy", "clippy")?;
+    clippy_bench(&["--all-features"])
+}
+
+fn clippy_bench(features: &[&str]) -> Result {
+    let bench = ["clippy", "--manifest-path", "bench/Cargo.toml", "--workspace", "--all-targets"];
+    // What it shares with the family's own build is not checked twice.
+    run(cargo(&bench).args(features).args(["--target-dir", "target", "--", "-D", "warnings"]))
 }
 
 pub(crate) fn docs() -> Result {

@@ -23,7 +23,8 @@ cargo xtask <command>
   lint               the rules of the architecture that no compiler knows
   deny [--strict]    licences, duplicate versions, sources and advisories of the dependencies;
                      --strict fails when the advisories cannot be fetched
-  clippy             all targets, all features, warnings denied
+  clippy [--peers]   all targets, all features, warnings denied; of the benchmarks without the queues that they compare
+                     with, whose dependencies are as many again: --peers looks at these, which `check` does not
   test               the test command of README.md
   api [--bless]      the public API of each library as crates/*/api.txt lists it; --bless rewrites the listings
   docs               rustdoc, broken links denied
@@ -58,6 +59,7 @@ fn dispatch(arguments: &[&str]) -> Result {
         ["deny"] => deny::deny(false),
         ["deny", "--strict"] => deny::deny(true),
         ["clippy"] => check::clippy(),
+        ["clippy", "--peers"] => check::clippy_peers(),
         ["test"] => tests::test().1,
         ["test-system"] => system::test_system(),
         ["test-system", "--missing"] => system::print_missing(),
@@ -78,8 +80,9 @@ fn dispatch(arguments: &[&str]) -> Result {
 
 fn bench(name: &str, arguments: &[&str]) -> Result {
     let package = format!("bench-{name}");
-    run(cargo(&["run", "--release", "--manifest-path", "bench/Cargo.toml", "-p", &package, "--"])
-        .args(arguments))
+    let run_it =
+        ["run", "--release", "--all-features", "--manifest-path", "bench/Cargo.toml", "-p", &package, "--"];
+    run(cargo(&run_it).args(arguments))
 }
 
 fn chaos(name: &str, arguments: &[&str]) -> Result {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use crate::payload::Payload;
-use crate::protocol::{Answer, CALLERS, CHUNK, Command, How};
+use crate::protocol::{Answer, CALLERS, CHUNK, Command, How, LATE};
 use crate::seen;
 
 /// The first argument of such a process.
@@ -52,11 +52,29 @@ impl std::str::FromStr for Settings {
     }
 }
 
-/// What a worker is for: some queues have to be set up differently for the one and the other.
+/// What is measured: some queues have to be set up differently for the one and the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
     Throughput,
     Latency,
+}
+
+impl Aim {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+impl std::str::FromStr for Aim {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let known = [Self::Throughput, Self::Latency].into_iter().find(|aim| aim.word() == word);
+        known.ok_or_else(|| format!("no such aim: {word}"))
+    }
 }
 
 /// A queue that takes part.
@@ -64,7 +82,7 @@ pub(crate) trait Queue: Send + Sync + 'static {
     type Worker;
 
     /// Connects, and makes the tables.
-    async fn open(url: &str, settings: Settings) -> Self;
+    async fn open(url: &str, settings: Settings, aim: Aim) -> Self;
     fn enqueue(&self, job: Payload) -> impl Future<Output = ()> + Send;
     /// With one call.
     fn enqueue_many(&self, jobs: Vec<Payload>) -> impl Future<Output = ()> + Send;
@@ -75,18 +93,20 @@ pub(crate) trait Queue: Send + Sync + 'static {
     /// What a worker can't do itself about a backlog.
     async fn help(&self) {}
     /// Makes a worker that does not yet run.
-    async fn worker(&self, at_once: usize, aim: Aim) -> Self::Worker;
+    async fn worker(&self, at_once: usize) -> Self::Worker;
     async fn start(&self, worker: &mut Self::Worker);
     async fn stop(&self, worker: Self::Worker);
 }
 
 /// Serves one queue until nobody asks any more.
-pub(crate) async fn serve<Q: Queue>(url: &str, settings: Settings) {
-    let queue = Arc::new(Q::open(url, settings).await);
+pub(crate) async fn serve<Q: Queue>(url: &str, settings: Settings, aim: Aim) {
+    let queue = Arc::new(Q::open(url, settings, aim).await);
     say(&Answer::default());
+    let mut resting = None;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
-        say(&obey(&queue, serde_json::from_str(&line).unwrap()).await);
+        let command = serde_json::from_str(&line).unwrap();
+        say(&obey(&queue, &mut resting, command).await);
     }
 }
 
@@ -94,7 +114,7 @@ fn say(answer: &Answer) {
     println!("{}", serde_json::to_string(answer).unwrap());
 }
 
-async fn obey<Q: Queue>(queue: &Arc<Q>, command: Command) -> Answer {
+async fn obey<Q: Queue>(queue: &Arc<Q>, resting: &mut Option<Q::Worker>, command: Command) -> Answer {
     match command {
         Command::Clear => {
             queue.clear().await;
@@ -114,6 +134,18 @@ async fn obey<Q: Queue>(queue: &Arc<Q>, command: Command) -> Answer {
             }
         }
         Command::Latency { jobs } => latency(&**queue, jobs).await,
+        Command::Rest => {
+            let mut worker = queue.worker(SLOTS).await;
+            queue.start(&mut worker).await;
+            *resting = Some(worker);
+            Answer::default()
+        }
+        Command::Leave => {
+            if let Some(worker) = resting.take() {
+                queue.stop(worker).await;
+            }
+            Answer::default()
+        }
         Command::Steady { rate, seconds } => steady(queue, rate, seconds).await,
     }
 }
@@ -153,7 +185,7 @@ async fn enqueue<Q: Queue>(queue: &Arc<Q>, how: How, jobs: u64, bytes: usize) ->
 async fn drain<Q: Queue>(queue: &Q, at_once: usize, jobs: u64, work: Duration) -> Duration {
     queue.help().await;
     seen::reset(false, work);
-    let mut worker = queue.worker(at_once, Aim::Throughput).await;
+    let mut worker = queue.worker(at_once).await;
     let start = Instant::now();
     queue.start(&mut worker).await;
     while seen::count() < jobs {
@@ -175,12 +207,12 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Each job is enqueued a while after the one before it was begun with: the worker has nothing to do and waits.
 async fn latency<Q: Queue>(queue: &Q, jobs: u64) -> Answer {
     seen::reset(true, Duration::ZERO);
-    let mut worker = queue.worker(SLOTS, Aim::Latency).await;
+    let mut worker = queue.worker(SLOTS).await;
     queue.start(&mut worker).await;
     let mut micros = Vec::new();
     for at in 0..jobs + WARM_UP {
         // Not in step with anything that polls.
-        sleep(Duration::from_millis(20 + at * 7 % 31)).await;
+        sleep(Duration::from_millis(8 + at * 7 % 17)).await;
         let start = Instant::now();
         queue.enqueue(Payload::new(at, 100)).await;
         let Ok(begun) = timeout(PATIENCE, seen::arrival(at)).await else {
@@ -203,7 +235,7 @@ const WARM_UP: u64 = 5;
 /// Enqueues on time, whether or not the calls before have returned.
 async fn steady<Q: Queue>(queue: &Arc<Q>, rate: u64, seconds: u64) -> Answer {
     seen::reset(true, Duration::ZERO);
-    let mut worker = queue.worker(SLOTS, Aim::Latency).await;
+    let mut worker = queue.worker(SLOTS).await;
     queue.start(&mut worker).await;
     let mut beat = interval(Duration::from_secs(1) / u32::try_from(rate).unwrap());
     let mut calls = JoinSet::new();
@@ -228,7 +260,7 @@ async fn steady<Q: Queue>(queue: &Arc<Q>, rate: u64, seconds: u64) -> Answer {
         micros[at as usize].get_or_insert(micros_between(sent[at as usize], begun));
     }
     let late = micros.iter().filter(|one| one.is_none()).count();
-    let micros = micros.into_iter().map(|one| one.unwrap_or(u64::MAX)).collect();
+    let micros = micros.into_iter().map(|one| one.unwrap_or(LATE)).collect();
     Answer { jobs: rate * seconds - late as u64, micros, ..Answer::default() }
 }
 

@@ -1,5 +1,7 @@
 //! What we want to reach beside each peer. A goal judges nothing: machines differ.
 
+use crate::contestants::Contestant;
+use crate::drive::Settings;
 use crate::protocol::How;
 use crate::scenarios::Scenario;
 use crate::servers::Server;
@@ -28,9 +30,15 @@ impl std::fmt::Display for Goal {
     }
 }
 
-/// Of ours with limits and fairness on, divided by ours without.
-pub(crate) fn of_flow(work: u64) -> Goal {
-    Goal::AtLeast(if work == 0 { 0.5 } else { 0.9 })
+/// Of ours with limits and fairness on, divided by ours without; nothing for any other two.
+pub(crate) fn of_flow(work: u64, one: &Contestant, other: &Contestant) -> Option<Goal> {
+    let compared = one.settings != Settings::Best && other.settings == Settings::Best;
+    compared.then_some(Goal::AtLeast(if work == 0 { 0.5 } else { 0.9 }))
+}
+
+/// Of a queue's figure with the append-only file, divided by that without.
+pub(crate) fn of_file(contestant: &Contestant) -> Option<Goal> {
+    contestant.is_ours().then_some(Goal::AtLeast(0.8))
 }
 
 /// Of our figure divided by the peer's, both at their defaults or both at their best, with payloads of 100 bytes.

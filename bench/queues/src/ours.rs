@@ -41,9 +41,21 @@ pub(crate) struct Ours {
 }
 
 /// What empties the queues between two rounds.
-enum Store {
+pub(crate) enum Store {
     Postgres(Client),
     Redis(redis::aio::MultiplexedConnection),
+}
+
+impl Store {
+    pub(crate) async fn empty(&self) {
+        match self {
+            Self::Postgres(client) => client.batch_execute(EMPTY).await.unwrap(),
+            Self::Redis(connection) => {
+                let _: () =
+                    redis::Script::new(EMPTY_REDIS).invoke_async(&mut connection.clone()).await.unwrap();
+            }
+        }
+    }
 }
 
 /// Tenants that take turns.
@@ -65,24 +77,22 @@ const EMPTY_REDIS: &str = "
         if not string.find(key, ':rules$') then redis.call('DEL', key) end
     end";
 
-impl Ours {
-    async fn on_postgres(url: &str, settings: Settings) -> (Queues, Store) {
-        let mut config = shared_db::Config::new(url);
-        bootstrap(&config, &[MIGRATIONS]).await.unwrap();
-        if settings != Settings::Defaults {
-            config.pool_size = 16;
-        }
-        let db = Db::connect(&config).await.unwrap();
-        (Queues::postgres(&db), Store::Postgres(session(url).await))
-    }
-
-    async fn on_redis(url: &str) -> (Queues, Store) {
+/// The queues at this address, with so many connections to a database.
+pub(crate) async fn open(url: &str, pool_size: Option<u32>) -> (Queues, Store) {
+    if url.starts_with("redis") {
         let redis = shared_db::redis::Redis::connect(&shared_db::redis::Config::new(url)).await.unwrap();
         let client = redis::Client::open(url).unwrap();
         let connection = client.get_multiplexed_async_connection().await.unwrap();
-        (Queues::redis(&redis), Store::Redis(connection))
+        return (Queues::redis(&redis), Store::Redis(connection));
     }
+    let mut config = shared_db::Config::new(url);
+    bootstrap(&config, &[MIGRATIONS]).await.unwrap();
+    config.pool_size = pool_size.unwrap_or(config.pool_size);
+    let db = Db::connect(&config).await.unwrap();
+    (Queues::postgres(&db), Store::Postgres(session(url).await))
+}
 
+impl Ours {
     /// The limits are never reached: what they cost is what is asked.
     async fn limit(&self) {
         if self.is_limited() {
@@ -105,11 +115,8 @@ impl Ours {
 impl Queue for Ours {
     type Worker = (Config, Option<shared_queues::Worker>);
 
-    async fn open(url: &str, settings: Settings) -> Self {
-        let (queues, store) = match url.starts_with("redis") {
-            true => Self::on_redis(url).await,
-            false => Self::on_postgres(url, settings).await,
-        };
+    async fn open(url: &str, settings: Settings, _: Aim) -> Self {
+        let (queues, store) = open(url, (settings != Settings::Defaults).then_some(16)).await;
         let fair = matches!(settings, Settings::Fair | Settings::FairAndLimited);
         let producers = (0..if fair { TENANTS } else { 1 })
             .map(|_| queues.tenant(&AssumedTenant::new(TenantId::new(), "a benchmark has no token")));
@@ -135,17 +142,11 @@ impl Queue for Ours {
     }
 
     async fn clear(&self) {
-        match &self.store {
-            Store::Postgres(client) => client.batch_execute(EMPTY).await.unwrap(),
-            Store::Redis(connection) => {
-                let _: () =
-                    redis::Script::new(EMPTY_REDIS).invoke_async(&mut connection.clone()).await.unwrap();
-            }
-        }
+        self.store.empty().await;
         self.limit().await;
     }
 
-    async fn worker(&self, at_once: usize, _: Aim) -> Self::Worker {
+    async fn worker(&self, at_once: usize) -> Self::Worker {
         let mut config = Config { concurrency: u32::try_from(at_once).unwrap(), ..Config::default() };
         if self.settings != Settings::Defaults {
             config.batch = 100;

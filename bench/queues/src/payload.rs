@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// A job's data. As JSON it has about the wanted number of bytes.
-#[derive(Clone, Debug, Serialize, Deserialize, riverqueue::JobArgs)]
-#[river(kind = "bench")]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "peers", derive(riverqueue::JobArgs), river(kind = "bench"))]
 pub(crate) struct Payload {
     pub(crate) at: u64,
     pub(crate) text: String,

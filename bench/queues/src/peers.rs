@@ -1,23 +1,20 @@
-//! The queues that take part, each as a small driver.
+//! The queues of others, each as a small driver.
 
 mod apalis;
 mod apalis_postgres;
 mod apalis_redis;
-mod floor;
 mod graphile;
 mod river;
 
-use crate::drive::{Settings, serve};
+use crate::drive::{Aim, Settings, serve};
 
 /// Serves the queue of this name.
-pub(crate) async fn drive(name: &str, settings: Settings, url: &str) {
+pub(crate) async fn drive(name: &str, settings: Settings, url: &str, aim: Aim) {
     match name {
-        "apalis-postgres" => serve::<apalis_postgres::ApalisPostgres>(url, settings).await,
-        "apalis-redis" => serve::<apalis_redis::ApalisRedis>(url, settings).await,
-        "floor" => serve::<floor::Floor>(url, settings).await,
-        "graphile" => serve::<graphile::Graphile>(url, settings).await,
-        "ours" => serve::<crate::ours::Ours>(url, settings).await,
-        "river" => serve::<river::River>(url, settings).await,
+        "apalis-postgres" => serve::<apalis_postgres::ApalisPostgres>(url, settings, aim).await,
+        "apalis-redis" => serve::<apalis_redis::ApalisRedis>(url, settings, aim).await,
+        "graphile" => serve::<graphile::Graphile>(url, settings, aim).await,
+        "river" => serve::<river::River>(url, settings, aim).await,
         other => panic!("no such queue: {other}"),
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::contestants::{Contestant, Program};
 use crate::cpu;
-use crate::drive::WORD;
+use crate::drive::{Aim, WORD};
 use crate::protocol::{Answer, Command};
 
 /// It is killed when it is dropped.
@@ -25,7 +25,7 @@ pub(crate) struct Process {
 const START: Duration = Duration::from_secs(60);
 
 impl Process {
-    pub(crate) async fn start(contestant: &Contestant, url: &str) -> Result<Self, String> {
+    pub(crate) async fn start(contestant: &Contestant, url: &str, aim: Aim) -> Result<Self, String> {
         let mut command = match contestant.program {
             Program::Rust(name) => {
                 let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
@@ -41,6 +41,7 @@ impl Process {
         command
             .arg(contestant.settings.word())
             .arg(url)
+            .arg(aim.word())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);

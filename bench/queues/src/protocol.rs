@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Latency {
         jobs: u64,
     },
+    /// Starts a worker, which has nothing to do.
+    Rest,
+    /// Stops it.
+    Leave,
     /// Enqueues at a rate whatever the worker does.
     Steady {
         rate: u64,
@@ -49,6 +53,9 @@ pub(crate) const CALLERS: usize = 50;
 /// Jobs in a call of [`How::Bulk`].
 pub(crate) const CHUNK: u64 = 1_000;
 
+/// Of a job that was not begun with in time.
+pub(crate) const LATE: u64 = u64::MAX;
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Answer {
@@ -56,7 +63,7 @@ pub(crate) struct Answer {
     pub(crate) seconds: f64,
     /// Jobs that were counted.
     pub(crate) jobs: u64,
-    /// From enqueueing to the handler, in the order of enqueueing; microseconds.
+    /// From enqueueing to the handler, in the order of enqueueing; microseconds, or [`LATE`].
     pub(crate) micros: Vec<u64>,
     pub(crate) error: Option<String>,
 }

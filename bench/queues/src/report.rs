@@ -1,8 +1,8 @@
-//! What is printed.
+//! What is printed, as it comes; and all comparisons once more at the end.
 
 use crate::arguments::Arguments;
-use crate::contestants::CONTESTANTS;
-use crate::goals;
+use crate::contestants::{CONTESTANTS, Contestant};
+use crate::goals::{self, Goal};
 use crate::rounds::{Entry, Figure, Outcome};
 use crate::scenarios::Scenario;
 use crate::servers::{POSTGRES, Server, Servers};
@@ -13,132 +13,129 @@ pub(crate) fn settings(arguments: &Arguments, servers: &Servers) {
     println!("Redis: no persistence; with AOF: appendonly yes, appendfsync everysec");
     let lines = POSTGRES.map(|(name, value)| format!("{name} = {value}"));
     println!("PostgreSQL: {}", lines.join(", "));
-    for one in CONTESTANTS.iter().filter(|one| arguments.invites(one.name)) {
+    for one in CONTESTANTS.iter().filter(|one| arguments.invites(one)) {
         println!("  {:26}  {}", one.name, one.said);
+    }
+    if !cfg!(feature = "peers") {
+        println!("BUILT WITHOUT PEERS: ours is compared with the floor and with itself");
     }
     if arguments.quick {
         println!("QUICK: rounds this small show that it runs, and nothing else");
     }
 }
 
-/// One scenario, all who took part.
-pub(crate) fn block(outcome: &Outcome) {
-    let latency = outcome.scenario == Scenario::Latency;
-    let unit = if latency { "p99 ms" } else { "jobs/s" };
-    println!("\n{} on {}", outcome.scenario, name(outcome.server));
-    println!("  {:26}  {unit:>9}  {:>22}  {:>8}  CPU s per 100,000: client, server", "", "spread", "p50 ms");
-    for entry in &outcome.entries {
-        println!("  {:26}  {}", entry.contestant.name, figures(entry, latency));
+/// Ours beside another: the medians of both, and the ratios of the rounds.
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) ours: String,
+    pub(crate) peer: String,
+    pub(crate) ratios: Vec<f64>,
+    pub(crate) goal: Option<Goal>,
+}
+
+/// What stands above the lines.
+pub(crate) fn head() {
+    println!(
+        "  {:74}  {:>9} {:>9}  {:>7}  {:>18}  goal",
+        "ours / the peer's", "ours", "peer", "ratio", "spread"
+    );
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ratios = sorted(self.ratios.iter().copied());
+        let middle = median(&ratios);
+        let spread = match ratios.as_slice() {
+            [] | [_] => String::new(),
+            [least, .., most] => format!("{least:.2} to {most:.2}"),
+        };
+        let goal = match self.goal {
+            None => String::new(),
+            Some(goal) if goal.is_met(middle) => goal.to_string(),
+            Some(goal) => format!("{goal}: NOT REACHED"),
+        };
+        let Self { name, ours, peer, .. } = self;
+        write!(f, "  {name:74}  {ours:>9} {peer:>9}  {middle:>7.2}  {spread:>18}  {goal}")
     }
 }
 
-fn figures(entry: &Entry, latency: bool) -> String {
+/// One scenario: all who took part, and the comparisons.
+pub(crate) fn block(outcome: &Outcome) -> Vec<Line> {
+    let unit = if outcome.scenario.is_latency() { "p99 ms" } else { "jobs/s" };
+    println!("\n{}", outcome.scenario);
+    println!("  {:42}  {unit:>9}  {:>22}  {:>8}  CPU s per 100,000: client, server", "", "spread", "p50 ms");
+    for entry in &outcome.entries {
+        let who = format!("{}{}", entry.contestant.name, file(entry));
+        println!("  {who:42}  {}", figures(entry, outcome.scenario));
+    }
+    let lines = lines(outcome);
+    if !lines.is_empty() {
+        head();
+    }
+    lines.iter().for_each(|line| println!("{line}"));
+    lines
+}
+
+fn figures(entry: &Entry, scenario: Scenario) -> String {
     if let (Some(failure), true) = (&entry.failure, entry.figures.is_empty()) {
         return format!("no figure: {failure}");
     }
     let of = |part: fn(&Figure) -> f64| sorted(entry.figures.iter().map(part));
-    let (values, shown): (_, fn(f64) -> String) = match latency {
-        true => (of(|one| one.value / 1_000.0), |value| format!("{value:.2}")),
-        false => (of(|one| one.value), |value| format!("{value:.0}")),
-    };
-    let spread = format!("{} to {}", shown(values[0]), shown(values[values.len() - 1]));
-    let p50 = if latency { format!("{:.2}", median(&of(|one| one.median / 1_000.0))) } else { String::new() };
+    let values = of(|one| one.value);
+    let show = |value| shown(value, scenario);
+    let spread = format!("{} to {}", show(values[0]), show(values[values.len() - 1]));
+    let p50 = if scenario.is_latency() { show(median(&of(|one| one.median))) } else { String::new() };
     let (client, server) = (median(&of(|one| one.client)), median(&of(|one| one.server)));
     let broken =
         entry.failure.as_ref().map(|failure| format!("  then failed: {failure}")).unwrap_or_default();
-    format!("{:>9}  {spread:>22}  {p50:>8}  {client:>6.2} {server:>6.2}{broken}", shown(median(&values)))
+    format!("{:>9}  {spread:>22}  {p50:>8}  {client:>6.2} {server:>6.2}{broken}", show(median(&values)))
 }
 
-/// Ours divided by each peer's, where both have the same kind of settings, round by round.
-pub(crate) fn ratios(outcomes: &[Outcome]) {
-    let lines: Vec<String> = outcomes
-        .iter()
-        .flat_map(lines)
-        .chain(outcomes.iter().flat_map(flow))
-        .chain(persistence(outcomes))
-        .collect();
-    if lines.is_empty() {
-        return;
-    }
-    println!("\n{:76}  {:>7}  {:>18}  goal", "ours / the peer's", "ratio", "spread");
-    lines.iter().for_each(|line| println!("{line}"));
+/// Microseconds as milliseconds, or jobs a second.
+fn shown(value: f64, scenario: Scenario) -> String {
+    if scenario.is_latency() { format!("{:.2}", value / 1_000.0) } else { format!("{value:.0}") }
 }
 
-fn lines(outcome: &Outcome) -> Vec<String> {
-    let (ours, peers): (Vec<_>, Vec<_>) = outcome.entries.iter().partition(|one| is_ours(one));
-    let of_same_kind = |ours: &Entry, peer: &Entry| ours.contestant.settings == peer.contestant.settings;
-    let pairs = ours.iter().flat_map(|ours| {
-        peers.iter().filter(|peer| of_same_kind(ours, peer)).map(move |peer| (*ours, *peer))
-    });
-    let goal = |peer: &Entry| goals::beside(outcome.server, outcome.scenario, peer.contestant.name);
-    pairs.filter_map(|(ours, peer)| line(outcome, ours, peer, goal(peer))).collect()
+/// Ours beside each peer with the same kind of settings; or where ours is compared with itself, what is switched on beside what is not.
+fn lines(outcome: &Outcome) -> Vec<Line> {
+    // What there is to say without the file was said elsewhere.
+    let with_file = outcome.entries.iter().any(|one| one.server == Server::RedisAof);
+    let pairs = outcome.entries.iter().flat_map(|one| outcome.entries.iter().map(move |other| (one, other)));
+    let lines = pairs.filter(|(one, _)| !with_file || one.server == Server::RedisAof);
+    lines.filter_map(|(one, other)| line(outcome.scenario, one, other)).collect()
 }
 
-/// Ours with limits and fairness divided by ours without.
-fn flow(outcome: &Outcome) -> Vec<String> {
-    let (Scenario::Flow { work }, [plain, others @ ..]) = (outcome.scenario, outcome.entries.as_slice())
-    else {
-        return Vec::new();
+fn line(scenario: Scenario, ours: &Entry, peer: &Entry) -> Option<Line> {
+    let (one, other) = (ours.contestant, peer.contestant);
+    let (name, goal) = match scenario {
+        _ if (ours.server, peer.server) == (Server::RedisAof, Server::Redis) && one.name == other.name => {
+            (format!("{scenario}: {} with AOF / without", one.name), goals::of_file(one))
+        }
+        Scenario::Flow { work } if ours.server == peer.server => {
+            let goal = goals::of_flow(work, one, other)?;
+            (format!("{scenario}: {} / best", one.name), Some(goal))
+        }
+        _ if ours.server == peer.server && is_beside(one, other) => {
+            let server = if one.server == Server::Postgres { "PostgreSQL" } else { "Redis" };
+            (
+                format!("{scenario} on {server}{} / {}", file(ours), other.name),
+                goals::beside(ours.server, scenario, other.name),
+            )
+        }
+        _ => return None,
     };
-    others.iter().filter_map(|other| line(outcome, other, plain, Some(goals::of_flow(work)))).collect()
+    let ratios = ours.figures.iter().zip(&peer.figures).map(|(ours, peer)| ours.value / peer.value).collect();
+    let middle = |entry: &Entry| shown(median(&sorted(entry.figures.iter().map(|one| one.value))), scenario);
+    let line = Line { name, ours: middle(ours), peer: middle(peer), ratios, goal };
+    (!line.ratios.is_empty()).then_some(line)
 }
 
-fn line(outcome: &Outcome, ours: &Entry, peer: &Entry, goal: Option<goals::Goal>) -> Option<String> {
-    let rounds = ours.figures.iter().zip(&peer.figures);
-    let ratios = sorted(rounds.map(|(ours, peer)| ours.value / peer.value));
-    let (least, most) = (ratios.first()?, ratios.last()?);
-    let name = match outcome.scenario {
-        Scenario::Flow { .. } => format!("{}: {} / best", outcome.scenario, ours.contestant.name),
-        scenario => format!("{scenario} on {} / {}", name(outcome.server), peer.contestant.name),
-    };
-    Some(format!(
-        "{name:76}  {:>7.2}  {:>18}  {}",
-        median(&ratios),
-        format!("{least:.2} to {most:.2}"),
-        judged(goal, median(&ratios))
-    ))
+fn is_beside(one: &Contestant, other: &Contestant) -> bool {
+    one.is_ours() && !other.is_ours() && one.settings == other.settings
 }
 
-fn judged(goal: Option<goals::Goal>, ratio: f64) -> String {
-    match goal {
-        None => String::new(),
-        Some(goal) if goal.is_met(ratio) => goal.to_string(),
-        Some(goal) => format!("{goal}: NOT REACHED"),
-    }
-}
-
-/// What the append-only file costs each, by the medians: these rounds did not take turns.
-fn persistence(outcomes: &[Outcome]) -> Vec<String> {
-    let with = outcomes.iter().filter(|outcome| outcome.server == Server::RedisAof);
-    let pairs = with.filter_map(|with| {
-        let same = |other: &&Outcome| other.server == Server::Redis && other.scenario == with.scenario;
-        Some((with, outcomes.iter().find(same)?))
-    });
-    pairs
-        .flat_map(|(with, without)| {
-            with.entries.iter().zip(&without.entries).map(|pair| (with.scenario, pair))
-        })
-        .filter_map(|(scenario, (with, without))| {
-            let middle = |entry: &Entry| median(&sorted(entry.figures.iter().map(|one| one.value)));
-            let (with_file, without_file) = (middle(with), middle(without));
-            let ratio = with_file / without_file;
-            let goal = is_ours(with).then_some(goals::Goal::AtLeast(0.8));
-            let name = format!("{scenario}: {} with AOF / without", with.contestant.name);
-            ratio.is_finite().then(|| format!("{name:76}  {ratio:>7.2}  {:>18}  {}", "", judged(goal, ratio)))
-        })
-        .collect()
-}
-
-fn is_ours(entry: &Entry) -> bool {
-    entry.contestant.name.starts_with("ours")
-}
-
-fn name(server: Server) -> &'static str {
-    match server {
-        Server::Redis => "Redis",
-        Server::RedisAof => "Redis with AOF",
-        Server::Postgres => "PostgreSQL",
-    }
+fn file(entry: &Entry) -> &'static str {
+    if entry.server == Server::RedisAof { " with AOF" } else { "" }
 }
 
 pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::arguments::Arguments;
 use crate::contestants::{CONTESTANTS, Contestant};
+use crate::drive::Settings;
 use crate::process::Process;
 use crate::protocol::{Command, How};
 use crate::scenarios::{SMALL, Scenario};
@@ -12,6 +13,7 @@ use crate::servers::{Server, Servers};
 /// What came out for one queue.
 pub(crate) struct Entry {
     pub(crate) contestant: &'static Contestant,
+    pub(crate) server: Server,
     /// One for each round: jobs a second, or microseconds for the latency.
     pub(crate) figures: Vec<Figure>,
     /// Why there is no figure.
@@ -30,7 +32,6 @@ pub(crate) struct Figure {
 }
 
 pub(crate) struct Outcome {
-    pub(crate) server: Server,
     pub(crate) scenario: Scenario,
     pub(crate) entries: Vec<Entry>,
 }
@@ -48,18 +49,23 @@ struct Runner<'a> {
 /// Far more than a round is meant to take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// All who take part, on each of these servers.
 pub(crate) async fn run(
     arguments: &Arguments,
     servers: &Servers,
-    server: Server,
+    on: &[Server],
     scenario: Scenario,
 ) -> Outcome {
     let mut entries = Vec::new();
     let mut runners = Vec::new();
-    for contestant in
-        CONTESTANTS.iter().filter(|one| one.takes_part(server, scenario) && arguments.invites(one.name))
-    {
-        entries.push(Entry { contestant, figures: Vec::new(), failure: None });
+    // Those that are compared come one after the other.
+    let all = CONTESTANTS.iter().flat_map(|one| on.iter().map(move |server| (one, *server)));
+    // Where servers are compared, everybody has to be on all of them.
+    let takes_part = |one: &&'static Contestant| {
+        arguments.invites(one) && on.iter().all(|server| one.takes_part(*server, scenario))
+    };
+    for (contestant, server) in all.filter(|(one, _)| takes_part(one)) {
+        entries.push(Entry { contestant, server, figures: Vec::new(), failure: None });
         runners.push(match prepare(arguments, servers, server, scenario, contestant).await {
             Ok(runner) => Some(runner),
             Err(failure) => {
@@ -82,7 +88,7 @@ pub(crate) async fn run(
             }
         }
     }
-    Outcome { server, scenario, entries }
+    Outcome { scenario, entries }
 }
 
 /// Starts the queue's process, and finds out how many jobs make a round: first a few, then more until they take long enough.
@@ -95,18 +101,24 @@ async fn prepare<'a>(
     contestant: &'static Contestant,
 ) -> Result<Runner<'a>, String> {
     let url = servers.url(contestant, server).ok_or("no server that it can use is installed")?;
-    let process = Process::start(contestant, &url).await?;
-    let mut runner = Runner { contestant, servers, server, scenario, process, jobs: 20 };
+    let process = Process::start(contestant, &url, scenario.aim()).await?;
+    // Some take seconds for some dozens at their defaults.
+    let first = if contestant.settings == Settings::Defaults { 20 } else { 500 };
+    let mut runner = Runner { contestant, servers, server, scenario, process, jobs: first };
     let wanted = arguments.round().as_secs_f64();
     let bytes = match scenario {
         Scenario::Latency => {
-            runner.jobs = if arguments.quick { 20 } else { 100 };
+            runner.jobs = if arguments.quick { 5 } else { 60 };
             return Ok(runner);
         }
         Scenario::Enqueue { bytes, .. } | Scenario::Drain { bytes, .. } => bytes,
         Scenario::Flow { .. } => SMALL,
     };
     let most = arguments.most_jobs(bytes);
+    if arguments.quick {
+        runner.jobs = most;
+        return Ok(runner);
+    }
     let mut long_enough = 0;
     while long_enough < 2 {
         let (seconds, figure) = runner.round(runner.jobs).await?;

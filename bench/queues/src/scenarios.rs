@@ -1,5 +1,6 @@
 //! What is measured.
 
+use crate::drive::Aim;
 use crate::protocol::How;
 use crate::servers::Server;
 
@@ -23,22 +24,56 @@ pub(crate) enum Scenario {
 pub(crate) const SMALL: usize = 100;
 const LARGE: usize = 4_096;
 
-/// What limits and fairness cost.
-pub(crate) const FLOW: [Scenario; 2] = [Scenario::Flow { work: 0 }, Scenario::Flow { work: 100 }];
+/// What is measured on which servers. Of the append-only file both sides are.
+pub(crate) fn parts() -> [(&'static str, &'static [Server], &'static [Scenario]); 7] {
+    [
+        ("redis", &[Server::Redis], &USUAL),
+        ("redis", &[Server::Redis], &OTHERS),
+        ("aof", &[Server::RedisAof, Server::Redis], &USUAL),
+        ("postgres", &[Server::Postgres], &USUAL),
+        ("postgres", &[Server::Postgres], &OTHERS),
+        ("flow", &[Server::Redis], &FLOW),
+        ("flow", &[Server::Postgres], &FLOW),
+    ]
+}
 
-/// All on this server. With the append-only file, what it may make a difference to.
-pub(crate) fn on(server: Server) -> Vec<Scenario> {
-    use Scenario::{Drain, Enqueue};
-    let enqueue = |how| Enqueue { how, bytes: SMALL };
-    let drain = |at_once| Drain { at_once, bytes: SMALL };
-    let some = vec![enqueue(How::Concurrent), enqueue(How::Bulk), drain(50)];
-    if server == Server::RedisAof {
-        return some;
+/// What limits and fairness cost.
+const FLOW: [Scenario; 2] = [Scenario::Flow { work: 0 }, Scenario::Flow { work: 100 }];
+
+/// What most begin with, and what a file on the disk may make a difference to.
+const USUAL: [Scenario; 3] = [enqueue(How::Concurrent, SMALL), enqueue(How::Bulk, SMALL), drain(50, SMALL)];
+
+/// Everything else that is asked of a queue and its peers.
+const OTHERS: [Scenario; 6] = [
+    Scenario::Latency,
+    enqueue(How::Single, SMALL),
+    drain(1, SMALL),
+    drain(200, SMALL),
+    enqueue(How::Bulk, LARGE),
+    drain(50, LARGE),
+];
+
+const fn enqueue(how: How, bytes: usize) -> Scenario {
+    Scenario::Enqueue { how, bytes }
+}
+
+const fn drain(at_once: usize, bytes: usize) -> Scenario {
+    Scenario::Drain { at_once, bytes }
+}
+
+impl Scenario {
+    pub(crate) fn is_usual(self) -> bool {
+        USUAL.contains(&self)
     }
-    let large = [How::Concurrent, How::Bulk].map(|how| Enqueue { how, bytes: LARGE });
-    let others =
-        [enqueue(How::Single), drain(1), drain(200), Drain { at_once: 50, bytes: LARGE }, Scenario::Latency];
-    some.into_iter().chain(large).chain(others).collect()
+
+    /// Whether less of it is better.
+    pub(crate) fn is_latency(self) -> bool {
+        self == Self::Latency
+    }
+
+    pub(crate) fn aim(self) -> Aim {
+        if self.is_latency() { Aim::Latency } else { Aim::Throughput }
+    }
 }
 
 impl std::fmt::Display for Scenario {

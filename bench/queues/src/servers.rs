@@ -1,6 +1,8 @@
 //! The servers, which devkit starts: the same ones for all queues, each queue with a database of its own.
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shared_devkit::{Postgres, PostgresOptions, Redis, RedisOptions, TestDatabase};
@@ -55,7 +57,7 @@ impl Servers {
         let installed = PostgresOptions::installed().without_vector();
         let installed = Postgres::exclusive_with(with_settings(installed)).await.ok();
         let mut databases = HashMap::new();
-        for contestant in CONTESTANTS.iter().filter(|one| arguments.invites(one.name)) {
+        for contestant in CONTESTANTS.iter().filter(|one| arguments.invites(one)) {
             let server = if contestant.needs_extensions { installed.as_ref() } else { Some(&postgres) };
             if let (Server::Postgres, Some(server)) = (contestant.server, server) {
                 databases.insert(contestant.name, server.empty_database().await.unwrap());
@@ -103,6 +105,17 @@ impl Servers {
             Server::Postgres if contestant.needs_extensions => self.installed_pid,
             Server::Postgres => self.postgres_pid,
         })
+    }
+
+    /// What the server writes about itself: devkit has it write to a file.
+    pub(crate) fn log(&self, contestant: &Contestant) -> PathBuf {
+        let pid = if contestant.needs_extensions { self.installed_pid } else { self.postgres_pid };
+        fs::read_link(format!("/proc/{pid}/fd/2")).unwrap()
+    }
+
+    /// A database number of the Redis that writes nothing to the disk, which no contestant has.
+    pub(crate) fn spare(&self) -> String {
+        self.redis.url().strip_suffix("/0").map(|url| format!("{url}/{}", CONTESTANTS.len() + 1)).unwrap()
     }
 
     /// An empty database.

@@ -14,7 +14,7 @@ const WARM_UP = 5;
 const PATIENCE = 40_000;
 
 const connect = (options) => new IORedis(url, { maxRetriesPerRequest: null, ...options });
-const producing = connect(best ? { enableAutoPipelining: true } : {});
+const producing = connect({});
 const keeping = best ? { removeOnComplete: true, removeOnFail: true } : {};
 const makeQueue = () =>
   new Queue('bench', {
@@ -100,7 +100,7 @@ async function latency({ jobs }) {
   worker.run();
   const micros = [];
   for (let at = 0; at < jobs + WARM_UP; at += 1) {
-    await sleep(20 + ((at * 7) % 31));
+    await sleep(8 + ((at * 7) % 17));
     let timer;
     const begun = new Promise((resolve, reject) => {
       waiting.set(at, resolve);
@@ -118,7 +118,20 @@ async function latency({ jobs }) {
   return { jobs, micros: micros.slice(WARM_UP) };
 }
 
-const commands = { clear, enqueue, drain, latency, left: async () => ({ jobs: await left() }) };
+let resting;
+async function rest() {
+  resting = await makeWorker(SLOTS, async () => {});
+  resting.worker.run();
+  return {};
+}
+
+async function leave() {
+  await resting?.close();
+  resting = undefined;
+  return {};
+}
+
+const commands = { clear, enqueue, drain, latency, rest, leave, left: async () => ({ jobs: await left() }) };
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
 say({});

@@ -16,6 +16,7 @@ pub(super) struct ApalisPostgres {
     pool: PgPool,
     config: Config,
     settings: Settings,
+    aim: Aim,
 }
 
 impl ApalisPostgres {
@@ -27,7 +28,7 @@ impl ApalisPostgres {
 impl Queue for ApalisPostgres {
     type Worker = Worker;
 
-    async fn open(url: &str, settings: Settings) -> Self {
+    async fn open(url: &str, settings: Settings, aim: Aim) -> Self {
         let config = Config::default().queue("bench");
         let (connections, config) = match settings {
             Settings::Defaults => (10, config),
@@ -35,7 +36,7 @@ impl Queue for ApalisPostgres {
         };
         let pool = pool(url, connections).await;
         PostgresStorage::setup(&pool).await.unwrap();
-        Self { pool, config, settings }
+        Self { pool, config, settings, aim }
     }
 
     async fn enqueue(&self, job: Payload) {
@@ -54,9 +55,9 @@ impl Queue for ApalisPostgres {
         execute(&self.pool, "truncate apalis.jobs").await;
     }
 
-    async fn worker(&self, at_once: usize, aim: Aim) -> Worker {
+    async fn worker(&self, at_once: usize) -> Worker {
         let builder = WorkerBuilder::new(name());
-        let poll = match (self.settings, aim) {
+        let poll = match (self.settings, self.aim) {
             (Settings::Defaults, _) => Duration::from_millis(100),
             (_, Aim::Throughput) => Duration::from_millis(10),
             (_, Aim::Latency) => {

@@ -36,17 +36,14 @@ impl ApalisRedis {
 impl Queue for ApalisRedis {
     type Worker = Worker;
 
-    async fn open(url: &str, settings: Settings) -> Self {
+    async fn open(url: &str, settings: Settings, _: Aim) -> Self {
         let connection = connect(url).await.unwrap();
         let config = Config::default().queue("bench");
-        match settings {
-            Settings::Defaults => Self { connection, config, poll: Duration::from_millis(100) },
-            _ => Self {
-                connection,
-                config: config.batch_size(500).lock_tasks(false).emit_events(false),
-                poll: Duration::from_millis(10),
-            },
-        }
+        let (config, poll) = match settings {
+            Settings::Defaults => (config, 100),
+            _ => (config.batch_size(500).lock_tasks(false).emit_events(false), 10),
+        };
+        Self { connection, config, poll: Duration::from_millis(poll) }
     }
 
     async fn enqueue(&self, job: Payload) {
@@ -85,7 +82,7 @@ impl Queue for ApalisRedis {
         }
     }
 
-    async fn worker(&self, at_once: usize, _: Aim) -> Worker {
+    async fn worker(&self, at_once: usize) -> Worker {
         let storage = self.storage().poll_with_interval(self.poll);
         let builder =
             WorkerBuilder::new(name()).backend(storage).concurrency(at_once).parallelize(tokio::spawn);

@@ -27,6 +27,7 @@ pub(super) struct Graphile {
     pool: PgPool,
     utils: WorkerUtils,
     settings: Settings,
+    aim: Aim,
 }
 
 pub(super) struct Worker {
@@ -37,12 +38,12 @@ pub(super) struct Worker {
 impl Queue for Graphile {
     type Worker = Worker;
 
-    async fn open(url: &str, settings: Settings) -> Self {
+    async fn open(url: &str, settings: Settings, aim: Aim) -> Self {
         let connections = if settings == Settings::Best { 50 } else { 20 };
         let pool = pool(url, connections).await;
         let utils = WorkerUtils::new(pool.clone(), "graphile_worker");
         utils.migrate().await.unwrap();
-        Self { pool, utils, settings }
+        Self { pool, utils, settings, aim }
     }
 
     async fn enqueue(&self, job: Payload) {
@@ -63,13 +64,13 @@ impl Queue for Graphile {
         execute(&self.pool, "truncate graphile_worker._private_jobs cascade").await;
     }
 
-    async fn worker(&self, at_once: usize, aim: Aim) -> Worker {
+    async fn worker(&self, at_once: usize) -> Worker {
         let mut options = WorkerOptions::default().pg_pool(self.pool.clone()).concurrency(at_once);
         if self.settings == Settings::Best {
             options = options
                 .poll_interval(Duration::from_millis(5))
                 .complete_job_batch_delay(Duration::from_millis(1));
-            if aim == Aim::Throughput {
+            if self.aim == Aim::Throughput {
                 let (size, queues) = if at_once == 1 { (2_000, 1) } else { (1_000, 2) };
                 options =
                     options.local_queue(LocalQueueConfig::default().with_size(size).with_queue_count(queues));

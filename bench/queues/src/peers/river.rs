@@ -32,13 +32,15 @@ const COOLDOWN: Duration = Duration::from_millis(1);
 impl Queue for River {
     type Worker = Worker;
 
-    async fn open(url: &str, settings: Settings) -> Self {
+    async fn open(url: &str, settings: Settings, aim: Aim) -> Self {
         let connections = if settings == Settings::Best { 50 } else { 10 };
         let pool = pool(url, connections).await;
         PostgresMigrator::new(pool.clone()).migrate_up().await.unwrap();
         let mut producer = Client::builder(pool.clone());
-        if settings == Settings::Best {
-            producer = producer.fetch_cooldown(COOLDOWN);
+        match (settings, aim) {
+            (Settings::Best, Aim::Latency) => producer = producer.fetch_cooldown(COOLDOWN),
+            (Settings::Best, Aim::Throughput) => producer = producer.without_notifications(),
+            _ => {}
         }
         Self { pool, producer: producer.build().unwrap(), settings }
     }
@@ -59,7 +61,7 @@ impl Queue for River {
         execute(&self.pool, "truncate river_job").await;
     }
 
-    async fn worker(&self, at_once: usize, _: Aim) -> Worker {
+    async fn worker(&self, at_once: usize) -> Worker {
         let mut workers = Workers::new();
         workers.add_fn(handle).unwrap();
         let mut queue = QueueConfig::new(at_once);

@@ -10,7 +10,7 @@ use crate::payload::Payload;
 use crate::seen;
 use crate::servers::session;
 
-pub(super) struct Floor {
+pub(crate) struct Floor {
     url: String,
     connections: Vec<(Client, Statement, Statement)>,
     next: AtomicUsize,
@@ -35,7 +35,7 @@ fn body(job: &Payload) -> String {
 impl Queue for Floor {
     type Worker = (Vec<(Client, Statement, Statement)>, JoinSet<()>);
 
-    async fn open(url: &str, _: Settings) -> Self {
+    async fn open(url: &str, _: Settings, _: Aim) -> Self {
         session(url).await.batch_execute(TABLES).await.unwrap();
         let connections = connections(url, ONE, MANY).await;
         Self { url: url.to_owned(), connections, next: AtomicUsize::new(0) }
@@ -69,7 +69,7 @@ impl Queue for Floor {
         }
     }
 
-    async fn worker(&self, _: usize, _: Aim) -> Self::Worker {
+    async fn worker(&self, _: usize) -> Self::Worker {
         (connections(&self.url, CLAIM, DELETE).await, JoinSet::new())
     }
 
