@@ -87,7 +87,7 @@ fn bench(name: &str, arguments: &[&str]) -> Result {
 
 fn chaos(name: &str, arguments: &[&str]) -> Result {
     let package = format!("shared-{name}");
-    let example = ["run", "--package", &package, "--all-features", "--example", "chaos", "--"];
+    let example = ["run", "--release", "--package", &package, "--all-features", "--example", "chaos", "--"];
     run(cargo(&example).args(arguments))
 }
 

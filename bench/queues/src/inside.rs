@@ -1,11 +1,12 @@
-//! A job enqueued inside a tenant's transaction, beside the same transaction without.
+//! A job enqueued inside a tenant's transaction, beside the same transaction without; and, for what the server alone takes for it, beside one
+//! that writes the same two rows by hand.
 
 use std::time::{Duration, Instant};
 
-use shared_core::{AssumedTenant, TenantId};
-use shared_db::{Config, Db, MigrationSet, Step, TenantTx, bootstrap, statements};
+use shared_core::{AssumedTenant, Context, Id, TenantId};
+use shared_db::{AtCommit, Bound, Config, Db, MigrationSet, Step, TenantTx, bootstrap, statements};
 use shared_devkit::load::Comparison;
-use shared_queues::{Enqueue, Error, MIGRATIONS};
+use shared_queues::{Enqueue, Error, JobId, MIGRATIONS};
 use tokio::task::JoinSet;
 
 use crate::arguments::Arguments;
@@ -28,6 +29,41 @@ const TABLES: MigrationSet = MigrationSet::new(
 
 statements! {
     const INSERT: Statement<(String,), ()> = "insert into bench.note (tenant_id, body) values ($tenant, $1)";
+    const BY_HAND: Statement<(JobId, String, String), ()> = "
+        with body as (
+                 insert into shared_queues.body (job_id, position, tenant_id, queue, name, version, payload, context, band, due_at)
+                 values ($1, 1, $tenant, 'default', 'bench:nothing', 1, $2, $3, 1, clock_timestamp()))
+        insert into shared_queues.ready (queue, band, tenant_id, position, job_id)
+        values ('default', 1, $tenant, nextval('shared_queues.job_order'), $1)";
+}
+
+/// What else the transaction does.
+#[derive(Clone, Copy)]
+enum Also {
+    Nothing,
+    /// Enqueues a job.
+    Job,
+    /// Sends the rows of a job with its COMMIT.
+    Rows,
+}
+
+/// The rows of a job without the job: no name, no span, no context that is written anew.
+#[derive(Default)]
+struct Rows(Option<String>);
+
+impl AtCommit for Rows {
+    fn mark(&self) -> usize {
+        usize::from(self.0.is_some())
+    }
+
+    fn rewind(&mut self, _: usize) {}
+
+    fn statements(&self, context: &Context) -> Vec<Bound> {
+        let context = serde_json::to_string(context).unwrap();
+        self.0.iter().map(|payload| BY_HAND.bind((Id::new(), payload.clone(), context.clone()))).collect()
+    }
+
+    fn committed(&self, _: &Db) {}
 }
 
 /// Callers that keep two cores busy.
@@ -42,25 +78,29 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers) -> Vec<Lin
     println!("\na job enqueued inside a transaction / the transaction without");
     head();
     let mut lines = Vec::new();
-    for (name, callers, goal) in [
-        ("with a job / without: a tenant's transaction, p50", 1, 1.15),
-        ("with a job / without: 16 transactions at once, time for each", MANY, 1.25),
+    let (one, many) = ("a tenant's transaction, p50", "16 transactions at once, time for each");
+    for (name, callers, also, goal) in [
+        (format!("with a job / without: {one}"), 1, [Also::Job, Also::Nothing], Some(1.15)),
+        (format!("with a job / without: {many}"), MANY, [Also::Job, Also::Nothing], Some(1.25)),
+        (format!("with its rows by hand / without: {one}"), 1, [Also::Rows, Also::Nothing], None),
+        (format!("with its rows by hand / without: {many}"), MANY, [Also::Rows, Also::Nothing], None),
     ] {
-        let measured = Comparison::new(name, 1)
+        let [ours, other] = also;
+        let measured = Comparison::new(&name, 1)
             .rounds(rounds)
             .run(
-                async || round(&db, callers, times, true).await,
-                async || round(&db, callers, times, false).await,
+                async || round(&db, callers, times, ours).await,
+                async || round(&db, callers, times, other).await,
             )
             .await;
         let time = |seconds| format!("{:.1?}", Duration::from_secs_f64(seconds));
         let ratio = &measured.ratio;
         let line = Line {
-            name: name.to_owned(),
+            name,
             ours: time(measured.a.median()),
             peer: time(measured.b.median()),
             ratios: vec![ratio.min(), ratio.median(), ratio.max()],
-            goal: Some(Goal::AtMost(goal)),
+            goal: goal.map(Goal::AtMost),
         };
         println!("{line}");
         lines.push(line);
@@ -69,12 +109,12 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers) -> Vec<Lin
 }
 
 /// The median of a single caller's transactions; of many callers the time that each transaction took of the whole.
-async fn round(db: &Db, callers: usize, times: usize, enqueues: bool) -> Duration {
+async fn round(db: &Db, callers: usize, times: usize, also: Also) -> Duration {
     let begin = Instant::now();
     let mut all = JoinSet::new();
     for _ in 0..callers {
         let db = db.clone();
-        all.spawn(async move { alone(&db, times, enqueues).await });
+        all.spawn(async move { alone(&db, times, also).await });
     }
     let medians = all.join_all().await;
     match medians.as_slice() {
@@ -83,7 +123,7 @@ async fn round(db: &Db, callers: usize, times: usize, enqueues: bool) -> Duratio
     }
 }
 
-async fn alone(db: &Db, times: usize, enqueues: bool) -> Duration {
+async fn alone(db: &Db, times: usize, also: Also) -> Duration {
     let tenant = AssumedTenant::new(TenantId::new(), "a benchmark has no token");
     let door = db.tenant(&tenant);
     let mut took = Vec::with_capacity(times);
@@ -91,8 +131,13 @@ async fn alone(db: &Db, times: usize, enqueues: bool) -> Duration {
         let begin = Instant::now();
         let written = door.tx(async |tx: &mut TenantTx| -> Result<(), Error> {
             tx.execute(&INSERT, ("the body of a note",)).await?;
-            if enqueues {
-                tx.enqueue(Nothing { at, text: "x".repeat(80) }).await?;
+            let job = || Nothing { at, text: "x".repeat(80) };
+            match also {
+                Also::Nothing => {}
+                Also::Job => drop(tx.enqueue(job()).await?),
+                Also::Rows => {
+                    tx.at_commit::<Rows>().0 = Some(serde_json::to_string(&job()).unwrap());
+                }
             }
             Ok(())
         });

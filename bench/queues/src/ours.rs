@@ -68,7 +68,7 @@ const LIMIT: &str = "bench";
 const EMPTY: &str = "
     truncate shared_queues.body, shared_queues.ready, shared_queues.scheduled, shared_queues.progress, shared_queues.lease,
         shared_queues.cancelling, shared_queues.dead, shared_queues.finished, shared_queues.waiting, shared_queues.news,
-        shared_queues.lane, shared_queues.admitted, shared_queues.limit_use, shared_queues.mark";
+        shared_queues.lane, shared_queues.completed, shared_queues.limit_use, shared_queues.mark";
 
 /// The same in Redis. The list of queues stays, and with it what each queue knows of limits: a process writes both once, and `left`
 /// counts by that list.

@@ -5,7 +5,7 @@ use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 /// What can go wrong between a service and its database.
 ///
 /// No variant shows a parameter, a row, a password, or the server's DETAIL and HINT.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The settings can't work.
@@ -282,7 +282,7 @@ impl Error {
 }
 
 /// What the server or the driver said, without anything that was in a parameter or a row.
-#[derive(Debug, Default, thiserror::Error)]
+#[derive(Clone, Debug, Default, thiserror::Error)]
 #[error("{text}")]
 pub struct Cause {
     pub(crate) code: Option<String>,

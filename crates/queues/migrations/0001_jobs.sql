@@ -189,24 +189,28 @@ revoke all on shared_queues.migration from {system};
 create function shared_queues.complete(holder uuid, held_claim bigint, job uuid, keep bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $function$
 declare
-    is_held boolean;
+    done record;
 begin
     perform 1 from shared_queues.lease
       where worker = holder and claim = held_claim and ids @> array[job] for share;
-    is_held := found;
-    if is_held and keep > 0 then
-        insert into shared_queues.finished
-               (job_id, tenant_id, queue, name, version, band, enqueued_at, due_at, attempts, crashes, state, error, until)
-        select b.job_id, b.tenant_id, b.queue, b.name, b.version, b.band, b.enqueued_at, b.due_at, b.attempts, b.crashes,
-               'completed', b.error, clock_timestamp() + keep * interval '1 millisecond'
-          from shared_queues.body b where b.job_id = job;
+    if found then
+        if keep > 0 then
+            insert into shared_queues.finished
+                   (job_id, tenant_id, queue, name, version, band, enqueued_at, due_at, attempts, crashes, state, error, until)
+            select b.job_id, b.tenant_id, b.queue, b.name, b.version, b.band, b.enqueued_at, b.due_at, b.attempts, b.crashes,
+                   'completed', b.error, clock_timestamp() + keep * interval '1 millisecond'
+              from shared_queues.body b where b.job_id = job;
+        end if;
+        delete from shared_queues.body where job_id = job
+        returning lane, order_key is not null as ordered, limits into done;
+        if found then
+            if done.lane is not null then
+                insert into shared_queues.completed (job_id, lane, ordered, limits) values (job, done.lane, done.ordered, done.limits);
+            end if;
+            return;
+        end if;
     end if;
-    if is_held then
-        delete from shared_queues.body where job_id = job;
-    end if;
-    if not is_held or not found then
-        raise exception 'this worker no longer holds the job, or it is complete' using errcode = 'SQ001';
-    end if;
+    raise exception 'this worker no longer holds the job, or it is complete' using errcode = 'SQ001';
 end $function$;
 revoke all on function shared_queues.complete(uuid, bigint, uuid, bigint) from public;
 grant execute on function shared_queues.complete(uuid, bigint, uuid, bigint) to {app};

@@ -1,7 +1,9 @@
 -- Lanes: where jobs with an ordering key or with limits wait until a claim admits them. Jobs without pay nothing for it.
 --
--- Producers only insert: the job into `waiting`, and a line of `news` that makes the next claim open the lane. Locks are taken in one
--- order everywhere: new lanes by id, lanes without waiting, limits by key, then lanes that are blocked on one of these limits.
+-- Producers only insert: the job into `waiting`, and a line of `news` that makes the next claim open the lane. A job that was admitted takes
+-- places in its limits, and its lane's one place if that is ordered, as long as it is ready or held: whoever takes it out of there frees them.
+-- Locks are taken in one order everywhere: new lanes by id, lanes without waiting, limits by key, then lanes that are blocked on one of
+-- these limits.
 
 create table shared_queues.waiting (
     lane uuid not null,
@@ -22,7 +24,9 @@ create table shared_queues.news (
     lane uuid not null,
     tenant_id uuid not null,
     job_id uuid not null,
-    freed boolean not null default false    -- the job was admitted, and was put off before a worker took it
+    ordered boolean not null,
+    freed boolean not null default false,   -- the job was admitted, and was put off before a worker took it: its places are free
+    limits text[] collate "C"               -- of a freed one
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
 create index news_in_order on shared_queues.news (queue, position);
 
@@ -34,6 +38,7 @@ create table shared_queues.lane (
     id uuid primary key,
     queue text collate "C" not null,
     tenant_id uuid not null,
+    ordered boolean not null,           -- one job at a time
     state text collate "C" not null,
     turn bigint not null,               -- when it was served last
     opens_at timestamptz,
@@ -44,13 +49,13 @@ create index lane_timed on shared_queues.lane (queue, opens_at) where state = 't
 create index lane_blocked on shared_queues.lane (blocked_on, turn) where state = 'blocked';
 create index lane_paused on shared_queues.lane (queue, tenant_id) where state = 'paused';
 
--- Jobs that have passed their limits, and are ready or held.
-create table shared_queues.admitted (
+-- Jobs that the transaction of their handler has completed, and whose places their worker has still to free.
+create table shared_queues.completed (
     job_id uuid primary key,
     lane uuid not null,
     ordered boolean not null,
     limits text[] collate "C"
-) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
+);
 
 -- What operators set: for a name, or for one key of it.
 create table shared_queues.limit_setting (
@@ -87,16 +92,18 @@ begin
         execute format('create policy system on shared_queues.%I for all to {system} using (true) with check (true)', one);
     end loop;
     foreach one in array array['waiting', 'news'] loop
-        execute format($policy$
-            create policy enqueue on shared_queues.%I for insert to {app}
-            with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid)$policy$, one);
         execute format('grant insert on shared_queues.%I to {app}', one);
         execute format($policy$
             create policy own_tenant on shared_queues.%I for all to {owner}
             using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid)
             with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid)$policy$, one);
     end loop;
-    foreach one in array array['waiting', 'news', 'lane', 'admitted', 'limit_setting', 'limit_use'] loop
+    -- A transaction may tell of its jobs. That places are free is said by the functions.
+    create policy enqueue on shared_queues.waiting for insert to {app}
+        with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+    create policy enqueue on shared_queues.news for insert to {app}
+        with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid and not freed);
+    foreach one in array array['waiting', 'news', 'lane', 'completed', 'limit_setting', 'limit_use'] loop
         execute format('grant select, insert, update, delete on shared_queues.%I to {system}', one);
     end loop;
 end $make$;
@@ -110,28 +117,33 @@ language sql stable set search_path = pg_catalog, pg_temp as $function$
                 || coalesce(order_key, array_to_string(limits, chr(2))), 'UTF8')) for 16), 'hex')::uuid end
 $function$;
 
--- How many more jobs each of these limits lets through, a million if it does not limit, and, if there is none, when there will be.
+-- How many more jobs each of these limits lets through, a million if it does not limit, and, if there is none, when there will be. A key's own
+-- setting goes before its name's, and a hold of either holds it.
 create function shared_queues.rooms(keys text[]) returns table (limit_key text, room integer, opens_at timestamptz, left_over float8)
 language sql stable set search_path = pg_catalog, pg_temp as $function$
-    select u.limit_key,
-           case when held.until > clock.now then 0
-                else greatest(0, least(coalesce(s.concurrency - u.running, 1000000), floor(coalesce(bucket.tokens, 1000000) + 1e-6)))::integer end,
-           case when held.until > clock.now then held.until
-                when s.concurrency <= u.running then null
-                when bucket.tokens < 1 then clock.now + (1 - bucket.tokens) * s.rate_period / s.rate_count * interval '1 second' end,
-           coalesce(bucket.tokens, 'infinity')
-      from (select clock_timestamp() as now) clock
-     cross join unnest(keys) as wanted (limit_key)
-     cross join lateral (select l.limit_key, l.name, l.running, l.tokens, l.filled_at
-                           from shared_queues.limit_use l where l.limit_key = wanted.limit_key) u
-      left join lateral (select k.concurrency, k.rate_count, k.rate_period, k.rate_burst
-                           from shared_queues.limit_setting k where k.limit_key in (u.limit_key, u.name) and k.is_set
-                          order by length(k.limit_key) desc limit 1) s on true
-      left join lateral (select max(k.held_until) as until
-                           from shared_queues.limit_setting k where k.limit_key in (u.limit_key, u.name)) held on true
-     cross join lateral (select least(s.rate_burst, u.tokens + greatest(0, extract(epoch from clock.now - u.filled_at)::float8)
-                                                     * s.rate_count / s.rate_period) as full_tokens) f
-     cross join lateral (select case when s.rate_count is not null then f.full_tokens end as tokens) bucket
+    select r.limit_key,
+           case when r.held_until > r.now then 0
+                else greatest(0, least(coalesce(r.concurrency - r.running, 1000000), floor(coalesce(r.tokens, 1000000) + 1e-6)))::integer end,
+           case when r.held_until > r.now then r.held_until
+                when r.concurrency <= r.running then null
+                when r.tokens < 1 then r.now + (1 - r.tokens) * r.rate_period / r.rate_count * interval '1 second' end,
+           coalesce(r.tokens, 'infinity')
+      from (select u.limit_key, u.running, clock.now, s.concurrency, s.rate_count, s.rate_period, greatest(own.held_until, name.held_until) as held_until,
+                   case when s.rate_count is not null
+                        then least(s.rate_burst, u.tokens + greatest(0, extract(epoch from clock.now - u.filled_at)::float8)
+                                                          * s.rate_count / s.rate_period) end as tokens
+              from (select clock_timestamp() as now) clock
+             cross join unnest(keys) as wanted (limit_key)
+             cross join lateral (select l.limit_key, l.name, l.running, l.tokens, l.filled_at
+                                   from shared_queues.limit_use l where l.limit_key = wanted.limit_key) u
+              left join lateral (select k.is_set, k.concurrency, k.rate_count, k.rate_period, k.rate_burst, k.held_until
+                                   from shared_queues.limit_setting k where k.limit_key = u.limit_key limit 1) own on true
+              left join lateral (select k.is_set, k.concurrency, k.rate_count, k.rate_period, k.rate_burst, k.held_until
+                                   from shared_queues.limit_setting k where k.limit_key = u.name limit 1) name on true
+             cross join lateral (select case when own.is_set then own.concurrency when name.is_set then name.concurrency end as concurrency,
+                                        case when own.is_set then own.rate_count when name.is_set then name.rate_count end as rate_count,
+                                        case when own.is_set then own.rate_period when name.is_set then name.rate_period end as rate_period,
+                                        case when own.is_set then own.rate_burst when name.is_set then name.rate_burst end as rate_burst) s) r
 $function$;
 
 -- Opens as many of the lanes that are blocked on these limits as there is room for. Whoever calls it has locked the limits.
@@ -166,71 +178,116 @@ create function shared_queues.reopen(lanes uuid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
 begin
     delete from shared_queues.lane where id = any (lanes);
-    insert into shared_queues.lane (id, queue, tenant_id, state, turn)
-    select l.id, w.queue, w.tenant_id, 'open', nextval('shared_queues.lane_turn')
+    insert into shared_queues.lane (id, queue, tenant_id, ordered, state, turn)
+    select l.id, w.queue, w.tenant_id, w.ordered, 'open', nextval('shared_queues.lane_turn')
       from unnest(lanes) as l (id)
-     cross join lateral (select j.queue, j.tenant_id from shared_queues.waiting j where j.lane = l.id order by j.position limit 1) w
+     cross join lateral (select j.queue, j.tenant_id, j.ordered from shared_queues.waiting j
+                          where j.lane = l.id order by j.position limit 1) w
         on conflict do nothing;
 end $function$;
 
--- These jobs are no longer ready or held: their places are free. Returns how many of them had been admitted.
-create function shared_queues.release(jobs uuid[]) returns integer
+-- What these jobs have taken, who are no longer ready or held: lanes in which they were the one, and limits, one for each place. Asked
+-- while their bodies are there; after the transaction of a handler has completed one, something else is.
+create function shared_queues.places(jobs uuid[], out lanes uuid[], out keys text[])
+language plpgsql set search_path = pg_catalog, pg_temp as $function$
+begin
+    with completed as (
+             delete from shared_queues.completed where job_id = any (jobs) returning lane, ordered, limits),
+         gone as materialized (
+             select b.lane, b.order_key is not null as ordered, b.limits
+               from shared_queues.body b where b.job_id = any (jobs) and b.lane is not null
+             union all select c.lane, c.ordered, c.limits from completed c)
+    select array(select distinct g.lane from gone g where g.ordered),
+           array(select k.limit_key from gone g cross join unnest(g.limits) as k (limit_key)) into lanes, keys;
+end $function$;
+
+-- Frees such places. Lanes that could now move are opened.
+create function shared_queues.free(lanes uuid[], keys text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
-    keys text[];
-    lanes uuid[];
-    freed integer;
+    limits text[];
 begin
-    keys := array(select distinct k.limit_key collate "C" from shared_queues.admitted a cross join unnest(a.limits) as k (limit_key)
-                   where a.job_id = any (jobs) order by 1);
-    perform 1 from shared_queues.limit_use u where u.limit_key = any (keys) order by u.limit_key for update;
-    with gone as materialized (
-             delete from shared_queues.admitted where job_id = any (jobs) returning lane, ordered, limits),
-         places as materialized (
-             select k.limit_key, count(*)::integer as free from gone cross join unnest(gone.limits) as k (limit_key) group by 1),
-         counted as (
-             update shared_queues.limit_use u set running = greatest(0, u.running - p.free)
-               from places p where u.limit_key = p.limit_key)
-    select array_agg(distinct gone.lane) filter (where gone.ordered), count(*) into lanes, freed from gone;
     if cardinality(keys) > 0 then
-        perform shared_queues.wake(keys);
+        limits := array(select distinct k.limit_key collate "C" from unnest(keys) as k (limit_key) order by 1);
+        perform 1 from shared_queues.limit_use u where u.limit_key = any (limits) order by u.limit_key for update;
+        update shared_queues.limit_use u set running = greatest(0, u.running - p.places)
+          from (select k.limit_key, count(*)::integer as places from unnest(keys) as k (limit_key) group by k.limit_key) p
+         where u.limit_key = p.limit_key collate "C";
+        perform shared_queues.wake(limits);
     end if;
-    if lanes is not null then
+    if cardinality(lanes) > 0 then
         perform shared_queues.reopen(lanes);
     end if;
-    return freed;
+end $function$;
+
+-- Both, for jobs whose bodies are there until this is done.
+create function shared_queues.release(jobs uuid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $function$
+declare
+    taken record;
+begin
+    select p.lanes, p.keys into taken from shared_queues.places(jobs) p;
+    perform shared_queues.free(taken.lanes, taken.keys);
+end $function$;
+
+-- The same for jobs whose bodies had such places, and are gone.
+create function shared_queues.free_of(jobs uuid[], lanes uuid[], keys text[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $function$
+declare
+    done record;
+begin
+    for done in delete from shared_queues.completed c where c.job_id = any (jobs) returning c.lane, c.ordered, c.limits loop
+        keys := keys || done.limits;
+        if done.ordered then
+            lanes := lanes || done.lane;
+        end if;
+    end loop;
+    perform shared_queues.free(lanes, keys);
 end $function$;
 
 -- Whether a claim of this queue has something to admit, or to look at.
 create function shared_queues.is_gated(of_queue text) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $function$
-    select exists (select from shared_queues.news where queue = of_queue)
-        or exists (select from shared_queues.lane where queue = of_queue and state = 'open')
+    select exists (select from shared_queues.lane where queue = of_queue and state = 'open')
+        or exists (select from shared_queues.news where queue = of_queue)
         or exists (select from shared_queues.lane where queue = of_queue and state = 'timed' and opens_at <= clock_timestamp())
         or exists (select from shared_queues.limit_use where opens_at <= clock_timestamp())
 $function$;
 
--- Admits up to `most` waiting jobs of a queue, lanes in turn: they are ready then. `more` tells whether there may be others.
+-- Admits up to `most` waiting jobs of a queue, lanes in turn: they are ready then. If nothing else is, which would have to be looked at as
+-- well, a claim takes them at once: `taken` tells which are in its lease. `more` tells whether there may be others to admit.
 --
 -- The oldest job of each lane tells which limits have to be locked; all are locked at once, in order, and counted in memory.
-create function shared_queues.admit(of_queue text, most integer, out admitted integer, out more boolean)
+create function shared_queues.admit(of_queue text, most integer, holder uuid, held_claim bigint,
+                                    out admitted integer, out more boolean, out taken uuid[])
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
-    lanes uuid[];
+    -- Jobs of one turn of a lane, as of a tenant.
+    quantum constant integer := greatest(1, most / 10);
+    is_taken boolean;
     told_lanes uuid[];
-    freed uuid[];
+    free_lanes uuid[];
+    free_keys text[];
+    lanes uuid[];
+    are_ordered boolean[];
+    jobs integer[];
+    firsts bigint[];
+    dues timestamptz[];
+    limits text[];                      -- of each lane's oldest job, an array as text
+    others uuid[];
     keys text[];
     rooms integer[];
-    quota integer;
-    head record;
+    left_overs float8[];
+    locked integer;
     room integer;
     at integer;
     key text;
     blocker text;
-    wanted integer;
-    positions bigint[];
+    wanted integer := 0;
     taken_lanes uuid[] := '{}';
-    taken_positions bigint[] := '{}';
+    taken_firsts bigint[] := '{}';
+    taken_lasts bigint[] := '{}';
+    taken_jobs integer[] := '{}';
     empty_lanes uuid[] := '{}';
     seen uuid[] := '{}';
     states text[] := '{}';
@@ -242,138 +299,156 @@ begin
     if most <= 0 or exists (select from shared_queues.queue q where q.name = of_queue and q.paused) then
         return;
     end if;
+    is_taken := not exists (select from shared_queues.ready r where r.queue = of_queue)
+            and not exists (select from shared_queues.queue q where q.name = of_queue and coalesce(q.concurrency, q.rate_count) is not null)
+            and exists (select from shared_queues.worker w where w.incarnation = holder);
     -- Lost in a crash of the server, it is done again.
     perform set_config('synchronous_commit', 'off', true);
 
-    with told as materialized (
-             delete from shared_queues.news
-              where ctid = any (array(select n.ctid from shared_queues.news n
-                                       where n.queue = of_queue order by n.position limit 1000 for update skip locked))
-             returning lane, tenant_id, job_id, news.freed as is_freed),
-         opened as (
-             insert into shared_queues.lane (id, queue, tenant_id, state, turn)
-             select t.lane, of_queue, t.tenant_id, 'open', nextval('shared_queues.lane_turn')
-               from (select distinct n.lane, n.tenant_id from told n where not n.is_freed order by n.lane) t
-                 on conflict do nothing)
-    select array_agg(t.job_id) filter (where t.is_freed), array_agg(distinct t.lane) into freed, told_lanes from told t;
-    -- One that waits for the time of its oldest job may have another one now.
-    if told_lanes is not null then
-        update shared_queues.lane set state = 'open', opens_at = null
-         where id = any (array(select l.id from shared_queues.lane l
-                                where l.id = any (told_lanes) and l.state = 'timed' order by l.id for update));
+    if exists (select from shared_queues.news n where n.queue = of_queue) then
+        with told as materialized (
+                 delete from shared_queues.news
+                  where ctid = any (array(select n.ctid from shared_queues.news n
+                                           where n.queue = of_queue order by n.position limit 1000 for update skip locked))
+                 returning lane, tenant_id, news.ordered as is_ordered, news.freed as is_freed, news.limits as freed_limits),
+             opened as (
+                 insert into shared_queues.lane (id, queue, tenant_id, ordered, state, turn)
+                 select t.lane, of_queue, t.tenant_id, t.is_ordered, 'open', (select nextval('shared_queues.lane_turn'))
+                   from (select distinct n.lane, n.tenant_id, n.is_ordered from told n where not n.is_freed order by n.lane) t
+                     on conflict do nothing)
+        select array(select distinct t.lane from told t),
+               array(select distinct t.lane from told t where t.is_freed and t.is_ordered),
+               array(select k.limit_key from told t cross join unnest(t.freed_limits) as k (limit_key) where t.is_freed)
+          into told_lanes, free_lanes, free_keys;
+        -- One that waits for the time of its oldest job may have another one now.
+        if exists (select from shared_queues.lane l where l.queue = of_queue and l.state = 'timed') then
+            update shared_queues.lane set state = 'open', opens_at = null
+             where id = any (array(select l.id from shared_queues.lane l
+                                    where l.id = any (told_lanes) and l.state = 'timed' order by l.id for update));
+        end if;
     end if;
     update shared_queues.lane set state = 'open', opens_at = null, turn = nextval('shared_queues.lane_turn')
      where id = any (array(select l.id from shared_queues.lane l
                             where l.queue = of_queue and l.state = 'timed' and l.opens_at <= clock_timestamp()
                             order by l.opens_at limit most for update skip locked));
-    lanes := array(select l.id from shared_queues.lane l where l.queue = of_queue and l.state = 'open'
-                    order by l.turn limit most for update skip locked);
+
+    -- Lanes are locked until there are enough jobs, and no further; half as many again as are wanted, since limits may leave some of them.
+    select array_agg(c.id order by c.turn), array_agg(c.ordered order by c.turn), array_agg(c.jobs order by c.turn),
+           array_agg(c.first order by c.turn), array_agg(w.due_at order by c.turn), array_agg(w.limits::text order by c.turn)
+      into lanes, are_ordered, jobs, firsts, dues, limits
+      from (select j.turn, j.id, j.ordered, min(j.position) as first, count(j.position)::integer as jobs
+              from (select l.turn, l.id, l.ordered, p.position
+                      from (select o.turn, o.id, o.ordered from shared_queues.lane o where o.queue = of_queue and o.state = 'open'
+                             order by o.turn limit most for update skip locked) l
+                      left join lateral (select i.position from shared_queues.waiting i where i.lane = l.id
+                                          order by i.position limit case when l.ordered then 1 else quantum end) p on true
+                     limit most + most / 2) j
+             group by j.turn, j.id, j.ordered) c
+      left join lateral (select i.due_at, i.limits from shared_queues.waiting i where i.lane = c.id and i.position = c.first) w on true;
     if exists (select from shared_queues.share s where s.queue = of_queue and s.paused) then
-        lanes := shared_queues.without_paused(of_queue, lanes);
+        others := shared_queues.without_paused(of_queue, lanes);
     end if;
 
     keys := array(
         select distinct k.limit_key collate "C"
-          from (select unnest(h.limits) from unnest(lanes) as l (id)
-                 cross join lateral (select w.limits from shared_queues.waiting w where w.lane = l.id
-                                      order by w.position limit 1) h
-                union all select unnest(a.limits) from shared_queues.admitted a where a.job_id = any (freed)
+          from (select unnest(h.limits::text[]) from unnest(limits) as h (limits)
+                union all select unnest(free_keys)
                 union all (select u.limit_key from shared_queues.limit_use u where u.opens_at <= clock_timestamp()
                             order by u.opens_at limit most)) as k (limit_key)
          order by 1);
     if cardinality(keys) > 0 then
-        insert into shared_queues.limit_use (limit_key, name)
-        select k.limit_key, split_part(k.limit_key, chr(1), 1) from unnest(keys) as k (limit_key)
-         where not exists (select from shared_queues.limit_use u where u.limit_key = k.limit_key)
-            on conflict do nothing;
-        perform 1 from shared_queues.limit_use u where u.limit_key = any (keys) order by u.limit_key for update;
-        rooms := array(select r.room from shared_queues.rooms(keys) r order by r.limit_key collate "C");
+        -- A row that nobody needed may just have been pruned.
+        loop
+            insert into shared_queues.limit_use (limit_key, name)
+            select k.limit_key, split_part(k.limit_key, chr(1), 1) from unnest(keys) as k (limit_key)
+             where k.limit_key <> all (array(select u.limit_key from shared_queues.limit_use u where u.limit_key = any (keys)))
+                on conflict do nothing;
+            perform 1 from shared_queues.limit_use u where u.limit_key = any (keys) order by u.limit_key for update;
+            get diagnostics locked = row_count;
+            exit when locked = cardinality(keys);
+        end loop;
+        select array_agg(r.room order by r.limit_key collate "C"), array_agg(r.left_over order by r.limit_key collate "C")
+          into rooms, left_overs from shared_queues.rooms(keys) r;
     end if;
 
-    quota := ceil(most::float8 / greatest(1, cardinality(lanes)));
-    for head in
-        select l.id, w.position, w.ordered, w.due_at, w.limits from unnest(lanes) with ordinality as l (id, turn)
-          left join lateral (select j.position, j.ordered, j.due_at, j.limits from shared_queues.waiting j where j.lane = l.id
-                              order by j.position limit 1) w on true
-         order by l.turn
-    loop
-        if head.position is null then
-            empty_lanes := empty_lanes || head.id;
+    for n in 1..coalesce(cardinality(lanes), 0) loop
+        continue when others is not null and lanes[n] <> all (others);
+        if jobs[n] = 0 then
+            empty_lanes := empty_lanes || lanes[n];
             continue;
         end if;
-        if head.ordered and head.due_at > clock_timestamp() then
-            seen := seen || head.id; states := states || 'timed'::text; blockers := blockers || null::text;
-            openings := openings || head.due_at;
+        if are_ordered[n] and dues[n] > clock_timestamp() then
+            seen := seen || lanes[n]; states := states || 'timed'::text; blockers := blockers || null::text;
+            openings := openings || dues[n];
             continue;
         end if;
-        room := most - admitted;
+        room := least(jobs[n], most - wanted);
         -- What is not looked at any more stays open, at its place.
         exit when room <= 0;
         blocker := null;
-        foreach key in array coalesce(head.limits, '{}') loop
-            at := array_position(keys, key);
-            -- Another job has become the oldest since the limits were locked: next time.
-            room := case when at is null then -1 else least(room, rooms[at]) end;
+        foreach key in array coalesce(limits[n]::text[], '{}') loop
+            room := least(room, rooms[array_position(keys, key)]);
             if room <= 0 then
                 blocker := key;
                 exit;
             end if;
         end loop;
-        continue when room < 0;
         if blocker is not null then
-            seen := seen || head.id; states := states || 'blocked'::text; blockers := blockers || blocker;
+            seen := seen || lanes[n]; states := states || 'blocked'::text; blockers := blockers || blocker;
             openings := openings || null::timestamptz;
             continue;
         end if;
-
-        wanted := case when head.ordered then 1 else least(room, quota) end;
-        positions := array(select w.position from shared_queues.waiting w
-                            where w.lane = head.id and (not head.ordered or w.position = head.position)
-                            order by w.position limit wanted for update skip locked);
-        foreach key in array coalesce(head.limits, '{}') loop
+        foreach key in array coalesce(limits[n]::text[], '{}') loop
             at := array_position(keys, key);
-            rooms[at] := rooms[at] - cardinality(positions);
+            rooms[at] := rooms[at] - room;
         end loop;
-        admitted := admitted + cardinality(positions);
-        taken_lanes := taken_lanes || array_fill(head.id, array[cardinality(positions)]);
-        taken_positions := taken_positions || positions;
-        if not head.ordered and cardinality(positions) < wanted then
-            empty_lanes := empty_lanes || head.id;
-        else
-            seen := seen || head.id;
-            -- One that a producer is just replacing is not taken; its lane stays open.
-            states := states || case when head.ordered and cardinality(positions) = 1 then 'busy' else 'open' end;
-            blockers := blockers || null::text; openings := openings || null::timestamptz;
-        end if;
+        taken_lanes := taken_lanes || lanes[n];
+        taken_firsts := taken_firsts || firsts[n];
+        taken_lasts := taken_lasts || case when are_ordered[n] then firsts[n] else 9223372036854775807 end;
+        taken_jobs := taken_jobs || room;
+        wanted := wanted + room;
     end loop;
 
-    if admitted > 0 then
+    if cardinality(taken_lanes) > 0 then
+        -- One that a producer is just replacing is not taken; its lane stays open.
         with gone as materialized (
-                 delete from shared_queues.waiting w using unnest(taken_lanes, taken_positions) as t (lane, position)
-                  where w.lane = t.lane and w.position = t.position
-                 returning w.queue, w.band, w.tenant_id, w.position, w.job_id, w.lane, w.ordered, w.limits),
+                 delete from shared_queues.waiting
+                  where ctid = any (array(
+                            select j.ctid from unnest(taken_lanes, taken_firsts, taken_lasts, taken_jobs) as t (lane, first, last, jobs)
+                             cross join lateral (select w.ctid from shared_queues.waiting w
+                                                  where w.lane = t.lane and w.position between t.first and t.last
+                                                  order by w.position limit t.jobs for update skip locked) j))
+                 returning queue, band, tenant_id, position, job_id, lane, waiting.ordered as is_ordered, waiting.limits as job_limits),
              ready as (
                  insert into shared_queues.ready (queue, band, tenant_id, position, job_id, gated)
-                 select g.queue, g.band, g.tenant_id, g.position, g.job_id, true from gone g),
-             passed as (
-                 insert into shared_queues.admitted (job_id, lane, ordered, limits)
-                 select g.job_id, g.lane, g.ordered, g.limits from gone g),
-             places as materialized (
-                 select k.limit_key, count(*)::integer as taken from gone g cross join unnest(g.limits) as k (limit_key) group by 1),
-             left_over as materialized (select r.limit_key, r.left_over from shared_queues.rooms(keys) r)
-        update shared_queues.limit_use u
-           set running = u.running + p.taken, tokens = greatest(0, r.left_over - p.taken), filled_at = clock_timestamp()
-          from places p, left_over r where u.limit_key = p.limit_key and r.limit_key = p.limit_key;
+                 select g.queue, g.band, g.tenant_id, g.position, g.job_id, true from gone g where not is_taken),
+             lease as (
+                 insert into shared_queues.lease as l (worker, claim, queue, ids, gated)
+                 select holder, held_claim, of_queue, array_agg(g.job_id), true from gone g where is_taken having count(*) > 0
+                     on conflict (worker, claim) do update set ids = l.ids || excluded.ids, gated = true),
+             served as (
+                 update shared_queues.lane l
+                    set state = case when s.is_ordered then 'busy' else 'open' end, turn = nextval('shared_queues.lane_turn')
+                   from (select g.lane, bool_or(g.is_ordered) as is_ordered from gone g group by g.lane) s
+                  where l.id = s.lane),
+             used as (
+                 update shared_queues.limit_use u
+                    set running = u.running + p.places, filled_at = clock_timestamp(),
+                        tokens = greatest(0, left_overs[array_position(keys, u.limit_key)] - p.places)
+                   from (select k.limit_key, count(*)::integer as places
+                           from gone g cross join unnest(g.job_limits) as k (limit_key) group by k.limit_key) p
+                  where u.limit_key = p.limit_key)
+        select count(*), case when is_taken then array_agg(g.job_id) end into admitted, taken from gone g;
     end if;
-    update shared_queues.lane l
-       set state = o.state, blocked_on = o.blocked_on, opens_at = o.opens_at, turn = nextval('shared_queues.lane_turn')
-      from unnest(seen, states, blockers, openings) as o (id, state, blocked_on, opens_at) where l.id = o.id;
+    if cardinality(seen) > 0 then
+        update shared_queues.lane l
+           set state = o.state, blocked_on = o.blocked_on, opens_at = o.opens_at, turn = nextval('shared_queues.lane_turn')
+          from unnest(seen, states, blockers, openings) as o (id, state, blocked_on, opens_at) where l.id = o.id;
+    end if;
     if cardinality(empty_lanes) > 0 then
         perform shared_queues.reopen(empty_lanes);
     end if;
-    if freed is not null then
-        perform shared_queues.release(freed);
-    end if;
+    perform shared_queues.free(free_lanes, free_keys);
     if cardinality(keys) > 0 then
         perform shared_queues.wake(keys);
     end if;
@@ -400,8 +475,9 @@ do $make$
 declare
     one text;
 begin
-    foreach one in array array['rooms(text[])', 'wake(text[])', 'reopen(uuid[])', 'release(uuid[])', 'is_gated(text)',
-                               'admit(text, integer)', 'without_paused(text, uuid[])', 'lane_of(text, uuid, text, text[])'] loop
+    foreach one in array array['rooms(text[])', 'wake(text[])', 'reopen(uuid[])', 'release(uuid[])', 'places(uuid[])',
+                               'free(uuid[], text[])', 'free_of(uuid[], uuid[], text[])', 'is_gated(text)', 'admit(text, integer, uuid, bigint)',
+                               'without_paused(text, uuid[])', 'lane_of(text, uuid, text, text[])'] loop
         execute format('revoke all on function shared_queues.%s from public', one);
         execute format('grant execute on function shared_queues.%s to {system}', one);
     end loop;

@@ -2,7 +2,7 @@
 -- a statement of its own, so it sees what a lock has waited for.
 
 -- Puts jobs back as if they had not been claimed: ready again, or to the head of their lane. A body that is gone was completed by the
--- transaction of its handler.
+-- transaction of its handler. Whoever calls it frees their places.
 create function shared_queues.put_back(jobs uuid[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
@@ -19,10 +19,9 @@ begin
              select h.lane, h.position, h.queue, h.band, h.tenant_id, h.job_id, h.ordered, clock_timestamp(), h.limits
                from held h where h.lane is not null),
          news as (
-             insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
-             select h.queue, h.position, h.lane, h.tenant_id, h.job_id from held h where h.lane is not null)
+             insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
+             select h.queue, h.position, h.lane, h.tenant_id, h.job_id, h.ordered from held h where h.lane is not null)
     select count(*) into back from held;
-    perform shared_queues.release(jobs);
     return back;
 end $function$;
 
@@ -36,7 +35,11 @@ begin
     delete from shared_queues.progress where worker = holder;
     with given as (delete from shared_queues.lease where worker = holder returning ids)
     select array_agg(j.id) into jobs from given cross join unnest(given.ids) as j (id);
-    return case when jobs is null then 0 else shared_queues.put_back(jobs) end;
+    if jobs is null then
+        return 0;
+    end if;
+    perform shared_queues.release(jobs);
+    return shared_queues.put_back(jobs);
 end $function$;
 
 -- The same for single claims of a worker that lives.
@@ -47,7 +50,11 @@ declare
 begin
     with given as (delete from shared_queues.lease where worker = holder and claim = any (claims) returning ids)
     select array_agg(j.id) into jobs from given cross join unnest(given.ids) as j (id);
-    return case when jobs is null then 0 else shared_queues.put_back(jobs) end;
+    if jobs is null then
+        return 0;
+    end if;
+    perform shared_queues.release(jobs);
+    return shared_queues.put_back(jobs);
 end $function$;
 
 -- Takes up to `most` leases apart whose workers are gone.
@@ -58,6 +65,7 @@ declare
     jobs uuid[];
     spared uuid[];
     lost uuid[];
+    taken record;
 begin
     with orphan as materialized (
              select l.ctid from shared_queues.lease l
@@ -65,6 +73,7 @@ begin
               limit most for update skip locked),
          freed as (delete from shared_queues.lease where ctid = any (array(select o.ctid from orphan o)) returning ids)
     select count(*), array(select unnest(f.ids) from freed f) into leases, jobs from freed;
+    select p.lanes, p.keys into taken from shared_queues.places(jobs) p;
     with counted as (
              update shared_queues.body set crashes = crashes + 1 where job_id = any (jobs) returning job_id, crashes)
     select array_agg(c.job_id) filter (where c.crashes < crash_budget),
@@ -76,8 +85,7 @@ begin
     end if;
     rescued := coalesce(cardinality(spared), 0);
     perform shared_queues.put_back(coalesce(spared, '{}'));
-    -- Those, too, whose bodies are gone.
-    perform shared_queues.release(jobs);
+    perform shared_queues.free(taken.lanes, taken.keys);
 end $function$;
 
 -- Makes jobs dead letters, with these reasons and texts.
@@ -105,6 +113,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
     held uuid[];
     is_gated boolean;
+    taken record;
     lost uuid[];
     lost_reasons text[];
     lost_texts text[];
@@ -125,6 +134,9 @@ begin
     select array_agg(ok.id), (select bool_or(l.gated) from lease l) into held, is_gated from ok;
     if held is null then
         return;
+    end if;
+    if is_gated then
+        select p.lanes, p.keys into taken from shared_queues.places(held) p;
     end if;
 
     with fate as materialized (
@@ -169,7 +181,7 @@ begin
     end if;
     delete from shared_queues.cancelling where job_id = any (held);
     if is_gated then
-        perform shared_queues.release(held);
+        perform shared_queues.free(taken.lanes, taken.keys);
     end if;
     return query select unnest(held);
 end $function$;
@@ -181,9 +193,11 @@ language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
     b record;
     is_gone boolean;
+    was_admitted boolean;
 begin
     for attempt in 1..3 loop
-        select w.queue, w.band, w.tenant_id, w.position, w.due_at, w.lane into b
+        was_admitted := false;
+        select w.queue, w.band, w.tenant_id, w.position, w.due_at, w.lane, w.order_key is not null as ordered into b
           from shared_queues.body w where w.job_id = job;
         if not found then
             return null;
@@ -195,18 +209,21 @@ begin
             is_gone := found;
             if is_gone then
                 -- The lane may have waited for this one's time.
-                insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
-                values (b.queue, b.position, b.lane, b.tenant_id, job);
+                insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
+                values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered);
             end if;
         end if;
         if not is_gone then
             delete from shared_queues.ready r
-             where r.queue = b.queue and r.band = b.band and r.tenant_id = b.tenant_id and r.position = b.position;
+             where r.queue = b.queue and r.band = b.band and r.tenant_id = b.tenant_id and r.position = b.position
+            returning r.gated into was_admitted;
             is_gone := found;
         end if;
         if is_gone then
+            if was_admitted then
+                perform shared_queues.release(array[job]);
+            end if;
             delete from shared_queues.body w where w.job_id = job;
-            perform shared_queues.release(array[job]);
             return 'removed';
         end if;
         if exists (select from shared_queues.lease l where l.queue = b.queue and l.ids @> array[job]) then

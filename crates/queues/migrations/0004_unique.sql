@@ -104,8 +104,8 @@ begin
     else
         insert into shared_queues.waiting (lane, position, queue, band, tenant_id, job_id, ordered, due_at, limits)
         values (b.lane, b.position, b.queue, b.band, b.tenant_id, job, b.ordered, b.due_at, b.limits);
-        insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
-        values (b.queue, b.position, b.lane, b.tenant_id, job);
+        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
+        values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered);
     end if;
 end $function$;
 
@@ -120,7 +120,8 @@ declare
     was_admitted boolean := false;
     moves boolean;
 begin
-    select w.queue, w.due_at, w.position, w.band, w.tenant_id, w.lane into b from shared_queues.body w where w.job_id = job;
+    select w.queue, w.due_at, w.position, w.band, w.tenant_id, w.lane, w.order_key is not null as ordered, w.limits into b
+      from shared_queues.body w where w.job_id = job;
     if not found then
         return false;
     end if;
@@ -150,8 +151,8 @@ begin
          where r.queue = b.queue and r.band = b.band and r.tenant_id = b.tenant_id and r.position = b.position;
         if is_waiting or was_admitted then
             -- The next claim looks at the lane, and frees the places: this may be a long transaction.
-            insert into shared_queues.news (queue, position, lane, tenant_id, job_id, freed)
-            values (b.queue, b.position, b.lane, b.tenant_id, job, was_admitted);
+            insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered, freed, limits)
+            values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered, was_admitted, b.limits);
         end if;
         perform shared_queues.enter(job, new_delay > 0);
     end if;

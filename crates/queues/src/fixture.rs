@@ -9,6 +9,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::backend::{Claim, Claimed, Fate, Settled};
+use crate::conformance::postgres;
 use crate::{Job, JobId, LimitKey, Options, Producer, Queues, Reason};
 
 #[derive(Debug, Serialize, Deserialize, Validate)]
@@ -31,7 +32,22 @@ pub(crate) fn tenant() -> AssumedTenant {
     AssumedTenant::new(TenantId::new(), "a test has no token")
 }
 
-/// Queues in memory with one tenant and one worker.
+/// Plays a scenario on each backend, one after the other. A failure is below the name of its backend.
+pub(crate) async fn everywhere(scenario: impl AsyncFn(Fixture)) {
+    eprintln!("in memory");
+    scenario(Fixture::new().await).await;
+    eprintln!("on Postgres");
+    let (db, _database, _server) = postgres().await;
+    scenario(Fixture::on(Queues::postgres(&db)).await).await;
+    #[cfg(feature = "redis")]
+    {
+        eprintln!("on Redis");
+        let (redis, part) = crate::conformance::redis().await;
+        scenario(Fixture::on(Queues::redis_with_prefix(&redis, part.prefix()).unwrap()).await).await;
+    }
+}
+
+/// Queues with one tenant and one worker.
 pub(crate) struct Fixture {
     pub(crate) queues: Queues,
     pub(crate) tenant: AssumedTenant,
@@ -41,8 +57,13 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
+    /// In memory, whose clock can be moved.
     pub(crate) async fn new() -> Self {
-        let (queues, tenant, worker) = (Queues::memory(), tenant(), Uuid::new_v4());
+        Self::on(Queues::memory()).await
+    }
+
+    async fn on(queues: Queues) -> Self {
+        let (tenant, worker) = (tenant(), Uuid::new_v4());
         let of: [Arc<str>; 2] = ["mail".into(), "bulk".into()];
         queues.backend.register(worker, &of, Duration::from_secs(24 * 60 * 60)).await.unwrap();
         Self { mails: queues.tenant(&tenant), queues, tenant, worker, claims: 0 }

@@ -105,6 +105,7 @@ mod fixture;
 mod handler;
 mod job;
 mod jobs;
+mod joined;
 mod key;
 mod limit;
 mod link;

@@ -6,7 +6,6 @@ mod control;
 mod dead;
 mod enqueue;
 mod gates;
-mod joined;
 mod lease;
 mod limits;
 mod look;
@@ -26,6 +25,7 @@ use shared_db::{Db, MigrationSet, Step};
 use tokio::sync::Notify;
 
 use crate::Queues;
+use crate::joined::Joined;
 pub(crate) use enqueue::{Outbox, Told, Written, enqueue_unique};
 pub(crate) use settle::Completion;
 
@@ -50,7 +50,7 @@ pub(crate) const SIGNAL: &str = "queues";
 pub(crate) struct Store {
     db: Db,
     turns: turns::Turns,
-    joined: joined::Joined,
+    pub(crate) joined: Joined<enqueue::Plain>,
     crier: Arc<notice::Crier>,
     ears: notice::Ears,
     /// Where the next look for needless marks begins.
@@ -62,7 +62,7 @@ impl Store {
         Self {
             db: db.clone(),
             turns: turns::Turns::default(),
-            joined: joined::Joined::default(),
+            joined: Joined::new(enqueue::Plain(db.clone())),
             crier: db.extension_or_default(),
             ears: notice::Ears::default(),
             marks: prune::Marks::default(),

@@ -74,8 +74,8 @@ impl Producer {
     /// Enqueues any number of jobs, a thousand at a time. One answer for each, in their order; a job that is to be
     /// [rejected](crate::Unique::reject) as a duplicate answers [`Enqueued::Existing`] here, and does not keep the others out.
     ///
-    /// The jobs are taken from the iterator as they are needed. A thousand are there together or not at all; after an error those
-    /// of the thousands before are there.
+    /// The jobs are taken from the iterator as they are needed. A thousand are there together or not at all, on Redis 250; after an error
+    /// some of these parts may be there.
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue), but for duplicates.

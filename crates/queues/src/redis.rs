@@ -5,6 +5,7 @@
 
 mod codec;
 mod control;
+mod enqueue;
 mod find;
 mod keys;
 mod letters;
@@ -25,8 +26,10 @@ use std::time::{Duration, Instant};
 use shared_db::redis::{Call, FromRedisValue, Redis, Script, cmd};
 use uuid::Uuid;
 
+use crate::joined::Joined;
 use crate::{Error, Queues};
 
+use self::enqueue::Line;
 use self::keys::Keys;
 
 /// Jobs in one script: 250 take about a quarter of a millisecond, during which nobody else is served, and more at once are not faster.
@@ -38,6 +41,9 @@ const STEP_BYTES: usize = 1024 * 1024;
 /// For so long a queue counts as registered. A server that forgot everything learns of the queues in use within that time; and that
 /// is a handful of commands for each process and queue.
 const REGISTERED_FOR: Duration = Duration::from_secs(30);
+
+/// Queues that a process remembers. One with more begins anew from time to time, and registers some too often.
+const QUEUES: usize = 1000;
 
 /// The prefix of keys where no other is named.
 const PREFIX: &str = "queues";
@@ -81,11 +87,18 @@ impl Queues {
 pub(crate) struct RedisBackend {
     redis: Redis,
     keys: Keys,
-    /// When this process has last written a queue into the registry, with the rules of limits.
-    known: Mutex<HashMap<Arc<str>, Instant>>,
+    /// The queues that this process uses.
+    known: Mutex<HashMap<Arc<str>, Known>>,
     registered_for: Duration,
     /// The leases of this process's workers in milliseconds: each of their calls is a sign of life.
     leases: Mutex<HashMap<Uuid, u64>>,
+}
+
+/// A queue that this process uses.
+struct Known {
+    /// When it was last written into the registry, with the rules of limits.
+    registered: Instant,
+    joined: Arc<Joined<Line>>,
 }
 
 impl RedisBackend {
@@ -123,19 +136,39 @@ impl RedisBackend {
         }
         let _: i64 = self.redis.command(cmd("SADD").arg(self.keys.registry()).arg(queue)).await?;
         self.copy_rules(queue).await?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::from(queue), Instant::now());
+        self.know(queue);
         Ok(())
     }
 
     /// When its time is over the first who asks hears so; for the others it still is, until that one is done.
     fn is_registered(&self, queue: &str) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = known.get_mut(queue) else { return false };
-        let is_fresh = at.elapsed() < self.registered_for;
+        let Some(Known { registered, .. }) = known.get_mut(queue) else { return false };
+        let is_fresh = registered.elapsed() < self.registered_for;
         if !is_fresh {
-            *at = Instant::now();
+            *registered = Instant::now();
         }
         is_fresh
+    }
+
+    fn know(&self, queue: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get_mut(queue) {
+            known.registered = Instant::now();
+            return;
+        }
+        if known.len() >= QUEUES {
+            known.clear();
+        }
+        let joined = Arc::new(Joined::new(self.line(queue)));
+        known.insert(Arc::from(queue), Known { registered: Instant::now(), joined });
+    }
+
+    /// By which callers enqueue together.
+    fn joined(&self, queue: &str) -> Arc<Joined<Line>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let joined = known.get(queue).map(|known| known.joined.clone());
+        joined.unwrap_or_else(|| Arc::new(Joined::new(self.line(queue))))
     }
 
     /// In milliseconds; 0 for a worker of another process.

@@ -51,7 +51,7 @@ pub(crate) struct Claim<'a> {
     /// How many jobs at most.
     pub(crate) most: usize,
     pub(crate) worker: Uuid,
-    /// Higher with every claim of this worker. Every sixteenth claim begins with the lowest priority.
+    /// No other claim of this worker has it, nor a later one of the queue a lower one. Multiples of sixteen begin with the lowest priority.
     pub(crate) number: i64,
 }
 

@@ -4,7 +4,7 @@ use shared_core::InTenant;
 
 use super::*;
 use crate::Schedule;
-use crate::fixture::{Fixture, Mail, limited};
+use crate::fixture::{Mail, everywhere, limited};
 
 /// What a command says, and its exit code. A single space parts the words of the line; in quotes it does not.
 async fn run(queues: &Queues, line: &str) -> (String, u8) {
@@ -25,100 +25,118 @@ async fn run(queues: &Queues, line: &str) -> (String, u8) {
 
 #[tokio::test]
 async fn queues_stand_in_columns() {
-    let mut fixture = Fixture::new().await;
-    fixture.dead(1).await;
-    fixture.mail(1).await;
-    let (said, code) = run(&fixture.queues, "queues").await;
-    let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
-    let mail = lines.iter().find(|line| line[0] == "mail").unwrap();
-    assert_eq!(lines[0], ["queue", "ready", "waiting", "scheduled", "running", "dead", "oldest"]);
-    assert_eq!((&mail[..6], code), (&["mail", "1", "0", "0", "0", "1"][..], 0));
+    everywhere(async |mut fixture| {
+        fixture.dead(1).await;
+        fixture.mail(1).await;
+        let (said, code) = run(&fixture.queues, "queues").await;
+        let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+        let mail = lines.iter().find(|line| line[0] == "mail").unwrap();
+        assert_eq!(lines[0], ["queue", "ready", "waiting", "scheduled", "running", "dead", "oldest"]);
+        assert_eq!((&mail[..6], code), (&["mail", "1", "0", "0", "0", "1"][..], 0));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_job_is_found_and_cancelled() {
-    let fixture = Fixture::new().await;
-    let job = fixture.mail(1).await;
-    let tenant = fixture.tenant.context().tenant();
-    let found =
-        run(&fixture.queues, &format!("jobs --queue mail --tenant {tenant} --state ready --most 5")).await.0;
-    assert!(found.contains(&job.to_string()) && found.contains("mail:send"), "{found}");
-    assert!(!run(&fixture.queues, "jobs --state dead").await.0.contains(&job.to_string()));
-    let (one, code) = run(&fixture.queues, &format!("job {job}")).await;
-    assert!(one.contains("state     ready\n") && one.contains("name      mail:send, version 1\n"), "{one}");
-    assert_eq!(code, 0);
-    assert_eq!(run(&fixture.queues, &format!("cancel {job}")).await, ("it waited, and is gone\n".into(), 0));
-    assert_eq!(run(&fixture.queues, &format!("cancel {job}")).await.1, 1);
-    assert_eq!(run(&fixture.queues, &format!("job {job}")).await, ("there is no such job\n".into(), 1));
+    everywhere(async |fixture| {
+        let job = fixture.mail(1).await;
+        let tenant = fixture.tenant.context().tenant();
+        let found =
+            run(&fixture.queues, &format!("jobs --queue mail --tenant {tenant} --state ready --most 5"))
+                .await
+                .0;
+        assert!(found.contains(&job.to_string()) && found.contains("mail:send"), "{found}");
+        assert!(!run(&fixture.queues, "jobs --state dead").await.0.contains(&job.to_string()));
+        let (one, code) = run(&fixture.queues, &format!("job {job}")).await;
+        assert!(
+            one.contains("state     ready\n") && one.contains("name      mail:send, version 1\n"),
+            "{one}"
+        );
+        assert_eq!(code, 0);
+        assert_eq!(
+            run(&fixture.queues, &format!("cancel {job}")).await,
+            ("it waited, and is gone\n".into(), 0)
+        );
+        assert_eq!(run(&fixture.queues, &format!("cancel {job}")).await.1, 1);
+        assert_eq!(run(&fixture.queues, &format!("job {job}")).await, ("there is no such job\n".into(), 1));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn dead_letters_are_brought_back_by_what_is_said_of_them() {
-    let mut fixture = Fixture::new().await;
-    let dead = fixture.dead(4).await;
-    let queues = &fixture.queues;
-    let (first, _) = run(queues, "dead --name mail:send --most 3").await;
-    let (letters, next) = first.split_once("more: ").unwrap();
-    assert_eq!(letters.lines().count(), 1 + 3);
-    let (rest, _) = run(queues, &format!("dead --most 3 {next}")).await;
-    assert_eq!(rest.lines().count(), 1 + 1);
-    assert!(!letters.contains(&dead[0].to_string()) && rest.contains(&dead[0].to_string()), "{rest}");
-    assert_eq!(run(queues, "dead --older-than 1h").await.0.lines().count(), 1);
-    let one = format!("redrive --job {} --into bulk --rate 10", dead[2]);
-    assert_eq!(run(queues, &one).await, ("1 jobs are back\n".into(), 0));
-    assert_eq!(
-        run(queues, "discard --reason failed --most 1").await,
-        ("1 dead letters are gone\n".into(), 0)
-    );
-    assert_eq!(run(queues, "redrive --all").await, ("2 jobs are back\n".into(), 0));
-    for vague in ["redrive", "discard", "discard --all --queue mail"] {
-        let (said, code) = run(queues, vague).await;
-        assert!(said.contains("--all, and not both") && code == 2, "{said}");
-    }
+    everywhere(async |mut fixture| {
+        let dead = fixture.dead(4).await;
+        let queues = &fixture.queues;
+        let (first, _) = run(queues, "dead --name mail:send --most 3").await;
+        let (letters, next) = first.split_once("more: ").unwrap();
+        assert_eq!(letters.lines().count(), 1 + 3);
+        let (rest, _) = run(queues, &format!("dead --most 3 {next}")).await;
+        assert_eq!(rest.lines().count(), 1 + 1);
+        assert!(!letters.contains(&dead[0].to_string()) && rest.contains(&dead[0].to_string()), "{rest}");
+        assert_eq!(run(queues, "dead --older-than 1h").await.0.lines().count(), 1);
+        let one = format!("redrive --job {} --into bulk --rate 10", dead[2]);
+        assert_eq!(run(queues, &one).await, ("1 jobs are back\n".into(), 0));
+        assert_eq!(
+            run(queues, "discard --reason failed --most 1").await,
+            ("1 dead letters are gone\n".into(), 0)
+        );
+        assert_eq!(run(queues, "redrive --all").await, ("2 jobs are back\n".into(), 0));
+        for vague in ["redrive", "discard", "discard --all --queue mail"] {
+            let (said, code) = run(queues, vague).await;
+            assert!(said.contains("--all, and not both") && code == 2, "{said}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn queues_and_limits_are_steered() {
-    let mut fixture = Fixture::new().await;
-    let tenant = fixture.tenant.context().tenant();
-    fixture.mails.enqueue_all([limited(1), limited(2), limited(3)]).await.unwrap();
-    assert_eq!(run(&fixture.queues, "pause mail").await, ("paused\n".into(), 0));
-    assert!(run(&fixture.queues, "queues").await.0.contains("paused"));
-    run(&fixture.queues, "resume mail").await;
-    run(&fixture.queues, &format!("pause mail --tenant {tenant}")).await;
-    assert_eq!(fixture.claim("mail", 5).await, []);
-    run(&fixture.queues, &format!("resume mail --tenant {tenant}")).await;
-    let set = "limit host --key example.com --at-once 2 --rate 100/1s --burst 5";
-    assert_eq!(run(&fixture.queues, set).await, ("set\n".into(), 0));
-    assert_eq!(fixture.claim("mail", 5).await.len(), 2);
-    let limits = run(&fixture.queues, "limits").await.0;
-    assert!(limits.contains("example.com") && limits.contains("2 at once, 100/1s, burst 5"), "{limits}");
-    for line in [
-        "limit host --key example.com --none",
-        "limit --queue mail --at-once 3",
-        "limit --queue mail --none",
-        "hold host 30s",
-        "hold host --key example.com 0s",
-        &format!("weight mail --tenant {tenant} 5"),
-    ] {
-        assert_eq!(run(&fixture.queues, line).await.1, 0, "{line}");
-    }
+    everywhere(async |mut fixture| {
+        let tenant = fixture.tenant.context().tenant();
+        fixture.mails.enqueue_all([limited(1), limited(2), limited(3)]).await.unwrap();
+        assert_eq!(run(&fixture.queues, "pause mail").await, ("paused\n".into(), 0));
+        assert!(run(&fixture.queues, "queues").await.0.contains("paused"));
+        run(&fixture.queues, "resume mail").await;
+        run(&fixture.queues, &format!("pause mail --tenant {tenant}")).await;
+        assert_eq!(fixture.claim("mail", 5).await, []);
+        run(&fixture.queues, &format!("resume mail --tenant {tenant}")).await;
+        let set = "limit host --key example.com --at-once 2 --rate 100/1s --burst 5";
+        assert_eq!(run(&fixture.queues, set).await, ("set\n".into(), 0));
+        assert_eq!(fixture.claim("mail", 5).await.len(), 2);
+        let limits = run(&fixture.queues, "limits").await.0;
+        assert!(limits.contains("example.com") && limits.contains("2 at once, 100/1s, burst 5"), "{limits}");
+        for line in [
+            "limit host --key example.com --none",
+            "limit --queue mail --at-once 3",
+            "limit --queue mail --none",
+            "hold host 30s",
+            "hold host --key example.com 0s",
+            &format!("weight mail --tenant {tenant} 5"),
+        ] {
+            assert_eq!(run(&fixture.queues, line).await.1, 0, "{line}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn schedules_are_changed() {
-    let fixture = Fixture::new().await;
-    let nightly = Schedule::cron("nightly", "0 3 * * *").job(&fixture.tenant, Mail { n: 1 });
-    fixture.queues.schedules().put(nightly).await.unwrap();
-    let queues = &fixture.queues;
-    let (edited, code) =
-        run(queues, "schedule mail nightly edit --cron '30 4 * * MON' --zone Europe/Zurich").await;
-    assert!(edited.contains("30 4 * * MON") && edited.contains("Europe/Zurich") && code == 0, "{edited}");
-    assert_eq!(run(queues, "schedule mail nightly pause").await, ("paused\n".into(), 0));
-    assert!(run(queues, "schedules --queue mail").await.0.contains("paused"));
-    assert_eq!(run(queues, "schedule mail nightly resume").await.1, 0);
-    assert_eq!(run(queues, "schedule mail nightly remove").await, ("removed\n".into(), 0));
-    assert_eq!(run(queues, "schedule mail nightly edit").await.1, 1);
+    everywhere(async |fixture| {
+        let nightly = Schedule::cron("nightly", "0 3 * * *").job(&fixture.tenant, Mail { n: 1 });
+        fixture.queues.schedules().put(nightly).await.unwrap();
+        let queues = &fixture.queues;
+        let (edited, code) =
+            run(queues, "schedule mail nightly edit --cron '30 4 * * MON' --zone Europe/Zurich").await;
+        assert!(edited.contains("30 4 * * MON") && edited.contains("Europe/Zurich") && code == 0, "{edited}");
+        assert_eq!(run(queues, "schedule mail nightly pause").await, ("paused\n".into(), 0));
+        assert!(run(queues, "schedules --queue mail").await.0.contains("paused"));
+        assert_eq!(run(queues, "schedule mail nightly resume").await.1, 0);
+        assert_eq!(run(queues, "schedule mail nightly remove").await, ("removed\n".into(), 0));
+        assert_eq!(run(queues, "schedule mail nightly edit").await.1, 1);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -153,13 +171,15 @@ async fn what_is_not_understood_is_said_and_nothing_is_done() {
 
 #[tokio::test]
 async fn words_of_others_do_not_steer_the_terminal() {
-    let mut fixture = Fixture::new().await;
-    fixture.mail(1).await;
-    let jobs = fixture.claim("mail", 1).await;
-    let error = "\u{1b}[2Jgone\nnext".to_owned();
-    fixture.settle("mail", &jobs, crate::backend::Fate::Dead(Reason::Failed, error)).await;
-    let said = run(&fixture.queues, "dead").await.0;
-    assert!(said.contains(" [2Jgone next") && said.lines().count() == 2, "{said}");
+    everywhere(async |mut fixture| {
+        fixture.mail(1).await;
+        let jobs = fixture.claim("mail", 1).await;
+        let error = "\u{1b}[2Jgone\nnext".to_owned();
+        fixture.settle("mail", &jobs, crate::backend::Fate::Dead(Reason::Failed, error)).await;
+        let said = run(&fixture.queues, "dead").await.0;
+        assert!(said.contains(" [2Jgone next") && said.lines().count() == 2, "{said}");
+    })
+    .await;
 }
 
 #[tokio::test]

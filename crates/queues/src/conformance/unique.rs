@@ -19,6 +19,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a period ends", |bench| Box::pin(period_ends(bench))),
     ("a debounced job is put off", |bench| Box::pin(debounced(bench))),
     ("a debounced job that runs is left alone", |bench| Box::pin(debounced_while_running(bench))),
+    ("a running job is not replaced, however it was enqueued", |bench| Box::pin(others_while_running(bench))),
     ("one runs and the latest waits", |bench| Box::pin(keep_latest(bench))),
     ("the latest keeps the time of the first", |bench| Box::pin(latest_keeps_the_time(bench))),
     ("the same job twice in a batch", |bench| Box::pin(in_a_batch(bench))),
@@ -52,6 +53,21 @@ async fn while_one_is_there(bench: Bench) {
         let fourth = offer().await;
         assert!(fourth.is_inserted(), "cancelled: {fourth:?}");
         assert_eq!(worker.claim_one().await, fourth.job_id());
+    }
+}
+
+async fn others_while_running(bench: Bench) {
+    let mut worker = bench.worker().await;
+    let entries = [bench.saying(1, Unique::existing("a")), bench.saying(1, Unique::existing("b"))];
+    let [first, second] = entries;
+    for entry in [first, Entry { limits: bench.limited("l").limits, ..second }] {
+        let key = entry.unique.clone().map(|unique| unique.key).unwrap_or_default();
+        let job = bench.put(entry).await;
+        assert_eq!(worker.claim_one().await, job);
+        let other = bench.offer(bench.saying(2, Unique::debounce(key))).await;
+        assert!(other.is_inserted(), "{other:?}");
+        assert_eq!(worker.claim_one().await, other.job_id());
+        worker.complete(&[job, other.job_id()]).await;
     }
 }
 

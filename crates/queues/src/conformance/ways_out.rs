@@ -4,10 +4,10 @@ use futures_util::future::BoxFuture;
 
 use super::Scenario;
 use super::bench::{Bench, HOUR, INSTANT, Worker, dead, done, pause, retry, sorted};
-use crate::JobId;
 use crate::backend::{Cancelled, DeadFilter, Entry, Fate};
 use crate::limit::Limit;
 use crate::view::State;
+use crate::{Enqueued, JobId, Unique};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("a settled job gives its place back", |bench| Box::pin(settled(bench))),
@@ -20,6 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("an admitted job that is not yet claimed can be cancelled", |bench| {
         Box::pin(cancelled_after_admission(bench))
     }),
+    ("an admitted job that is put off is admitted again", |bench| Box::pin(put_off_after_admission(bench))),
 ];
 
 /// A limit of one at once, and a job that runs through it.
@@ -154,4 +155,30 @@ async fn cancelled_after_admission(bench: Bench) {
     let claimed = bench.worker().await.claim(10).await;
     assert_eq!(claimed.len(), 1);
     assert!(sorted(others).contains(&claimed[0]));
+}
+
+async fn put_off_after_admission(bench: Bench) {
+    bench.set_limit("api", None, Limit::concurrency(1)).await;
+    let limits = bench.limited("api").limits;
+    let entry = || Entry {
+        priority: crate::Priority::Low,
+        limits: limits.clone(),
+        ..bench.unique(Unique::debounce("a"))
+    };
+    let job = bench.put(entry()).await;
+    let urgent = bench.put(Entry { priority: crate::Priority::High, ..bench.entry() }).await;
+    assert_eq!(bench.worker().await.claim(1).await, [urgent]);
+    assert_eq!(bench.state(job).await, Some(State::Ready));
+    assert_eq!(bench.offer(Entry { delay: INSTANT, ..entry() }).await, Enqueued::Replaced(job));
+    // It waits again before anybody has claimed.
+    while bench.state(job).await == Some(State::Scheduled) {
+        bench.promote().await;
+        pause().await;
+    }
+    let mut worker = bench.worker().await;
+    assert_eq!(worker.claim_soon().await, job);
+    worker.complete(&[job]).await;
+    one_place_is_free(&bench).await;
+    // Nobody needs its mark any more.
+    while bench.backend.prune(&bench.queues(), HOUR, 1000).await.unwrap().1 {}
 }

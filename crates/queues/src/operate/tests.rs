@@ -1,4 +1,4 @@
-//! Operating, on the memory backend: what every backend does is its conformance suite's; here it is what surrounds them.
+//! Operating: what every backend does is its conformance suite's; here it is what surrounds them. Where time passes, in memory.
 
 use std::time::Duration;
 
@@ -7,70 +7,82 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::backend::Fate;
-use crate::fixture::{Fixture, Mail, limited};
+use crate::fixture::{Fixture, Mail, everywhere, limited};
 use crate::{Enqueued, NewJob, Reason, State, Unique};
 
 #[tokio::test]
 async fn a_job_says_what_became_of_it() {
-    let fixture = Fixture::new().await;
-    let mail = |unique| NewJob::of(Mail { n: 1 }).unique(unique);
-    let first = fixture.mails.enqueue(mail(Unique::existing("1"))).await.unwrap();
-    assert!(first.is_inserted());
-    let again = fixture.mails.enqueue(mail(Unique::existing("1"))).await.unwrap();
-    assert_eq!(again, Enqueued::Existing(first.job_id()));
-    let refused = fixture.mails.enqueue(mail(Unique::reject("1"))).await.unwrap_err();
-    assert!(matches!(refused, Error::Duplicate { existing, .. } if existing == first.job_id()), "{refused}");
-    let invalid = fixture.mails.enqueue(Mail { n: u64::MAX }).await.unwrap_err();
-    assert!(matches!(invalid, Error::Invalid { .. }), "{invalid}");
+    everywhere(async |fixture| {
+        let mail = |unique| NewJob::of(Mail { n: 1 }).unique(unique);
+        let first = fixture.mails.enqueue(mail(Unique::existing("1"))).await.unwrap();
+        assert!(first.is_inserted());
+        let again = fixture.mails.enqueue(mail(Unique::existing("1"))).await.unwrap();
+        assert_eq!(again, Enqueued::Existing(first.job_id()));
+        let refused = fixture.mails.enqueue(mail(Unique::reject("1"))).await.unwrap_err();
+        assert!(
+            matches!(refused, Error::Duplicate { existing, .. } if existing == first.job_id()),
+            "{refused}"
+        );
+        let invalid = fixture.mails.enqueue(Mail { n: u64::MAX }).await.unwrap_err();
+        assert!(matches!(invalid, Error::Invalid { .. }), "{invalid}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn thousands_are_enqueued_in_their_order_with_an_answer_each() {
-    let mut fixture = Fixture::new().await;
-    let answers = fixture.mails.enqueue_all((0..2500).map(|n| Mail { n })).await.unwrap();
-    assert_eq!(answers.len(), 2500);
-    let claimed = fixture.claim("mail", 2500).await;
-    assert!(claimed.iter().map(|job| job.job).eq(answers.iter().map(|answer| answer.job_id())));
-    // One that breaks a rule keeps its own thousand out, and those behind.
-    let mails = (0..2500).map(|n| Mail { n: if n == 1500 { u64::MAX } else { n } });
-    assert!(fixture.mails.enqueue_all(mails).await.is_err());
-    assert_eq!(fixture.queues.queue("mail").status().await.unwrap().unwrap().ready, 1000);
-    // One that is there already does not.
-    let twice = [1, 1, 2].map(|n| NewJob::of(Mail { n }).unique(Unique::reject(n.to_string())));
-    let answers = fixture.mails.enqueue_all(twice).await.unwrap();
-    assert_eq!(answers.iter().map(|answer| answer.is_inserted()).collect::<Vec<_>>(), [true, false, true]);
+    everywhere(async |mut fixture| {
+        let answers = fixture.mails.enqueue_all((0..2500).map(|n| Mail { n })).await.unwrap();
+        assert_eq!(answers.len(), 2500);
+        let claimed = fixture.claim("mail", 2500).await;
+        assert!(claimed.iter().map(|job| job.job).eq(answers.iter().map(|answer| answer.job_id())));
+        // One that breaks a rule keeps its own thousand out, and those behind.
+        let mails = (0..2500).map(|n| Mail { n: if n == 1500 { u64::MAX } else { n } });
+        assert!(fixture.mails.enqueue_all(mails).await.is_err());
+        assert_eq!(fixture.queues.queue("mail").status().await.unwrap().unwrap().ready, 1000);
+        // One that is there already does not.
+        let twice = [1, 1, 2].map(|n| NewJob::of(Mail { n }).unique(Unique::reject(n.to_string())));
+        let answers = fixture.mails.enqueue_all(twice).await.unwrap();
+        assert_eq!(
+            answers.iter().map(|answer| answer.is_inserted()).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_job_is_found_in_each_state() {
-    let mut fixture = Fixture::new().await;
-    let of =
-        |state| JobFilter::new().name("mail:send").tenant(fixture.tenant.context().tenant()).state(state);
-    let filters = State::ALL.map(of);
-    fixture.dead(1).await;
-    fixture.mails.enqueue(limited(1)).await.unwrap();
-    fixture.queues.hold("host", Some("example.com"), Duration::from_secs(60)).await.unwrap();
-    fixture.mails.enqueue(NewJob::of(Mail { n: 2 }).after(Duration::from_secs(60))).await.unwrap();
-    fixture.mail(3).await;
-    let keep = Duration::from_secs(60);
-    let jobs = fixture.claim("mail", 1).await;
-    fixture.settle("mail", &jobs, Fate::Completed { result: None, keep }).await;
-    fixture.mail(4).await;
-    let jobs = fixture.claim("mail", 1).await;
-    fixture.settle("mail", &jobs, Fate::Cancelled { keep }).await;
-    fixture.mail(5).await;
-    fixture.claim("mail", 1).await;
-    fixture.mail(6).await;
-    for filter in filters {
-        let found = fixture.queues.search(&filter, 10).await.unwrap();
-        assert_eq!(found.len(), 1, "{filter:?}");
-        assert_eq!(Some(found[0].state), filter.state);
-        let same = fixture.queues.job(found[0].job_id).await.unwrap();
-        assert_eq!(same.as_ref(), Some(&found[0]));
-    }
-    let other = JobFilter::new().tenant(crate::fixture::tenant().context().tenant());
-    assert_eq!(fixture.queues.search(&other, 10).await.unwrap(), []);
-    assert_eq!(fixture.queues.search(&JobFilter::new().queue("mail"), 3).await.unwrap().len(), 3);
+    everywhere(async |mut fixture| {
+        let of =
+            |state| JobFilter::new().name("mail:send").tenant(fixture.tenant.context().tenant()).state(state);
+        let filters = State::ALL.map(of);
+        fixture.dead(1).await;
+        fixture.mails.enqueue(limited(1)).await.unwrap();
+        fixture.queues.hold("host", Some("example.com"), Duration::from_secs(60)).await.unwrap();
+        fixture.mails.enqueue(NewJob::of(Mail { n: 2 }).after(Duration::from_secs(60))).await.unwrap();
+        fixture.mail(3).await;
+        let keep = Duration::from_secs(60);
+        let jobs = fixture.claim("mail", 1).await;
+        fixture.settle("mail", &jobs, Fate::Completed { result: None, keep }).await;
+        fixture.mail(4).await;
+        let jobs = fixture.claim("mail", 1).await;
+        fixture.settle("mail", &jobs, Fate::Cancelled { keep }).await;
+        fixture.mail(5).await;
+        fixture.claim("mail", 1).await;
+        fixture.mail(6).await;
+        for filter in filters {
+            let found = fixture.queues.search(&filter, 10).await.unwrap();
+            assert_eq!(found.len(), 1, "{filter:?}");
+            assert_eq!(Some(found[0].state), filter.state);
+            let same = fixture.queues.job(found[0].job_id).await.unwrap();
+            assert_eq!(same.as_ref(), Some(&found[0]));
+        }
+        let other = JobFilter::new().tenant(crate::fixture::tenant().context().tenant());
+        assert_eq!(fixture.queues.search(&other, 10).await.unwrap(), []);
+        assert_eq!(fixture.queues.search(&JobFilter::new().queue("mail"), 3).await.unwrap().len(), 3);
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,11 +99,13 @@ async fn a_redrive_keeps_its_rate() {
 
 #[tokio::test]
 async fn a_redrive_takes_many_steps_or_as_many_as_it_may() {
-    let mut fixture = Fixture::new().await;
-    fixture.dead(450).await;
-    assert_eq!(fixture.queues.redrive(DeadFilter::new()).most(130).await.unwrap().len(), 130);
-    assert_eq!(fixture.queues.redrive(DeadFilter::new()).await.unwrap().len(), 320);
-    assert_eq!(fixture.queues.redrive(DeadFilter::new()).await.unwrap(), []);
+    everywhere(async |mut fixture| {
+        fixture.dead(450).await;
+        assert_eq!(fixture.queues.redrive(DeadFilter::new()).most(130).await.unwrap().len(), 130);
+        assert_eq!(fixture.queues.redrive(DeadFilter::new()).await.unwrap().len(), 320);
+        assert_eq!(fixture.queues.redrive(DeadFilter::new()).await.unwrap(), []);
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

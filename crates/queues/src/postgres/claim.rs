@@ -25,7 +25,8 @@ statements! {
     /// bands, `$3` whom each of them served last, `$4` how many tenants of a band it may be content with, `$5` whether what waits in
     /// lanes was looked after. If not, and something has to be, a row without a band says so.
     ///
-    /// It goes from tenant to tenant: a probe of the index for each, and two for each band.
+    /// It goes from tenant to tenant: a probe of the index for each, and two for each band. Should it pass ten thousand paused ones it ends,
+    /// and tells the last of them, with the share 0.
     pub(super) const LOOK: Statement<(String, Vec<i16>, Vec<Uuid>, i32, bool), (i16, Uuid, i64, i32)> = concat!("
         with recursive w (place, part, band, after, last, tenant_id, position, share, met, passed) as (
                  select b.place, f.part, b.band, b.after, f.last, f.tenant_id, f.position, ", share!(), ", 1, 1
@@ -54,7 +55,7 @@ statements! {
                                        or exists (select from shared_queues.limit_use where opens_at <= clock_timestamp())))
         select -1::smallint, '00000000-0000-0000-0000-000000000000'::uuid, 0::bigint, 0 from gated
         union all
-        (select w.band, w.tenant_id, w.position, w.share from w where w.share > 0 order by w.place, w.part, w.tenant_id)");
+        (select w.band, w.tenant_id, w.position, w.share from w where w.share > 0 or w.passed = 10000 order by w.place, w.part, w.tenant_id)");
     /// Takes jobs. `$1` queue, `$2` how many at most, `$3` incarnation, `$4` claim number, `$5` whether the queue's own limit was looked
     /// after, and portions in their order: `$6` bands, `$7` tenants, `$8` positions behind which their jobs begin, `$9` how many of them are
     /// another portion's, `$10` how many to take.
@@ -109,8 +110,8 @@ statements! {
                  select t.lane, t.position, t.queue, t.band, t.tenant_id, t.job_id, t.ordered, t.due_at, t.limits
                    from taken t where t.lane is not null),
              news as (
-                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
-                 select t.queue, t.position, t.lane, t.tenant_id, t.job_id from taken t where t.lane is not null)
+                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
+                 select t.queue, t.position, t.lane, t.tenant_id, t.job_id, t.ordered from taken t where t.lane is not null)
         select count(*) from taken";
 }
 
@@ -131,6 +132,21 @@ pub(super) struct ClaimedRow {
     is_laned: bool,
 }
 
+impl ClaimedRow {
+    /// Of the row behind those of an admission: how many jobs were admitted, and whether there may be more.
+    pub(super) fn admission(&self) -> (usize, bool) {
+        (usize::try_from(self.attempts).unwrap_or(0), self.is_laned)
+    }
+}
+
+/// What a look met.
+enum Looked {
+    Nothing,
+    /// Something that has to be admitted first.
+    Gated,
+    Tenants(Portions),
+}
+
 /// What a claim came to.
 enum Took {
     Jobs(Vec<ClaimedRow>),
@@ -141,54 +157,65 @@ enum Took {
 /// Due jobs that are moved in one statement at most: some milliseconds of work, and the rest in the next one.
 const PROMOTED_AT_ONCE: i64 = 1000;
 
-/// Looks in one claim: the first may have met tenants alone whose jobs others are just taking.
-const LOOKS: usize = 2;
+/// Looks in one claim: the first may have met what has to be admitted, and the next one tenants alone whose jobs others are just taking.
+const LOOKS: usize = 3;
 
 impl Store {
     pub(super) async fn take(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {
-        let is_gated = self.turns.is_gated(claim.queue);
-        if is_gated {
-            self.admit(claim.queue, claim.most).await?;
+        let (mut rows, mut is_admitted) = (Vec::new(), self.turns.is_gated(claim.queue));
+        if is_admitted {
+            rows = self.admit(claim, true).await?;
         }
-        let mut rows = Vec::new();
-        if let Some(portions) = self.turns.portions(claim) {
-            match self.take_of(claim, &portions).await? {
+        let rest = less(claim, rows.len());
+        if rest.most > 0
+            && let Some(portions) = self.turns.portions(rest)
+        {
+            match self.take_of(rest, &portions).await? {
                 Took::Limited => return self.take_within_limit(claim).await,
-                Took::Jobs(found) => rows = found,
+                Took::Jobs(found) => rows.extend(found),
             }
-            if rows.len() == claim.most || !self.turns.may_look(claim.queue) {
+            if !self.turns.may_look(claim.queue) {
                 return Ok(sorted(rows, claim.lowest_first()));
             }
         }
         for _ in 0..LOOKS {
-            let rest = Claim { most: claim.most - rows.len(), ..claim };
-            let Some(portions) = self.look(rest, is_gated).await? else { break };
+            let rest = less(claim, rows.len());
+            if rest.most == 0 {
+                break;
+            }
+            let portions = match self.look(rest, is_admitted).await? {
+                Looked::Nothing => break,
+                Looked::Gated => {
+                    is_admitted = true;
+                    rows.extend(self.admit(rest, true).await?);
+                    continue;
+                }
+                Looked::Tenants(portions) => portions,
+            };
             match self.take_of(rest, &portions).await? {
                 Took::Limited if rows.is_empty() => return self.take_within_limit(claim).await,
                 Took::Limited => break,
                 Took::Jobs(found) => rows.extend(found),
             }
-            if rows.len() == claim.most || portions.are_all {
+            if portions.are_all {
                 break;
             }
         }
         Ok(sorted(rows, claim.lowest_first()))
     }
 
-    /// Looks whose turn it is, after admitting what waits in lanes. Nothing if there are no jobs.
-    async fn look(&self, claim: Claim<'_>, mut is_admitted: bool) -> Result<Option<Portions>, Error> {
+    /// Looks whose turn it is, if what waits in lanes was looked after or there is no need to.
+    async fn look(&self, claim: Claim<'_>, is_admitted: bool) -> Result<Looked, Error> {
         let (bands, tenants) = (claim.bands(), self.turns.tenants(claim.most));
         let served = self.turns.served(claim.queue, &bands);
-        loop {
-            let start = Instant::now();
-            let given = (claim.queue, bands.as_slice(), served.as_slice(), tenants, is_admitted);
-            let seen = self.db.system().all(&LOOK, given).await?;
-            if seen.first().is_none_or(|(band, ..)| *band >= 0) {
-                return Ok(self.turns.looked(claim, seen, start.elapsed()));
-            }
-            self.admit(claim.queue, claim.most).await?;
-            is_admitted = true;
+        let start = Instant::now();
+        let given = (claim.queue, bands.as_slice(), served.as_slice(), tenants, is_admitted);
+        let seen = self.db.system().all(&LOOK, given).await?;
+        if seen.first().is_some_and(|(band, ..)| *band < 0) {
+            return Ok(Looked::Gated);
         }
+        let portions = self.turns.looked(claim, seen, start.elapsed());
+        Ok(portions.map_or(Looked::Nothing, Looked::Tenants))
     }
 
     async fn take_of(&self, claim: Claim<'_>, portions: &Portions) -> Result<Took, Error> {
@@ -207,8 +234,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let hoped = Claim { most: usize::try_from(hoped).unwrap_or(0), ..claim };
-        self.admit(claim.queue, hoped.most).await?;
-        let Some(portions) = self.look(hoped, true).await? else { return Ok(Vec::new()) };
+        self.admit(hoped, false).await?;
+        let Looked::Tenants(portions) = self.look(hoped, true).await? else { return Ok(Vec::new()) };
         let mut tx = self.db.system().begin().await?;
         let allowed = super::gates::allow(&mut tx, claim.queue, most(hoped)).await?;
         let claim = Claim { most: usize::try_from(allowed).unwrap_or(0), ..claim };
@@ -224,6 +251,11 @@ impl Store {
         let moved = self.db.system().one(&PROMOTE, (queue, PROMOTED_AT_ONCE)).await?;
         Ok(moved == PROMOTED_AT_ONCE)
     }
+}
+
+/// The claim of what is left of it, after so many jobs.
+pub(super) fn less(claim: Claim<'_>, jobs: usize) -> Claim<'_> {
+    Claim { most: claim.most.saturating_sub(jobs), ..claim }
 }
 
 pub(super) fn most(claim: Claim<'_>) -> i64 {

@@ -4,8 +4,8 @@ use shared_core::TenantId;
 use shared_db::{Row, statements};
 use time::OffsetDateTime;
 
+use super::Store;
 use super::columns::milliseconds;
-use super::{Store, wake};
 use crate::dead::{DeadLetter, Reason};
 use crate::filter::DeadFilter;
 use crate::{Error, JobId};
@@ -30,7 +30,7 @@ statements! {
     /// `$9` how many at most, `$10` another queue, or null. They begin anew: at a place behind those that wait.
     const REDRIVE: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, Option<OffsetDateTime>, Option<JobId>, i64,
                               Option<String>),
-                             JobId> = concat!("
+                             (JobId, String)> = concat!("
         with chosen as materialized (
                  select d.ctid from shared_queues.dead d where ", meant!(), " order by d.died_at, d.job_id limit $9 for update skip locked),
              revived as (
@@ -56,9 +56,9 @@ statements! {
                  select j.lane, j.position, j.queue, j.band, j.tenant_id, j.job_id, j.order_key is not null, clock_timestamp(), j.limits
                    from job j where j.lane is not null),
              news as (
-                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
-                 select j.queue, j.position, j.lane, j.tenant_id, j.job_id from job j where j.lane is not null)
-        select j.job_id from job j order by j.position");
+                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
+                 select j.queue, j.position, j.lane, j.tenant_id, j.job_id, j.order_key is not null from job j where j.lane is not null)
+        select j.job_id, j.queue from job j order by j.position");
     const DISCARD: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, Option<OffsetDateTime>, Option<JobId>, i64), ()> = concat!("
         delete from shared_queues.dead
          where ctid = any (array(select d.ctid from shared_queues.dead d where ", meant!(), "
@@ -117,9 +117,9 @@ impl Store {
     ) -> Result<Vec<JobId>, Error> {
         let (job, queue, name, tenant, reason, age, died, after) = meant(filter);
         let given = (job, queue, name, tenant, reason, age, died, after, i64::from(most), into);
-        let jobs = self.db.system().all(&REDRIVE, given).await?;
-        wake(&self.db);
-        Ok(jobs)
+        let jobs: Vec<(JobId, String)> = self.db.system().all(&REDRIVE, given).await?;
+        self.tell(&jobs.iter().map(|(_, queue)| queue.as_str()).collect::<Vec<_>>()).await;
+        Ok(jobs.into_iter().map(|(job, _)| job).collect())
     }
 
     pub(super) async fn throw_away(&self, filter: &DeadFilter, most: u32) -> Result<u64, Error> {

@@ -1,14 +1,26 @@
 //! Admitting jobs from their lanes, and the limits of queues.
 
 use shared_db::{Tx, statements};
+use uuid::Uuid;
 
 use super::Store;
+use super::claim::{ClaimedRow, less};
 use crate::Error;
+use crate::backend::Claim;
 
 statements! {
-    /// How many were admitted, and whether there may be more to do. `$1` queue, `$2` how many at most.
-    pub(super) const ADMIT: Statement<(String, i32), (i32, bool)> = "
-        select a.admitted, a.more from shared_queues.admit($1, $2) a";
+    /// Admits waiting jobs. `$1` queue, `$2` how many at most, `$3` incarnation, if they may be claimed at once, and `$4` claim number. What was
+    /// claimed; and behind it a row without a job, in which `attempts` is how many were admitted, and `is_laned` whether there may be more.
+    pub(super) const ADMIT: Statement<(String, i32, Option<Uuid>, i64), ClaimedRow> = "
+        with a as materialized (select d.admitted, d.more, d.taken from shared_queues.admit($1, $2, $3, $4) d)
+        select b.job_id, b.tenant_id, b.name, b.version, b.payload, b.context, b.attempts, b.band, b.position,
+               extract(epoch from clock_timestamp() - b.due_at)::float8 as waited,
+               extract(epoch from clock_timestamp() - b.enqueued_at)::float8 as age, b.lane is not null as is_laned
+          from shared_queues.body b where b.job_id = any ((select a.taken from a)::uuid[])
+        union all
+        select '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', '', 0, '', '', a.admitted, 0::smallint, 0, 0, 0,
+               a.more
+          from a";
     /// How many jobs a claim may take by the limit of its queue. `$2` how many it wants.
     const ALLOW: Statement<(String, i64), i64> = "select shared_queues.allow($1, $2)";
     const SPEND: Statement<(String, i64), ()> = "
@@ -19,19 +31,29 @@ statements! {
 const ROUNDS: usize = 3;
 
 impl Store {
-    /// Makes ready up to so many jobs of lanes.
-    pub(super) async fn admit(&self, queue: &str, most: usize) -> Result<(), Error> {
-        let (mut left, mut more) = (i32::try_from(most).unwrap_or(i32::MAX), true);
+    /// Lets jobs out of their lanes. They are ready then; or, if `at_once` and nothing else is ready, claimed, and these are returned.
+    pub(super) async fn admit(&self, claim: Claim<'_>, at_once: bool) -> Result<Vec<ClaimedRow>, Error> {
+        let (mut taken, mut admitted, mut more) = (Vec::new(), 0, true);
         for _ in 0..ROUNDS {
-            if !more || left <= 0 {
+            let left = less(claim, admitted).most;
+            if !more || left == 0 {
                 break;
             }
-            let admitted;
-            (admitted, more) = self.db.system().one(&ADMIT, (queue, left)).await?;
-            left -= admitted;
+            let given = (
+                claim.queue,
+                i32::try_from(left).unwrap_or(i32::MAX),
+                at_once.then_some(claim.worker),
+                claim.number,
+            );
+            let mut rows = self.db.system().all(&ADMIT, given).await?;
+            let (jobs, is_more) = rows.pop().map_or((0, false), |last| last.admission());
+            taken.extend(rows);
+            admitted += jobs;
+            more = is_more;
         }
-        self.turns.set_gated(queue, more);
-        Ok(())
+        // Those that were claimed at once are nobody's news.
+        self.turns.admitted(claim.queue, admitted > taken.len(), more);
+        Ok(taken)
     }
 
     /// How many jobs the queue's own limit would allow now.

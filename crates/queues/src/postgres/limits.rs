@@ -104,7 +104,7 @@ impl Store {
     pub(super) async fn limit_queue(&self, queue: &str, limit: Option<Limit>) -> Result<(), Error> {
         let (_, concurrency, count, period, burst) = parts(limit);
         self.db.system().execute(&SET_QUEUE, (queue, concurrency, count, period, burst)).await?;
-        wake(&self.db);
+        self.tell(&[queue]).await;
         Ok(())
     }
 

@@ -138,7 +138,9 @@ mod tests {
     use shared_db::TenantTx;
 
     use super::*;
-    use crate::backend::Work;
+    use crate::backend::{Claim, Control, Fate, Settled, Work};
+    use crate::dead::Reason;
+    use crate::filter::DeadFilter;
     use crate::fixture::{Mail, tenant};
     use crate::postgres::Store;
     use crate::{Enqueue, NewJob};
@@ -193,6 +195,39 @@ mod tests {
         // It does not tell twice at once.
         there.crier.cried.lock().unwrap().clear();
         futures_util::join!(wait(), by_itself());
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_of_what_others_bring_back() {
+        let (db, database, _server) = crate::conformance::postgres().await;
+        let elsewhere = Db::connect(&shared_db::Config::new(database.url())).await.unwrap();
+        let (here, there) = (Store::new(&db), Store::new(&elsewhere));
+        let queues: [Arc<str>; 1] = ["mail".into()];
+        let wait = async || {
+            let waiting = here.wait(&queues, Duration::from_secs(3600));
+            tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
+        };
+        let (worker, number) = (Uuid::new_v4(), 1);
+        there.register(worker, &queues, Duration::from_secs(3600)).await.unwrap();
+        there
+            .enqueue(vec![NewJob::of(Mail { n: 1 }).queue("mail").entry(tenant().context()).unwrap()])
+            .await
+            .unwrap();
+        let claim = Claim { queue: "mail", most: 1, worker, number };
+        let job = there.claim(claim).await.unwrap().remove(0).job;
+        let fate = Fate::Dead(Reason::Failed, "no".to_owned());
+        there.settle(worker, "mail", &[Settled { claim: number, job, fate }]).await.unwrap();
+        wait().await; // It listens now.
+        let silence = || there.crier.cried.lock().unwrap().clear();
+        silence();
+        futures_util::join!(wait(), async { there.set_paused("mail", None, false).await.unwrap() });
+        silence();
+        let tenant = tenant().context().tenant();
+        futures_util::join!(wait(), async { there.set_paused("mail", Some(tenant), false).await.unwrap() });
+        silence();
+        futures_util::join!(wait(), async {
+            assert_eq!(there.redrive(&DeadFilter::default(), None, 9).await.unwrap(), [job]);
+        });
     }
 
     fn said(words: &str) -> Notice {

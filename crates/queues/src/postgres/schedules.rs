@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::Store;
 use super::columns::{limits, milliseconds, priority, read_limits, read_unique, unique, version};
-use super::enqueue::enqueue_in;
+use super::enqueue::{enqueue_in, queues_of};
 use crate::backend::{Entry, Schedules, StoredSchedule};
 use crate::schedule::MissedRuns;
 use crate::{Enqueued, Error, JobId};
@@ -131,7 +131,7 @@ impl Schedules for Store {
         }
         let written = enqueue_in(&mut tx, &jobs).await?;
         tx.commit().await?;
-        self.tell(&jobs).await;
+        self.tell(&queues_of(&jobs)).await;
         Ok(Some(written))
     }
 }

@@ -3,7 +3,7 @@
 use shared_core::TenantId;
 use shared_db::statements;
 
-use super::{Store, wake};
+use super::Store;
 use crate::Error;
 
 statements! {
@@ -29,7 +29,9 @@ const OPENED_AT_ONCE: i64 = 1000;
 impl Store {
     pub(super) async fn pause_queue(&self, queue: &str, paused: bool) -> Result<(), Error> {
         self.db.system().execute(&PAUSE_QUEUE, (queue, paused)).await?;
-        wake(&self.db);
+        if !paused {
+            self.tell(&[queue]).await;
+        }
         Ok(())
     }
 
@@ -46,7 +48,7 @@ impl Store {
             while door.execute(&OPEN_LANES, (queue, tenant, OPENED_AT_ONCE)).await?
                 == OPENED_AT_ONCE.unsigned_abs()
             {}
-            wake(&self.db);
+            self.tell(&[queue]).await;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ statements! {
     /// Completes what leaves nothing behind: the jobs `$1` which the claims `$3` of the worker `$2` still hold, and returns those. A lease
     /// that is empty goes. Arrays are intersected, since the planner would join them by hash or by chance. A body that is gone already
     /// was completed by its handler's transaction. Only leases with admitted jobs have places to free.
-    pub(super) const ACKNOWLEDGE: Statement<(Vec<JobId>, Uuid, Vec<i64>), (Vec<JobId>, Option<i32>)> = "
+    pub(super) const ACKNOWLEDGE: Statement<(Vec<JobId>, Uuid, Vec<i64>), (Vec<JobId>, Option<String>)> = "
         with lease as materialized (
                  select claim, ids, gated from shared_queues.lease
                   where worker = $2 and claim in (select distinct unnest($3::bigint[])) order by claim for update),
@@ -32,12 +32,16 @@ statements! {
              kept as (
                  update shared_queues.lease l set ids = rest.ids from rest
                   where l.worker = $2 and l.claim = rest.claim and rest.ids <> '{}'),
-             done as (delete from shared_queues.body where job_id = any (array(select id from ok))),
+             done as (
+                 delete from shared_queues.body where job_id = any (array(select id from ok))
+                 returning lane, order_key is not null as ordered, limits),
              unasked as (
                  delete from shared_queues.cancelling
                   where (select exists (select from shared_queues.cancelling)) and job_id = any (array(select id from ok)))
-        select array(select id from ok), case when (select bool_or(gated) from lease)
-                                              then shared_queues.release(array(select id from ok)) end";
+        select array(select id from ok),
+               case when (select bool_or(gated) from lease)
+                    then shared_queues.free_of(array(select id from ok), array(select lane from done where ordered),
+                                               array(select k.limit_key from done cross join unnest(limits) as k (limit_key)))::text end";
     /// The others: `$4` fates, `$5` milliseconds, `$6` reasons, `$7` texts.
     const SETTLE: Statement<(Uuid, Vec<JobId>, Vec<i64>, Vec<String>, Vec<i64>, Vec<String>, Vec<String>), JobId> = "
         select s.job_id from shared_queues.settle($1, $2, $3, $4, $5, $6, $7) as s (job_id)";

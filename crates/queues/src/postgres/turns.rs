@@ -47,6 +47,10 @@ pub(super) struct Turns(Mutex<HashMap<String, Turn>>);
 struct Turn {
     /// Something waited for a claim to admit it.
     gated: bool,
+    /// When a claim asked for that last.
+    asked: Option<Instant>,
+    /// Jobs were admitted since the last look.
+    news: bool,
     /// The tenant that was served last in each band.
     served: [Uuid; 3],
     /// Looks of late that were slow.
@@ -63,12 +67,22 @@ struct View {
 }
 
 impl Turns {
+    /// Whether a claim should admit jobs before it takes any. A look would tell of new ones; while looks are slow they are asked for
+    /// all the same, now and then.
     pub(super) fn is_gated(&self, queue: &str) -> bool {
-        self.lock().get(queue).is_some_and(|turn| turn.gated)
+        self.lock().get(queue).is_some_and(|turn| {
+            let is_late = || turn.asked.is_none_or(|at| at.elapsed() >= LOOK_WHEN_SHORT);
+            turn.gated || turn.is_slow() && is_late()
+        })
     }
 
-    pub(super) fn set_gated(&self, queue: &str, gated: bool) {
-        self.with(queue, |turn| turn.gated = gated);
+    /// A claim has admitted jobs, or none; and whether there may be more to admit.
+    pub(super) fn admitted(&self, queue: &str, some: bool, more: bool) {
+        self.with(queue, |turn| {
+            turn.gated = more;
+            turn.asked = Some(Instant::now());
+            turn.news |= some;
+        });
     }
 
     /// How many tenants of a band a look for so many jobs may be content with.
@@ -88,7 +102,12 @@ impl Turns {
         let turns = self.lock();
         let turn = turns.get(claim.queue)?;
         let age = turn.view.as_ref()?.at.elapsed();
-        let is_good = age < if turn.is_slow() { LOOK_EVERY } else { FRESH };
+        let is_good = age
+            < match (turn.is_slow(), turn.news) {
+                (false, _) => FRESH,
+                (true, true) => LOOK_WHEN_SHORT,
+                (true, false) => LOOK_EVERY,
+            };
         is_good.then(|| turn.portions(claim)).flatten()
     }
 
@@ -99,9 +118,17 @@ impl Turns {
         seen: Vec<(i16, Uuid, i64, i32)>,
         time: Duration,
     ) -> Option<Portions> {
-        let seen = seen.into_iter().map(Seen::from).collect();
+        let (seen, paused): (Vec<_>, Vec<_>) = seen.into_iter().partition(|(.., share)| *share > 0);
+        let seen: Vec<Seen> = seen.into_iter().map(Seen::from).collect();
         self.with(claim.queue, |turn| {
             turn.slow = if time > SLOW { turn.slow.saturating_add(1) } else { 0 };
+            turn.news = false;
+            for (band, tenant, ..) in paused.into_iter().rev() {
+                // Who comes behind so many has a turn, too.
+                if seen.iter().all(|seen| seen.band != band) {
+                    turn.served[place(band)] = tenant;
+                }
+            }
             turn.view = Some(View { at: Instant::now(), seen, tenants: enough(claim.most) });
             turn.portions(claim)
         })
@@ -250,6 +277,25 @@ mod tests {
         assert_eq!(turns.portions(claim(50, 1)).unwrap().after, [4999], "and it was quick");
     }
 
+    /// A job that comes into a lane is seen by a look alone, or by who asks; and once it is ready, its tenant may not have been met.
+    #[tokio::test(start_paused = true)]
+    async fn while_looks_are_slow_lanes_do_not_wait_for_the_next_one() {
+        let turns = Turns::default();
+        turns.admitted("mail", false, false);
+        for number in 0..i64::from(SLOW_IN_A_ROW) {
+            assert!(!turns.is_gated("mail"));
+            turns.looked(claim(50, number), seen(&[(1, 3000)]), SLOW * 2);
+        }
+        tokio::time::advance(LOOK_WHEN_SHORT).await;
+        assert!(turns.is_gated("mail"));
+        assert!(turns.portions(claim(50, 1)).is_some(), "the old look is good enough");
+        turns.admitted("mail", true, false);
+        assert!(!turns.is_gated("mail"), "not so soon again");
+        assert!(turns.portions(claim(50, 1)).is_none(), "somebody new is ready");
+        turns.looked(claim(50, 1), seen(&[(1, 3000), (2, 9)]), SLOW * 2);
+        assert!(turns.portions(claim(50, 1)).is_some());
+    }
+
     #[tokio::test]
     async fn of_many_tenants_a_claim_meets_as_many_as_it_has_jobs_and_no_other_band() {
         let turns = Turns::default();
@@ -264,7 +310,7 @@ mod tests {
     async fn what_is_remembered_has_a_bound() {
         let turns = Turns::default();
         for queue in 0..2 * QUEUES {
-            turns.set_gated(&queue.to_string(), true);
+            turns.admitted(&queue.to_string(), false, true);
         }
         assert!(turns.lock().len() <= QUEUES);
         assert_eq!(turns.tenants(usize::MAX), 1000);

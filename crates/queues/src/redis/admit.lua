@@ -1,8 +1,9 @@
--- Lets jobs that wait in lanes pass. Returns those that did, the records of their gates, and questions.
-local function admit(most, quantum, most_looks)
-  local l = lanes()
-  local room, limit, open, set, touch = l.room, l.limit, l.open, l.set, l.touch
-  local passed, records = {}, {}
+-- Lets jobs that wait in lanes pass. `may_ask`: the client comes back with answers to questions. Returns jobs, their gates, questions.
+local function admit(most, quantum, most_looks, may_ask)
+  local l, lim = lanes(), limits()
+  local limit, room, open, set, touch, line_of = lim.limit, lim.room, l.open, l.set, lim.touch, l.line_of
+  local GHOSTS_AT_ONCE = 250
+  local passed, texts = {}, {}
 
   local anybody_paused = call('EXISTS', K .. ':parked') == 1
   local paused = {}
@@ -12,8 +13,6 @@ local function admit(most, quantum, most_looks)
     return paused[tenant]
   end
 
-  local function line_of(lane) return K .. ':lane:' .. lane.name end
-
   local function take_from(lane, some)
     if lane.back == 0 then return pop(line_of(lane), some) end
     local jobs, back = take(line_of(lane), some)
@@ -21,86 +20,90 @@ local function admit(most, quantum, most_looks)
     return jobs
   end
 
-  -- Jobs of a lane, as many as their limits have room for; returns how many, and the limit that has none.
-  local function pass(lane, limits, record, first, share)
-    local free, narrow = share, nil
-    for i = 1, #limits do
-      local more = room(limit(limits[i]))
-      if more < free then free, narrow = more, limit(limits[i]) end
+  -- How many the limits have room for, `share` at most, and a quantum where others wait for one too; and the limit that has none.
+  local function free(ids, share)
+    local narrow
+    for i = 1, #ids do
+      local one = limit(ids[i])
+      local its_room = room(one)
+      if one.blocks == 1 then its_room = math.min(its_room, quantum) end
+      if its_room < share then share, narrow = its_room, one end
     end
-    if free < 1 then return 0, narrow end
-    local n = #passed
-    passed[n + 1], records[n + 1] = first, record
-    local jobs = 1
-    if free > 1 and lane.jobs > 1 then
-      local more = take_from(lane, free - 1)
-      for i, its_record in ipairs(many(GATES, more)) do
-        if its_record then
-          n = n + 1
-          passed[n + 1], records[n + 1] = more[i], its_record
-        end
-      end
-      jobs = jobs + #more
-    end
-    lane.jobs = lane.jobs - jobs
-    l.admitted(jobs)
-    for i = 1, #limits do
-      local one = limit(limits[i])
-      one.running = one.running + jobs
-      if one.burst then one.tokens = one.tokens - jobs end
+    return share, narrow
+  end
+
+  local function pass(lane, ids, jobs, text)
+    local n = #jobs
+    for i = 1, n do passed[#passed + 1], texts[#texts + 1] = jobs[i], text end
+    lane.jobs = lane.jobs - n
+    l.admitted(n)
+    for i = 1, #ids do
+      local one = limit(ids[i])
+      one.running = one.running + n
+      if one.burst then one.tokens = one.tokens - n end
       one.used = NOW
       touch(one)
     end
-    return jobs
+    return n
   end
 
-  -- The first job of an open lane, and others of it. Returns how many were admitted.
-  local function serve(lane, first, record, limits, share)
-    local due, ordered = gate_due(record), is_ordered(record)
-    if share < 1 or due > NOW then
-      call('LPUSH', line_of(lane), first)
-      if share < 1 then
-        open(lane)
+  -- Jobs of a lane without order, which are alike. Returns how many were admitted.
+  local function serve_alike(lane, ids, share)
+    local some, narrow = free(ids, math.min(share, lane.jobs))
+    if some < 1 then
+      if lane.jobs < 1 then
+        pop(line_of(lane), GHOSTS_AT_ONCE)
+        l.open_or_forget(lane)
+      elseif narrow then
+        l.block(lane, narrow, most, may_ask)
       else
-        set(lane, 't')
-        call('ZADD', l.AT, due, 'l' .. lane.name)
+        open(lane)
       end
       return 0
     end
-    if ordered then share = 1 end
-    for i = 1, #limits do
-      if limit(limits[i]).blocks == 1 then share = math.min(share, quantum) end -- others wait for it too
-    end
-    local admitted, narrow = pass(lane, limits, record, first, share)
-    if admitted == 0 then
-      call('LPUSH', line_of(lane), first)
-      l.block(lane, narrow, most)
-    elseif ordered then
-      lane.turn = l.next_turn()
-      set(lane, 'r')
-    elseif lane.jobs > 0 then
-      lane.turn = l.next_turn()
-      open(lane)
-    else
-      l.forget(lane)
-    end
-    for i = 1, #limits do l.open_next(limit(limits[i])) end
-    return admitted
+    local jobs = take_from(lane, some)
+    pass(lane, ids, jobs, 'l' .. pack('>I2', #lane.name) .. lane.name)
+    if #jobs > 0 then lane.turn = l.next_turn() end -- else it begins with ghosts
+    l.open_or_forget(lane)
+    return #jobs
   end
 
-  -- The first job of a lane, if it is still open.
-  local function first_of(lane)
-    if not lane or lane.state ~= 'o' then return nil end
+  -- The first job of an ordered lane.
+  local function serve_first(lane, ids, share, first, body)
+    local _, _, due = read(HEAD, body)
+    local some, narrow = 0, nil
+    if share > 0 and due <= NOW then some, narrow = free(ids, 1) end
+    if some == 1 then
+      pass(lane, ids, { first }, gate_of(body))
+      lane.turn = l.next_turn()
+      set(lane, 'r')
+      return 1
+    end
+    call('LPUSH', line_of(lane), first)
+    if narrow then
+      l.block(lane, narrow, most, may_ask)
+    elseif due > NOW then
+      set(lane, 't')
+      call('ZADD', l.AT, due, 'l' .. lane.name)
+    else
+      open(lane)
+    end
+    return 0
+  end
+
+  local function is_open(lane)
+    if not lane or lane.state ~= 'o' then return false end
     local tenant = sub(lane.name, 2, 17)
-    if is_paused(tenant) then
-      set(lane, 'p')
-      call('RPUSH', K .. ':parked:' .. tenant, lane.name)
-      return nil
-    end
+    if not is_paused(tenant) then return true end
+    set(lane, 'p')
+    call('RPUSH', K .. ':parked:' .. tenant, lane.name)
+    return false
+  end
+
+  -- The first job of an ordered lane.
+  local function first_of(lane)
     local first = take_from(lane, 1)[1]
-    if not first then
-      if lane.jobs > 0 then open(lane) else l.forget(lane) end -- behind ghosts, or empty
-    end
+    if not first then l.open_or_forget(lane) end -- behind ghosts, or empty
     return first
   end
 
@@ -111,32 +114,36 @@ local function admit(most, quantum, most_looks)
     for i = 1, #popped, 2 do names[#names + 1] = popped[i] end
     if #names == 0 then return 0, 0 end
     l.fetch_lanes(names)
-    local firsts, at, opened_for = {}, {}, {}
+    local served, opened_for, ids, firsts, first_at, needed = {}, {}, {}, {}, {}, {}
     for i, name in ipairs(names) do
       local lane = l.lane(name)
       opened_for[i] = lane and lane.opened_for
-      local first = first_of(lane)
-      if first then
-        firsts[#firsts + 1] = first
-        at[i] = #firsts
+      if is_open(lane) then
+        local first = is_ordered(name) and first_of(lane)
+        if first then
+          firsts[#firsts + 1] = first
+          first_at[i] = #firsts
+        elseif not is_ordered(name) then
+          ids[i] = limits_of_lane(name)
+        end
       end
     end
-    local found, limits, needed = many(GATES, firsts), {}, {}
-    for k, record in ipairs(found) do
-      if record then
-        limits[k] = l.gate(record)
-        for n = 1, #limits[k] do needed[#needed + 1] = limits[k][n] end
-      end
+    local bodies = many(BODIES, firsts)
+    for i, name in ipairs(names) do
+      local body = first_at[i] and bodies[first_at[i]]
+      if body then ids[i] = gate(gate_of(body)).limits end
+      for _, id in ipairs(ids[i] or {}) do needed[#needed + 1] = id end
     end
-    l.fetch_limits(needed)
+    lim.fetch(needed)
     local share, admitted = math.max(quantum, math.floor(left / #names)), 0
     for i, name in ipairs(names) do
-      local k, lane = at[i], l.lane(name)
-      if k and found[k] then
-        admitted = admitted + serve(lane, firsts[k], found[k], limits[k], math.min(share, left - admitted))
-      elseif k then -- its gate was lost with a crash of the server: nobody can run it
+      local lane, at, its = l.lane(name), first_at[i], math.min(share, left - admitted)
+      if at and not bodies[at] then -- lost with a crash of the server: nobody can run it
         lane.jobs = lane.jobs - 1
         open(lane)
+      elseif ids[i] then
+        admitted = admitted + (at and serve_first(lane, ids[i], its, firsts[at], bodies[at]) or serve_alike(lane, ids[i], its))
+        for _, id in ipairs(ids[i]) do l.open_next(limit(id)) end
       end
       if opened_for[i] then l.open_next(limit(opened_for[i])) end
     end
@@ -144,13 +151,16 @@ local function admit(most, quantum, most_looks)
   end
 
   l.open_due(most)
+  -- No more lanes at once than are needed, if they are as those before; but where none lets a job pass, more and more.
   local admitted, looks, at_once = 0, 0, math.ceil(most / quantum)
   while admitted < most and looks < most_looks do
     local some, looked = round(most - admitted, math.min(at_once, most - admitted))
     if looked == 0 then break end
-    admitted, looks, at_once = admitted + some, looks + looked, 2 * at_once
+    admitted, looks = admitted + some, looks + looked
+    at_once = some > 0 and math.ceil((most - admitted) * looked / some) or 2 * at_once
   end
-  local asked = l.questions()
+  local asked = lim.questions()
+  l.open_aside()
   l.save()
-  return passed, records, asked
+  return passed, texts, asked
 end

@@ -8,5 +8,10 @@ local function changed(body, change)
   local head = pack(HEAD, change.attempts or attempts, change.crashes or crashes, change.due or due, first, enqueued, size)
   return head .. sub(body, PLACE, TEXT + size - 1) .. (change.error or sub(body, TEXT + size))
 end
--- Without payload and context.
-local function short(body) return sub(body, 1, TEXT + 5 + read('>I2', body, TEXT + 4)) end
+-- Without payload and context: up to the name, which stands behind the gate and the version.
+local function short(body)
+  local at = TEXT + 2 + read('>I2', body, TEXT) + 4
+  return sub(body, 1, at + 1 + read('>I2', body, at))
+end
+-- Where the body begins in a dead letter, behind when it died (8) and why (1).
+local LETTER = 10

@@ -7,6 +7,5 @@ if not withdraw(body, id) then
   return 2
 end
 call('HDEL', BODIES, id)
-call('HDEL', GATES, id)
 save_lanes()
 return 1

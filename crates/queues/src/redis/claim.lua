@@ -1,5 +1,5 @@
 -- ARGV worker, lease (0: unknown), claim number (8 bytes), most, 1 to begin with the lowest band, 1 if questions were answered: before that,
--- nothing is taken while there are any, so that what they let pass has its place. Returns time, jobs, bodies, questions.
+-- no ready job is taken while there are any, so that what they let pass has its place. Returns time, jobs, bodies, questions.
 local worker, lease, number, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local deadline = call('ZSCORE', WORKERS, worker)
 if not deadline then return { NOW, {}, {}, {} } end
@@ -27,38 +27,39 @@ local quantum = math.max(1, math.floor(tonumber(ARGV[4]) / 10))
 local MOST_LOOKS = 4 * most + 64 -- so many places in lines are looked at, taken or not
 local jobs, asked = {}, {}
 
--- Jobs that passed their gates become ready, and their gates say so. Or they are taken at once where nobody else is ready.
-local function let_pass(passed, records)
-  local tickets, gates = {}, {}
-  for i, id in ipairs(passed) do
-    local place = gate_place(records[i])
-    tickets[i] = place .. id
-    gates[2 * i - 1], gates[2 * i] = id, gate_record('a', 0, place, gate_rest(records[i]))
+-- Jobs that passed their gates become ready. Or they are taken at once where nobody else is ready.
+local function let_pass(passed)
+  local tickets, admitted = {}, {}
+  for i, body in ipairs(many(BODIES, passed)) do
+    if body then
+      tickets[#tickets + 1] = place_of(body) .. passed[i]
+      admitted[#admitted + 1] = passed[i]
+      admitted[#admitted + 1] = ''
+    end
   end
-  bulk('HSET', GATES, gates)
+  bulk('HSET', ADMITTED, admitted)
   make_ready_again(tickets)
 end
 
-local low_first = ARGV[5] == '1'
-local function take_passed(passed, records)
-  for step = 0, 2 do
-    local band = low_first and 2 - step or step
-    for i = 1, #passed do
-      if byte(records[i], 18) == band then jobs[#jobs + 1] = passed[i] end
-    end
-  end
+-- How many are wanted beside those that are ready: if these few are all taken, the next claim finds none.
+local function wanted()
+  if call('EXISTS', K .. ':parked') == 1 then return most end
+  local ready = call('HLEN', BODIES) - settings[2] - call('ZCARD', LATER)
+  for _, holder in ipairs(holders()) do ready = ready - call('HLEN', running(holder)) end
+  return ready < most and most - math.max(ready, 0) or most
 end
 
+local gates_of -- of jobs that are taken as they pass
 if tonumber(settings[2] or 0) > 0 then
-  local passed, records, questions = admit(most, quantum, MOST_LOOKS)
-  local waits = #questions > 0 and ARGV[6] == '0'
+  local is_ready = call('EXISTS', ring(0), ring(1), ring(2)) > 0
+  local passed, gates_passed, questions = admit(is_ready and wanted() or most, quantum, MOST_LOOKS, ARGV[6] == '0')
   asked = questions
-  if waits or call('EXISTS', ring(0), ring(1), ring(2)) > 0 then
-    let_pass(passed, records)
+  if not is_ready then
+    jobs, gates_of = passed, gates_passed
   else
-    take_passed(passed, records)
+    let_pass(passed)
+    if #asked > 0 and ARGV[6] == '0' then return { NOW, {}, {}, asked } end
   end
-  if waits then return { NOW, {}, {}, asked } end
 end
 
 -- The tenants of a band in turn. Most queues have no weights, and nobody paused.
@@ -106,32 +107,54 @@ local function claim_band(band)
   end
 end
 
-for step = 0, 2 do claim_band(low_first and 2 - step or step) end
+local low_first = ARGV[5] == '1'
+local function bands_do(what)
+  for step = 0, 2 do what(low_first and 2 - step or step) end
+end
+if not gates_of then bands_do(claim_band) end
 if #jobs == 0 then return { NOW, {}, {}, asked } end
 if tokens then call('HSET', SETTINGS, 'tokens', string.format('%.17g', tokens - #jobs), 'stamp', NOW) end
 
--- What holds them: the number of the claim, and their kind.
-local bodies, values, pairs_held, watched = many(BODIES, jobs), {}, {}, {}
-local ids, texts, n = {}, {}, 0
-for i = 1, #jobs do
+-- What holds them: the number of the claim, their kind, and the gate that they passed.
+local bodies, values, pairs_held = many(BODIES, jobs), {}, {}
+local ids, texts, n, watched, admitted = {}, {}, 0, {}, {}
+local function hold(i)
   local body, id = bodies[i], jobs[i]
-  if body then -- else it was lost with a crash of the server
-    local its_kind = byte(body, PLACE + 9)
-    local value = values[its_kind]
-    if not value then
-      value = number .. string.char(its_kind)
-      values[its_kind] = value
-    end
-    n = n + 1
-    ids[n], texts[n] = id, body
-    pairs_held[2 * n - 1], pairs_held[2 * n] = id, value
-    if its_kind ~= PLAIN then
+  local its_kind, gate = byte(body, PLACE + 9), ''
+  if its_kind ~= PLAIN then
+    if is_laned(its_kind) then gate = gates_of and gates_of[i] or gate_of(body) end
+    if is_laned(its_kind) and not gates_of then admitted[#admitted + 1] = id end
+    if is_watched(its_kind) then
       watched[#watched + 1] = id
       watched[#watched + 1] = worker
     end
   end
+  local of_kind = values[its_kind] or {}
+  values[its_kind] = of_kind
+  local value = of_kind[gate]
+  if not value then
+    value = number .. string.char(its_kind) .. gate
+    of_kind[gate] = value
+  end
+  n = n + 1
+  ids[n], texts[n] = id, body
+  pairs_held[2 * n - 1], pairs_held[2 * n] = id, value
+end
+
+-- What has no body was lost with a crash of the server.
+if gates_of then
+  bands_do(function(band)
+    for i = 1, #jobs do
+      if bodies[i] and byte(bodies[i], PLACE + 8) == band then hold(i) end
+    end
+  end)
+else
+  for i = 1, #jobs do
+    if bodies[i] then hold(i) end
+  end
 end
 bulk('HSET', running(worker), pairs_held)
 bulk('HSET', HELD, watched)
+bulk('HDEL', ADMITTED, admitted)
 if #jobs == most then wake() end
 return { NOW, ids, texts, asked }

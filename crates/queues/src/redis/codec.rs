@@ -11,29 +11,30 @@ use crate::limit::{Limit, Rate};
 use crate::unique::OnDuplicate;
 use crate::{JobId, Priority, Progress};
 
-/// How a job is treated by the scripts.
-const PLAIN: u8 = 0;
+/// How a job is treated by the scripts: a plain one is neither.
+///
 /// Who holds it can be looked up, since its text may be replaced while nobody does.
 const WATCHED: u8 = 1;
 /// It passes a gate.
 const LANED: u8 = 2;
 
-/// Band, kind, tenant and job: the ticket without its position.
-pub(super) fn tail(entry: &Entry) -> Vec<u8> {
-    let kind = match &entry.unique {
-        _ if entry.order.is_some() || !entry.limits.is_empty() => LANED,
-        Some(unique) if unique.on_duplicate.replaces() => WATCHED,
-        _ => PLAIN,
-    };
-    let mut tail = vec![entry.priority.band() as u8, kind];
-    tail.extend_from_slice(entry.tenant.as_uuid().as_bytes());
-    tail.extend_from_slice(entry.job.as_uuid().as_bytes());
-    tail
+/// Band, kind and tenant: whose line it waits in.
+pub(super) fn owner(entry: &Entry) -> [u8; 18] {
+    let is_watched = entry.unique.as_ref().is_some_and(|unique| unique.on_duplicate.replaces());
+    let is_laned = entry.order.is_some() || !entry.limits.is_empty();
+    let mut owner = [0; 18];
+    owner[0] = entry.priority.band() as u8;
+    owner[1] = if is_watched { WATCHED } else { 0 } | if is_laned { LANED } else { 0 };
+    owner[2..].copy_from_slice(entry.tenant.as_uuid().as_bytes());
+    owner
 }
 
-/// Version, name, context and payload.
+/// Gate, version, name, context and payload.
 pub(super) fn text(entry: &Entry) -> Vec<u8> {
-    let mut text = Vec::with_capacity(10 + entry.name.len() + entry.context.len() + entry.payload.len());
+    let gate = gate(entry);
+    let size = 12 + gate.len() + entry.name.len() + entry.context.len() + entry.payload.len();
+    let mut text = Vec::with_capacity(size);
+    put_short(&mut text, &gate);
     text.extend_from_slice(&entry.version.to_be_bytes());
     put_short(&mut text, entry.name.as_bytes());
     text.extend_from_slice(&(entry.context.len() as u32).to_be_bytes());
@@ -42,8 +43,8 @@ pub(super) fn text(entry: &Entry) -> Vec<u8> {
     text
 }
 
-/// Its lane and its limits; empty for a job that has none.
-pub(super) fn gate(entry: &Entry) -> Vec<u8> {
+/// Its lane and, with an ordering key, its limits; empty for a job that has none.
+fn gate(entry: &Entry) -> Vec<u8> {
     if entry.order.is_none() && entry.limits.is_empty() {
         return Vec::new();
     }
@@ -59,7 +60,9 @@ pub(super) fn gate(entry: &Entry) -> Vec<u8> {
     lane.extend_from_slice(entry.order.as_ref().map_or(limits.as_slice(), |order| order.as_bytes()));
     let mut gate = vec![kind];
     put_short(&mut gate, &lane);
-    gate.extend_from_slice(&limits);
+    if entry.order.is_some() {
+        gate.extend_from_slice(&limits);
+    }
     gate
 }
 
@@ -159,11 +162,12 @@ impl<'a> Body<'a> {
         let _position = bytes.u64()?;
         let [band, kind] = bytes.array()?;
         let tenant = TenantId::from_uuid(Uuid::from_bytes(bytes.array()?));
+        let gate = bytes.short()?;
         let version = bytes.u32()?;
         let name = String::from_utf8(bytes.short()?.to_vec()).ok()?;
-        let rest = size.checked_sub(6 + name.len()).and_then(|left| bytes.0.get(..left));
+        let rest = size.checked_sub(8 + gate.len() + name.len()).and_then(|left| bytes.0.get(..left));
         let priority = Priority::from_band(i16::from(band));
-        let is_laned = kind == LANED;
+        let is_laned = kind & LANED != 0;
         Some(Self {
             attempts,
             crashes,

@@ -6,9 +6,9 @@ local TIME = call('TIME')
 local NOW = TIME[1] * 1000 + math.floor(TIME[2] / 1000)
 local SLICE = 500 -- values in one call: `unpack` ends near 8,000
 
-local BODIES, GATES, HELD, LATER = K .. ':bodies', K .. ':gates', K .. ':held', K .. ':later'
+local BODIES, HELD, LATER = K .. ':bodies', K .. ':held', K .. ':later'
 local WORKERS, SETTINGS = K .. ':workers', K .. ':settings'
-local PLAIN, LANED, WAITING = 0, 2, 'waiting'
+local PLAIN, WAITING = 0, 'waiting'
 
 local function bulk(command, key, all)
   for i = 1, #all, SLICE do call(command, key, unpack(all, i, math.min(i + SLICE - 1, #all))) end
@@ -28,10 +28,12 @@ end
 -- script makes, the faster it is: so lines hold jobs alone, and the place of one is read from its body where it is needed.
 local function position(place) return (read('>I8', place)) end
 local function kind(place) return byte(place, 10) end
+local function is_watched(kind) return kind % 2 == 1 end
+local function is_laned(kind) return kind >= 2 end
 local function owner_of(place) return sub(place, 9, 26) end
 local function job(ticket) return sub(ticket, 27) end
 
--- A body: attempts, crashes, due, first due, enqueued, size of the text; place; text; the last error.
+-- A body: attempts, crashes, due, first due, enqueued, size of the text; place; text, which begins with the gate (size 2); the last error.
 local HEAD = '>I4I4I8I8I8I4'
 local PLACE, TEXT = 37, 63 -- where they begin
 local function place_of(body) return sub(body, PLACE, TEXT - 1) end

@@ -4,18 +4,17 @@ local function hand_back(held, budget)
   for i = 1, #held, 2 do ids[#ids + 1] = held[i] end
   for i, body in ipairs(many(BODIES, ids)) do
     local id, its_kind = ids[i], byte(held[2 * i], 9)
-    local record = its_kind == LANED and call('HGET', GATES, id)
-    if its_kind ~= PLAIN then call('HDEL', HELD, id) end
-    if record then lanes().leave(record) end
+    local its_gate = is_laned(its_kind) and sub(held[2 * i], 10)
+    if is_watched(its_kind) then call('HDEL', HELD, id) end
+    if its_gate then lanes().leave(its_gate, 1) end
     local crashes = budget and body and select(2, read(HEAD, body)) + 1
     if crashes and crashes >= budget then
-      bury(id, changed(body, { crashes = crashes, error = crashes .. ' workers died while they held this job' }), 3, record)
-      if record then call('HDEL', GATES, id) end
+      bury(id, changed(body, { crashes = crashes, error = crashes .. ' workers died while they held this job' }), 3)
       dead = dead + 1
     elseif body then
       if crashes then call('HSET', BODIES, id, changed(body, { crashes = crashes })) end
       local place = place_of(body)
-      if record then lanes().rejoin(place, id, gate_rest(record)) else tickets[#tickets + 1] = place .. id end
+      if its_gate then lanes().rejoin(place, id, its_gate) else tickets[#tickets + 1] = place .. id end
     end
   end
   make_ready_again(tickets)

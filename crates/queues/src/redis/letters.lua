@@ -12,8 +12,8 @@ end
 local all = {}
 for i, letter in ipairs(many(K .. ':dead', ids)) do
   if letter then
-    local died, reason, size, at = read('>I8BI4', letter)
-    local body = sub(letter, at + size)
+    local died, reason = read('>I8B', letter)
+    local body = sub(letter, LETTER)
     all[#all + 1] = { ids[i], died, reason, short(body), sub(body, text_end(body)) }
   end
 end

@@ -20,7 +20,7 @@ use super::scripts::{GLOBAL_RULES, GRANT, LEASE, RULES};
 use crate::Error;
 
 /// Limit, number, units held, units and tokens wanted, tokens given back, rule.
-pub(super) type Question = (Vec<u8>, u32, i64, i64, i64, i64, Vec<u8>);
+pub(super) type Question = (Vec<u8>, u64, i64, i64, i64, i64, Vec<u8>);
 
 /// Units, tokens, milliseconds for which they may be used, cap, milliseconds after which to ask again.
 type Answer = (i64, i64, i64, i64, i64);
@@ -31,34 +31,21 @@ pub(super) type Rule = (String, Vec<u8>, Vec<u8>);
 /// Rules that one script takes; as many limits as a platform has by name.
 const RULES_AT_ONCE: usize = 250;
 
+/// Limits that one script leases: a quarter of a millisecond.
+const LIMITS_AT_ONCE: usize = 50;
+
 impl RedisBackend {
     /// Carries questions to the limits' slots, and the answers back. Whether more may pass now.
     pub(super) async fn ask(&self, queue: &str, questions: Vec<Question>) -> Result<bool, Error> {
-        let asked =
-            questions.into_iter().map(|(limit, number, held, units, tokens, given, rule)| async move {
-                let call = LEASE
-                    .keys([self.keys.limit(&limit)])
-                    .arg(queue)
-                    .arg(number)
-                    .arg(held)
-                    .arg(units)
-                    .arg(tokens)
-                    .arg(given)
-                    .arg(rule);
-                match self.run::<Answer>(call).await {
-                    Ok(answer) => Some((limit, number, answer)),
-                    Err(error) => {
-                        tracing::debug!(%error, queue, "a limit could not be leased; it is asked for again");
-                        None
-                    }
-                }
-            });
+        // Limits lie on the nodes of a cluster as they come.
+        let at_once = if self.redis.is_cluster() { 1 } else { LIMITS_AT_ONCE };
+        let asked = questions.chunks(at_once).map(|some| self.lease(queue, some));
         let answers: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
         let mut has_more = false;
         for some in answers.chunks(RULES_AT_ONCE) {
             let call = some.iter().fold(
                 self.on(&GRANT, queue),
-                |call, (limit, number, (units, tokens, lease, cap, again))| {
+                |call, ((limit, number, ..), (units, tokens, lease, cap, again))| {
                     call.arg(limit.as_slice())
                         .arg(number)
                         .arg(units)
@@ -71,6 +58,26 @@ impl RedisBackend {
             has_more |= self.run::<u64>(call).await? > 0;
         }
         Ok(has_more)
+    }
+
+    /// The questions that were answered, with their answers.
+    async fn lease<'a>(&self, queue: &str, questions: &'a [Question]) -> Vec<(&'a Question, Answer)> {
+        let keys: Vec<Vec<u8>> = questions.iter().map(|(limit, ..)| self.keys.limit(limit)).collect();
+        let call = questions.iter().fold(
+            LEASE.keys(keys).arg(queue),
+            |call, (_, number, held, units, tokens, given, rule)| {
+                call.arg(number).arg(held).arg(units).arg(tokens).arg(given).arg(rule.as_slice())
+            },
+        );
+        match self.run::<Vec<Option<Answer>>>(call).await {
+            Ok(answers) => {
+                questions.iter().zip(answers).filter_map(|(one, answer)| Some((one, answer?))).collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, queue, "limits could not be leased; they are asked for again");
+                Vec::new()
+            }
+        }
     }
 
     /// Copies all rules into a queue that may be new.

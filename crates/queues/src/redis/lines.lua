@@ -5,11 +5,13 @@ local function returned(line) return line .. '*' end
 local function in_use(line) return call('EXISTS', line, returned(line)) > 0 end
 
 local haunted
+local function is_haunted()
+  if haunted == nil then haunted = call('EXISTS', GHOSTS) == 1 end
+  return haunted
+end
 local function pop(line, most)
   local jobs = call('LPOP', line, most) or {}
-  if #jobs == 0 then return jobs end
-  if haunted == nil then haunted = call('EXISTS', GHOSTS) == 1 end
-  if not haunted then return jobs end
+  if #jobs == 0 or not is_haunted() then return jobs end
   local ghosts, alive, gone = many(GHOSTS, jobs), {}, {}
   for i, id in ipairs(jobs) do
     if ghosts[i] then gone[#gone + 1] = id else alive[#alive + 1] = id end

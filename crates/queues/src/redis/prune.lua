@@ -1,6 +1,6 @@
 -- ARGV age of dead letters in ms, how many of them at most. One step: at most 250 of each kind. Returns how many were removed, and 1 if
 -- there may be more.
-local STEP, MARKS = 250, K .. ':marks'
+local STEP = 250
 local old = call('ZRANGEBYSCORE', K .. ':forget', '-inf', NOW, 'LIMIT', 0, STEP)
 bulk('HDEL', K .. ':finished', old)
 bulk('ZREM', K .. ':forget', old)
@@ -11,14 +11,23 @@ if beyond > #dead then dead = call('ZRANGE', K .. ':died', 0, math.min(beyond, S
 bulk('HDEL', K .. ':dead', dead)
 bulk('ZREM', K .. ':died', dead)
 
--- Marks whose time is over and whose job is gone. The scan goes on where the last step ended.
-local gone, cursor = {}, call('HGET', K .. ':settings', 'cursor') or '0'
-local scan = call('HSCAN', MARKS, cursor, 'COUNT', STEP)
-for i = 1, #scan[2], 2 do
-  local mark = scan[2][i + 1]
-  if read('>I8', mark, 17) <= NOW and call('HEXISTS', BODIES, sub(mark, 1, 16)) == 0 then gone[#gone + 1] = scan[2][i] end
+-- Removes the fields of a hash that are over. The scan goes on where the last step ended. Returns how many, and whether there is more.
+local function sweep(key, cursor, is_over)
+  local gone, scan = {}, call('HSCAN', key, call('HGET', SETTINGS, cursor) or '0', 'COUNT', STEP)
+  for i = 1, #scan[2], 2 do
+    if is_over(scan[2][i], scan[2][i + 1]) then gone[#gone + 1] = scan[2][i] end
+  end
+  bulk('HDEL', key, gone)
+  if scan[1] == '0' then call('HDEL', SETTINGS, cursor) else call('HSET', SETTINGS, cursor, scan[1]) end
+  return #gone, scan[1] ~= '0'
 end
-bulk('HDEL', MARKS, gone)
-if scan[1] == '0' then call('HDEL', K .. ':settings', 'cursor') else call('HSET', K .. ':settings', 'cursor', scan[1]) end
-local more = #old == STEP or #dead == STEP or scan[1] ~= '0'
-return { #old + #dead + #gone, more and 1 or 0 }
+
+-- Marks whose time is over and whose job is gone; and holds, which are no jobs and so are not counted.
+local marks, more_marks = sweep(K .. ':marks', 'cursor', function(_, mark)
+  return read('>I8', mark, 17) <= NOW and call('HEXISTS', BODIES, sub(mark, 1, 16)) == 0
+end)
+local _, more_holds = sweep(K .. ':rules', 'held', function(field, till)
+  return sub(field, 1, 1) == 'h' and tonumber(till) <= NOW
+end)
+local more = #old == STEP or #dead == STEP or more_marks or more_holds
+return { #old + #dead + marks, more and 1 or 0 }

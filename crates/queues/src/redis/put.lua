@@ -5,15 +5,15 @@ local bodies, fresh, owners, later, laned, pending = {}, {}, {}, {}, {}, {}
 -- Jobs with a lane: those of the same one together.
 local function flush_laned()
   local l, names, jobs = lanes(), {}, {}
-  for _, one in ipairs(laned) do
-    local place, id, rest = one[1], one[2], one[3]
-    local name = lane_of(rest)
-    if not jobs[name] then
+  for i = 1, #laned, 2 do
+    local name, id = laned[i], laned[i + 1]
+    local its = jobs[name]
+    if not its then
       names[#names + 1] = name
-      jobs[name] = {}
+      its = {}
+      jobs[name] = its
     end
-    jobs[name][#jobs[name] + 1] = id
-    l.write_gate(id, gate_record('w', 0, place, rest))
+    its[#its + 1] = id
   end
   l.fetch_lanes(names)
   for _, name in ipairs(names) do l.join_line(name, jobs[name]) end
@@ -37,7 +37,7 @@ local function head_of(due, size)
 end
 
 -- `tail`: band, kind, tenant, job.
-local function put(at, tail, id, delay, text, rest)
+local function put(at, tail, id, delay, text)
   local owner, due = sub(tail, 1, 18), NOW + delay
   local place = pack('>I8', at) .. owner
   bodies[#bodies + 1] = id
@@ -46,9 +46,9 @@ local function put(at, tail, id, delay, text, rest)
   if delay > 0 then
     later[#later + 1] = due
     later[#later + 1] = place .. id
-    if rest ~= '' then call('HSET', GATES, id, gate_record('w', 0, place, rest)) end
-  elseif rest ~= '' then
-    laned[#laned + 1] = { place, id, rest }
+  elseif is_laned(byte(owner, 2)) then
+    laned[#laned + 1] = gate(read('>I2c0', text)).lane
+    laned[#laned + 1] = id
   else
     fresh[#fresh + 1] = id
     owners[#owners + 1] = owner
@@ -72,22 +72,22 @@ local function same(unique, id, text, delay)
   call('HSET', MARKS, key, id .. pack('>I8', mode == 't' and NOW + period or 0))
 end
 
--- Five arguments for each: tail, delay, text, gate, uniqueness. Returns for each `i`, `e` or `r`, and the job. A job that is there
+-- Four arguments for each: tail, delay, text, uniqueness. Returns for each `i`, `e` or `r`, and the job. A job that is there
 -- already is not written again.
 local function enqueue(from)
-  local jobs = (#ARGV - from + 1) / 5
+  local jobs = (#ARGV - from + 1) / 4
   local base, answers, ids = call('INCRBY', K .. ':positions', jobs) - jobs, {}, {}
   local taken = {}
-  for i = 1, jobs do ids[i] = sub(ARGV[from + (i - 1) * 5], 19) end
+  for i = 1, jobs do ids[i] = sub(ARGV[from + (i - 1) * 4], 19) end
   local known = many(BODIES, ids)
   for i = 1, jobs do
-    local at, id = from + (i - 1) * 5, ids[i]
+    local at, id = from + (i - 1) * 4, ids[i]
     local tail, delay, text = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
     local answer = (known[i] or taken[id]) and 'e' .. id
-    if not answer and ARGV[at + 4] ~= '' then answer = same(ARGV[at + 4], id, text, delay) end
+    if not answer and ARGV[at + 3] ~= '' then answer = same(ARGV[at + 3], id, text, delay) end
     if not answer then
       taken[id] = true
-      put(base + i, tail, id, delay, text, ARGV[at + 3])
+      put(base + i, tail, id, delay, text)
       answer = 'i' .. id
     end
     answers[i] = answer

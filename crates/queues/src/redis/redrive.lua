@@ -10,15 +10,13 @@ end
 
 local function revive(id, letter)
   if call('HEXISTS', BODIES, id) == 1 then return end -- this was done before, and its end was not
-  local _, _, size, at = read('>I8BI4', letter)
-  local rest, body = sub(letter, at, at + size - 1), sub(letter, at + size)
+  local body = sub(letter, LETTER)
   local place = pack('>I8', call('INCR', K .. ':positions')) .. sub(body, PLACE + 8, TEXT - 1)
   local stop = text_end(body)
   local head = pack(HEAD, 0, 0, NOW, NOW, NOW, stop - TEXT)
   call('HSET', BODIES, id, head .. place .. sub(body, TEXT, stop - 1))
-  if size > 0 then
-    lanes().write_gate(id, gate_record('w', 0, place, rest))
-    lanes().join_line(lane_of(rest), { id })
+  if is_laned(kind(place)) then
+    lanes().join_line(lane_of(gate_of(body)), { id })
   else
     fresh[#fresh + 1] = id
     owners[#owners + 1] = owner_of(place)

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::RedisBackend;
 use super::codec::milliseconds;
+use super::enqueue::{read_answer, with_entry};
 use super::scripts::{FIRE, SCHEDULE};
-use super::work::{read_answer, with_entry};
 use crate::backend::{Entry, Schedules, StoredSchedule};
 use crate::limit::LimitKey;
 use crate::schedule::MissedRuns;

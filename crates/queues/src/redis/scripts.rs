@@ -12,7 +12,7 @@ macro_rules! script {
 /// What deals with lanes besides.
 macro_rules! laned {
     ($name:literal, $($part:literal),+) => {
-        script!($name, "bodies.lua", "lines.lua", "gates.lua", "lanes.lua", $($part),+)
+        script!($name, "bodies.lua", "lines.lua", "gates.lua", "limits.lua", "lanes.lua", $($part),+)
     };
 }
 
@@ -22,7 +22,7 @@ pub(super) static ENQUEUE: Script =
 pub(super) static ONCE: Script = laned!("queues_once", "withdraw.lua", "replace.lua", "put.lua", "once.lua");
 pub(super) static FIRE: Script = laned!("queues_fire", "withdraw.lua", "replace.lua", "put.lua", "fire.lua");
 pub(super) static CLAIM: Script =
-    script!("queues_claim", "lines.lua", "gates.lua", "lanes.lua", "admit.lua", "claim.lua");
+    script!("queues_claim", "lines.lua", "gates.lua", "limits.lua", "lanes.lua", "admit.lua", "claim.lua");
 pub(super) static SETTLE: Script = laned!("queues_settle", "end.lua", "settle.lua");
 pub(super) static BACK: Script = laned!("queues_back", "end.lua", "hand_back.lua", "back.lua");
 pub(super) static RENEW: Script = script!("queues_renew", "renew.lua");

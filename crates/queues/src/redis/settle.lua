@@ -6,9 +6,9 @@ local mine = running(worker)
 local deadline = lease > 0 and call('ZSCORE', WORKERS, worker)
 if deadline and tonumber(deadline) > NOW then call('ZADD', WORKERS, NOW + lease, worker) end
 
-local refused, settled, gone, laned, watched, n = {}, {}, {}, {}, {}, 0
-local seen = {}
--- Whether the fence holds: the claim's number is in front of the job's kind.
+local refused, settled, gone, watched, n = {}, {}, {}, {}, 0
+local seen, held_by, jobs_by = {}, {}, {}
+-- Whether the fence holds: the claim's number is in front of the job's kind and its gate.
 local function check(id, held, claim, plain)
   if seen[id] or (held ~= plain and (not held or sub(held, 1, 8) ~= claim)) then
     refused[#refused + 1] = id
@@ -18,8 +18,8 @@ local function check(id, held, claim, plain)
   settled[n] = id
   seen[id] = true
   if held ~= plain then
-    watched[#watched + 1] = id
-    if byte(held, 9) == LANED then laned[#laned + 1] = id end
+    if is_watched(byte(held, 9)) then watched[#watched + 1] = id end
+    jobs_by[held] = (jobs_by[held] or 0) + 1
   end
   return true
 end
@@ -39,8 +39,11 @@ for _ = 1, claims do
 end
 local others = {}
 for i = at, #ARGV, 6 do
-  local id, claim = ARGV[i + 1], ARGV[i]
-  if check(id, call('HGET', mine, id), claim, claim .. string.char(PLAIN)) then others[#others + 1] = i end
+  local id, claim, held = ARGV[i + 1], ARGV[i], call('HGET', mine, ARGV[i + 1])
+  if check(id, held, claim, claim .. string.char(PLAIN)) then
+    others[#others + 1] = i
+    held_by[id] = held
+  end
 end
 if n == 0 then return refused end
 
@@ -52,26 +55,13 @@ if call('EXISTS', CANCELS, PROGRESS) > 0 then
   bulk('HDEL', PROGRESS, settled)
 end
 
--- Out of the gates. Returns the records of these.
-local function leave_gates()
-  local l, found, records, ordered, needed = lanes(), many(GATES, laned), {}, {}, {}
-  for i, record in ipairs(found) do
-    if record then
-      records[laned[i]] = record
-      local limits, lane = l.gate(record)
-      if is_ordered(record) then ordered[#ordered + 1] = lane end
-      for k = 1, #limits do needed[#needed + 1] = limits[k] end
-    end
-  end
-  l.fetch_lanes(ordered)
-  l.fetch_limits(needed)
-  for _, record in ipairs(found) do
-    if record then l.leave(record) end
-  end
-  bulk('HDEL', GATES, laned)
-  return records
+-- Several jobs of a lane that were claimed together are held by the same words.
+local leaving = {}
+for held, jobs in pairs(jobs_by) do
+  local its_gate = is_laned(byte(held, 9)) and sub(held, 10)
+  if its_gate then leaving[its_gate] = (leaving[its_gate] or 0) + jobs end
 end
-local records = #laned > 0 and leave_gates() or {}
+if next(leaving) then lanes().leave_all(leaving) end
 
 -- What becomes of those that are not just done.
 local function settle_others()
@@ -85,7 +75,7 @@ local function settle_others()
 
   local function settle(i)
     local id, fate, time, text = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
-    local body, record = call('HGET', BODIES, id), records[id]
+    local body, held = call('HGET', BODIES, id), held_by[id]
     if not body then return end
     if fate == 'c' or fate == 'x' then
       if time > 0 then remember(id, body, fate, time, text) end
@@ -93,17 +83,16 @@ local function settle_others()
     elseif fate == 'd' then
       local reason = tonumber(ARGV[i + 5])
       local attempts = read(HEAD, body) + (reason == 4 and 0 or 1)
-      bury(id, changed(body, { attempts = attempts, error = text }), reason, record)
+      bury(id, changed(body, { attempts = attempts, error = text }), reason)
     else
       local change = { due = NOW + time }
       if fate == 'r' then change.attempts, change.error = read(HEAD, body) + 1, text end
       call('HSET', BODIES, id, changed(body, change))
       local place = place_of(body)
-      if record and is_ordered(record) then
-        lanes().rejoin(place, id, gate_rest(record), NOW + time)
+      if is_laned(byte(held, 9)) and is_ordered(sub(held, 10)) then
+        lanes().rejoin(place, id, sub(held, 10))
       else
         call('ZADD', LATER, NOW + time, place .. id)
-        if record then call('HSET', GATES, id, gate_record('w', 0, place, gate_rest(record))) end
       end
     end
   end

@@ -5,6 +5,7 @@ mod contract;
 mod flow;
 mod lanes;
 mod leases;
+mod nodes;
 mod steering;
 
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 -- ARGV how many at most. Returns the uses of limits (limit, jobs, tokens leased), the holds (limit, ms left), the queue's own limit,
 -- its jobs, its tokens (-1: no bucket).
 local uses, holds = {}, {}
-local all = call('HRANDFIELD', lanes().LIMITS, ARGV[1], 'WITHVALUES')
+local all = call('HRANDFIELD', limits().LIMITS, ARGV[1], 'WITHVALUES')
 for i = 1, #all, 2 do
-  local l = lanes().limit(all[i])
+  local l = limits().limit(all[i])
   uses[#uses + 1] = { l.id, l.running, l.tokens }
 end
 local rules = call('HGETALL', K .. ':rules')

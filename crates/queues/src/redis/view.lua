@@ -13,7 +13,7 @@ local function live(id, body)
     state = 'running'
   elseif call('ZSCORE', LATER, place .. id) then
     state = 'scheduled'
-  elseif kind(place) == LANED and sub(call('HGET', GATES, id) or '', 1, 1) == 'w' then
+  elseif is_laned(kind(place)) and call('HEXISTS', K .. ':admitted', id) == 0 then
     state = 'waiting'
   end
   local progress = state == 'running' and call('HGET', K .. ':progress', id) or ''
@@ -21,8 +21,7 @@ local function live(id, body)
 end
 
 local function dead(id, letter)
-  local died, _, size, at = read('>I8BI4', letter)
-  local body = sub(letter, at + size)
+  local died, body = read('>I8', letter), sub(letter, LETTER)
   return { id, 'dead', short(body), sub(body, text_end(body)), '', '', died, '' }
 end
 

@@ -3,14 +3,15 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use shared_db::redis::Call;
 use uuid::Uuid;
 
 use super::codec::{self, Body, milliseconds};
+use super::enqueue::{read_answer, unanswered, with_entry};
 use super::limits::Question;
-use super::scripts::{ADD, BACK, CANCELS, CLAIM, ENQUEUE, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
-use super::{RedisBackend, STEP, STEP_BYTES};
+use super::scripts::{BACK, CANCELS, CLAIM, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
+use super::{RedisBackend, STEP};
 use crate::backend::{Claim, Claimed, Entry, Fate, Settled, Swept, Work};
 use crate::dead::Reason;
 use crate::{Enqueued, Error, JobId, Progress};
@@ -23,36 +24,24 @@ type Back = (u64, u64, bool, Vec<Vec<u8>>);
 
 #[async_trait]
 impl Work for RedisBackend {
-    async fn enqueue(&self, jobs: Vec<Entry>) -> Result<Vec<Enqueued>, Error> {
-        let mut answers: Vec<Option<Enqueued>> = vec![None; jobs.len()];
-        let mut queues: Vec<(&str, Vec<usize>)> = Vec::new();
-        for (at, job) in jobs.iter().enumerate() {
-            match queues.iter_mut().find(|(queue, _)| *queue == job.queue) {
-                Some((_, places)) => places.push(at),
-                None => queues.push((&job.queue, vec![at])),
+    async fn enqueue(&self, mut jobs: Vec<Entry>) -> Result<Vec<Enqueued>, Error> {
+        match jobs.pop() {
+            Some(job) if jobs.is_empty() => {
+                self.introduce(&job.queue, false).await?;
+                Ok(vec![self.joined(&job.queue).enqueue(job).await?])
+            }
+            last => {
+                jobs.extend(last);
+                self.enqueue_all(&jobs).await
             }
         }
-        for (queue, places) in queues {
-            self.introduce(queue, false).await?;
-            for step in steps(&places, &jobs) {
-                let entries: Vec<&Entry> = step.iter().map(|at| &jobs[*at]).collect();
-                let said = match entries.iter().all(|entry| is_plain(entry)) {
-                    true => self.add(queue, &entries).await?,
-                    false => self.put(queue, &entries).await?,
-                };
-                for (at, answer) in step.iter().zip(said) {
-                    answers[*at] = answer;
-                }
-            }
-        }
-        answers.into_iter().map(|answer| answer.ok_or_else(unanswered)).collect()
     }
 
     async fn enqueue_once(&self, job: Entry, remember: Duration) -> Result<Enqueued, Error> {
         self.introduce(&job.queue, false).await?;
         let call = with_entry(self.on(&ONCE, &job.queue), &job).arg(milliseconds(remember));
         let said: Vec<u8> = self.run(call).await?;
-        read_answer(&said).ok_or_else(unanswered)
+        Ok(read_answer(&said).ok_or_else(unanswered)?)
     }
 
     async fn register(&self, worker: Uuid, queues: &[Arc<str>], lease: Duration) -> Result<(), Error> {
@@ -92,20 +81,11 @@ impl Work for RedisBackend {
         Ok(false)
     }
 
+    /// A queue that can't be reached keeps no other from being given back.
     async fn retire(&self, worker: Uuid, queues: &[Arc<str>]) -> Result<u64, Error> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&worker);
-        let mut all = 0;
-        for queue in queues {
-            let call = self.on(&BACK, queue).arg("retire").arg(worker.as_bytes().as_slice());
-            loop {
-                let (back, _, more, _): Back = self.run(call.clone()).await?;
-                all += back;
-                if !more {
-                    break;
-                }
-            }
-        }
-        Ok(all)
+        let all = join_all(queues.iter().map(|queue| self.retire_from(worker, queue))).await;
+        all.into_iter().sum()
     }
 
     async fn give_back(&self, worker: Uuid, queue: &str, claims: &[i64]) -> Result<u64, Error> {
@@ -150,10 +130,12 @@ impl Work for RedisBackend {
             let (mut some, questions) = self.claim_step(&claim, most, false).await?;
             if !questions.is_empty() {
                 self.ask(claim.queue, questions).await?;
-                let questions;
-                (some, questions) = self.claim_step(&claim, most, true).await?;
-                // For the next claim: these are limits that let some pass, and could let more.
-                self.ask(claim.queue, questions).await?;
+                if some.len() < most {
+                    let (more, questions) = self.claim_step(&claim, most - some.len(), true).await?;
+                    some.extend(more);
+                    // For the next claim: these are limits that let some pass, and could let more.
+                    self.ask(claim.queue, questions).await?;
+                }
             }
             let is_short = some.len() < most;
             all.extend(some);
@@ -210,28 +192,16 @@ impl Work for RedisBackend {
 }
 
 impl RedisBackend {
-    /// Jobs that are [plain](is_plain).
-    async fn add(&self, queue: &str, entries: &[&Entry]) -> Result<Vec<Option<Enqueued>>, Error> {
-        let call = entries
-            .iter()
-            .fold(self.on(&ADD, queue), |call, entry| call.arg(codec::tail(entry)).arg(codec::text(entry)));
-        let there: Vec<Vec<u8>> = self.run(call).await?;
-        let mut there: Vec<JobId> = there.iter().filter_map(|job| codec::job(job)).collect();
-        // Of a job that is there twice the first is the one that counts.
-        let answers =
-            entries.iter().rev().map(|entry| match there.iter().position(|job| *job == entry.job) {
-                Some(at) => Some(Enqueued::Existing(there.swap_remove(at))),
-                None => Some(Enqueued::Inserted(entry.job)),
-            });
-        let mut answers: Vec<_> = answers.collect();
-        answers.reverse();
-        Ok(answers)
-    }
-
-    async fn put(&self, queue: &str, entries: &[&Entry]) -> Result<Vec<Option<Enqueued>>, Error> {
-        let call = entries.iter().fold(self.on(&ENQUEUE, queue), |call, entry| with_entry(call, entry));
-        let said: Vec<Vec<u8>> = self.run(call).await?;
-        Ok(said.iter().map(|answer| read_answer(answer)).collect())
+    async fn retire_from(&self, worker: Uuid, queue: &str) -> Result<u64, Error> {
+        let call = self.on(&BACK, queue).arg("retire").arg(worker.as_bytes().as_slice());
+        let mut all = 0;
+        loop {
+            let (back, _, more, _): Back = self.run(call.clone()).await?;
+            all += back;
+            if !more {
+                return Ok(all);
+            }
+        }
     }
 
     fn renewal(&self, queue: &str, worker: Uuid, lease: Duration, begins: bool) -> Call {
@@ -302,49 +272,5 @@ pub(super) const fn number(reason: Reason) -> u8 {
         Reason::Exhausted => 2,
         Reason::Crashed => 3,
         Reason::Unreadable => 4,
-    }
-}
-
-/// Due at once, without lane and uniqueness: most jobs are.
-fn is_plain(entry: &Entry) -> bool {
-    entry.delay.is_zero() && entry.order.is_none() && entry.limits.is_empty() && entry.unique.is_none()
-}
-
-/// The five arguments of a job on its way in.
-pub(super) fn with_entry(call: Call, entry: &Entry) -> Call {
-    call.arg(codec::tail(entry))
-        .arg(milliseconds(entry.delay))
-        .arg(codec::text(entry))
-        .arg(codec::gate(entry))
-        .arg(codec::unique(entry))
-}
-
-/// Parts that are small enough for one script each.
-fn steps<'a>(places: &'a [usize], jobs: &[Entry]) -> Vec<&'a [usize]> {
-    let (mut all, mut from, mut bytes) = (Vec::new(), 0, 0);
-    for (at, place) in places.iter().enumerate() {
-        let size = jobs[*place].payload.len() + jobs[*place].context.len();
-        if at > from && (at - from == STEP || bytes + size > STEP_BYTES) {
-            all.push(&places[from..at]);
-            (from, bytes) = (at, 0);
-        }
-        bytes += size;
-    }
-    all.push(&places[from..]);
-    all
-}
-
-fn unanswered() -> Error {
-    shared_db::Error::Config("a script of the queues gave no answer for a job".to_owned()).into()
-}
-
-pub(super) fn read_answer(answer: &[u8]) -> Option<Enqueued> {
-    let (word, job) = answer.split_first()?;
-    let job = codec::job(job)?;
-    match word {
-        b'i' => Some(Enqueued::Inserted(job)),
-        b'e' => Some(Enqueued::Existing(job)),
-        b'r' => Some(Enqueued::Replaced(job)),
-        _ => None,
     }
 }

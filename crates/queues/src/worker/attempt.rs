@@ -32,7 +32,7 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 pub(super) async fn run<S: Send + Sync + 'static>(
     session: Arc<Session<S>>,
     buffer: Arc<Mutex<mpsc::Receiver<Held>>>,
-    settled: mpsc::Sender<Outgoing>,
+    settled: Outgoing,
 ) {
     loop {
         let next = async { buffer.lock().await.recv().await };
@@ -54,7 +54,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         session.finished.fetch_add(1, Ordering::Relaxed);
         // Its place is free before the outcome is settled: the next job need not wait for that.
         session.slots.ended(start.elapsed());
-        if settled.send(Outgoing { line, settled: Settled { claim, job, fate } }).await.is_err() {
+        if !settled.send(line, Settled { claim, job, fate }).await {
             return;
         }
     }

@@ -24,8 +24,8 @@ const IN_DOUBT: Duration = Duration::from_millis(100);
 pub(super) struct Claimer<S> {
     session: Arc<Session<S>>,
     buffer: mpsc::Sender<Held>,
-    /// The number of the last claim. With the incarnation it is the fence.
-    claim: AtomicI64,
+    /// How many claims there were of each queue.
+    claims: Vec<AtomicI64>,
     /// The first has found as much as it asked for: there is more.
     more: Notify,
     /// Claims whose answer was lost: the backend may think that their jobs are here.
@@ -41,9 +41,9 @@ struct Doubtful {
 impl<S: Send + Sync + 'static> Claimer<S> {
     pub(super) fn new(session: Arc<Session<S>>, buffer: mpsc::Sender<Held>) -> Arc<Self> {
         Arc::new(Self {
+            claims: session.shared.lines.iter().map(|_| AtomicI64::new(0)).collect(),
             session,
             buffer,
-            claim: AtomicI64::new(0),
             more: Notify::new(),
             doubtful: Mutex::default(),
         })
@@ -137,7 +137,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     /// One round over the queues, beginning with another one each time. The room that is not used is free again.
     async fn take(&self, most: usize, turn: usize) -> Result<usize, Error> {
         let lines = self.session.shared.lines.len();
-        let (mut taken, mut failed) = (0, None);
+        let (start, mut taken, mut failed) = (Instant::now(), 0, None);
         for at in 0..lines {
             if taken == most {
                 break;
@@ -148,6 +148,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                 Err(error) => failed = Some(error),
             }
         }
+        if taken > 0 {
+            self.session.slots.claimed(start.elapsed());
+        }
         self.session.slots.unused(most - taken);
         failed.map_or(Ok(taken), Err)
     }
@@ -155,7 +158,8 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     async fn claim(&self, line: usize, most: usize) -> Result<usize, Error> {
         let (session, shared) = (&self.session, &self.session.shared);
         let (queue, worker) = (&shared.lines[line], session.incarnation());
-        let number = self.claim.fetch_add(1, Ordering::Relaxed) + 1;
+        let nth = self.claims[line].fetch_add(1, Ordering::Relaxed) + 1;
+        let number = number(nth, line, self.claims.len());
         let claimed = shared.backend().claim(Claim { queue, most, worker, number }).await;
         let jobs = claimed.inspect_err(|_| self.doubt(line, number))?;
         if jobs.is_empty() {
@@ -212,5 +216,35 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             false
         });
         old
+    }
+}
+
+/// The number of a queue's nth claim. With the incarnation it is the fence, so no two claims have the same. Each queue has blocks of sixteen
+/// for itself: counted through, a worker that claims from two queues in turn would begin with the lowest priority in one of them alone.
+fn number(nth: i64, line: usize, lines: usize) -> i64 {
+    let block = Claim::LOWEST_FIRST_EVERY;
+    (nth / block * lines as i64 + line as i64) * block + nth % block
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn of_each_queue_one_claim_in_sixteen_begins_with_the_lowest_priority() {
+        for lines in 1..20 {
+            let mut all = HashSet::new();
+            for line in 0..lines {
+                let numbers: Vec<i64> = (1..=160).map(|nth| number(nth, line, lines)).collect();
+                assert_eq!(
+                    numbers.iter().filter(|number| *number % Claim::LOWEST_FIRST_EVERY == 0).count(),
+                    10
+                );
+                all.extend(numbers);
+            }
+            assert_eq!(all.len(), 160 * lines, "no two claims have the same number");
+        }
     }
 }

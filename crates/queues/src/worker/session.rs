@@ -81,6 +81,9 @@ impl<S: Send + Sync + 'static> Session<S> {
 
     /// Waits until its jobs are surely its own, which they are as long as the keeper is in time. `false` if the session stops.
     pub(super) async fn is_sure(&self) -> bool {
+        if Instant::now() < self.sure_until() {
+            return !self.stopping.is_cancelled();
+        }
         let mut sure = self.sure.subscribe();
         tokio::select! {
             biased;
@@ -144,7 +147,7 @@ impl<S: Send + Sync + 'static> Session<S> {
     /// Everything runs in tasks that end with the set or the handle.
     fn spawn(self: &Arc<Self>) -> (JoinSet<()>, AbortOnDropHandle<()>) {
         let (buffer_in, buffer_out) = mpsc::channel(self.slots.most());
-        let (settled_in, settled_out) = mpsc::channel(self.slots.most());
+        let (outgoing, settled) = settler::open(self);
         let buffer = Arc::new(Mutex::new(buffer_out));
         let mut work = JoinSet::new();
         let claimer = Claimer::new(self.clone(), buffer_in);
@@ -155,9 +158,9 @@ impl<S: Send + Sync + 'static> Session<S> {
             work.spawn(chore.run(self.clone()));
         }
         for _ in 0..self.shared.config.concurrency {
-            work.spawn(attempt::run(self.clone(), buffer.clone(), settled_in.clone()));
+            work.spawn(attempt::run(self.clone(), buffer.clone(), outgoing.clone()));
         }
-        (work, AbortOnDropHandle::new(tokio::spawn(settler::run(self.clone(), settled_out))))
+        (work, AbortOnDropHandle::new(tokio::spawn(settled)))
     }
 
     /// Waits for the tasks, which end by themselves after their job, and returns how many jobs had to be broken off.

@@ -1,4 +1,5 @@
-//! Tells the backend how attempts ended: as many as there are in one statement, while others go on.
+//! Tells the backend how attempts ended: as many as there are in one statement, while others go on. Each queue by itself, since they may
+//! lie on several servers: one that does not answer holds up the outcomes of its own queues alone.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,26 +18,37 @@ use crate::meters::METERS;
 /// Outcomes in one statement at most. What ends while one is under way goes into the next.
 const AT_ONCE: usize = 256;
 
-/// An outcome on its way to its queue.
-pub(super) struct Outgoing {
-    pub(super) line: usize,
-    pub(super) settled: Settled,
+/// Takes outcomes, each on its way to its queue. Of each queue as many as the worker may hold; who brings one more waits.
+#[derive(Clone)]
+pub(super) struct Outgoing(Arc<[mpsc::Sender<Settled>]>);
+
+impl Outgoing {
+    /// Whether it was taken: it is as long as the session settles.
+    pub(super) async fn send(&self, line: usize, settled: Settled) -> bool {
+        self.0[line].send(settled).await.is_ok()
+    }
 }
 
-/// Runs until every sender is gone and everything is settled.
-pub(super) async fn run<S: Send + Sync + 'static>(
+/// Where outcomes go, and what settles them: until every sender is gone and everything is settled.
+pub(super) fn open<S: Send + Sync + 'static>(
+    session: &Arc<Session<S>>,
+) -> (Outgoing, impl Future<Output = ()> + Send + use<S>) {
+    let channel = |_: &Arc<str>| mpsc::channel(session.slots.most());
+    let (senders, receivers): (Vec<_>, Vec<_>) = session.shared.lines.iter().map(channel).unzip();
+    let of_line = |(line, outcomes)| run(session.clone(), line, outcomes);
+    let lines: Vec<_> = receivers.into_iter().enumerate().map(of_line).collect();
+    (Outgoing(senders.into()), async { drop(join_all(lines).await) })
+}
+
+async fn run<S: Send + Sync + 'static>(
     session: Arc<Session<S>>,
-    mut outgoing: mpsc::Receiver<Outgoing>,
+    line: usize,
+    mut outcomes: mpsc::Receiver<Settled>,
 ) {
     let mut batch = Vec::with_capacity(AT_ONCE);
-    let mut lines: Vec<Vec<Settled>> = session.shared.lines.iter().map(|_| Vec::new()).collect();
-    while outgoing.recv_many(&mut batch, AT_ONCE).await > 0 {
-        for one in batch.drain(..) {
-            lines[one.line].push(one.settled);
-        }
-        let settled = lines.iter().enumerate().filter(|(_, all)| !all.is_empty());
-        join_all(settled.map(|(line, all)| until_settled(&session, line, all))).await;
-        lines.iter_mut().for_each(Vec::clear);
+    while outcomes.recv_many(&mut batch, AT_ONCE).await > 0 {
+        until_settled(&session, line, &batch).await;
+        batch.clear();
     }
 }
 

@@ -7,18 +7,46 @@ use tokio::sync::Notify;
 
 use crate::Config;
 
-/// How long a job should lie here unstarted at most. Taking quick jobs ahead hides the round trip of a claim; slow ones
-/// would only be kept from workers that have time.
-const AHEAD: Duration = Duration::from_millis(50);
+/// For how many claims' time jobs are taken ahead: the half of them is left when the next claim is begun, and lasts until it is there.
+const CLAIMS_AHEAD: u64 = 2;
+
+/// The least and the most time for which jobs are taken ahead, in microseconds. A job that is claimed stands behind all that lie here
+/// unstarted, whoever's turn it is; so no more than that hides a claim. But claims for one quick job each would cost more than
+/// the jobs; and slow jobs would only be kept from workers that have time.
+const LEAST_AHEAD: u64 = 2_000;
+const MOST_AHEAD: u64 = 50_000;
 
 pub(super) struct Slots {
     concurrency: usize,
     batch: usize,
     held: AtomicUsize,
     running: AtomicUsize,
-    /// The mean run time of late, in microseconds; 0 before the first job.
-    mean: AtomicU64,
+    /// Of the jobs of late.
+    run: Mean,
+    /// Of the claims of late that found any.
+    claim: Mean,
     freed: Notify,
+}
+
+/// A moving mean of times.
+#[derive(Default)]
+struct Mean(AtomicU64);
+
+impl Mean {
+    /// In microseconds; 0 before the first.
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Of two that are told at once one may be lost.
+    fn tell(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let mean = match self.get() {
+            0 => time,
+            mean => mean.saturating_mul(7).saturating_add(time) / 8,
+        };
+        self.0.store(mean.max(1), Ordering::Relaxed);
+    }
 }
 
 impl Slots {
@@ -28,7 +56,8 @@ impl Slots {
             batch: config.batch as usize,
             held: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
-            mean: AtomicU64::new(0),
+            run: Mean::default(),
+            claim: Mean::default(),
             freed: Notify::new(),
         }
     }
@@ -69,15 +98,22 @@ impl Slots {
         self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).ok().map(|_| taken)
     }
 
-    /// How many jobs to hold beyond those that run.
+    /// How many jobs to hold beyond those that run: as many as will begin within the time of two claims.
     fn ahead(&self) -> usize {
-        match self.mean.load(Ordering::Relaxed) {
-            0 => 0,
-            mean => {
-                let soon = AHEAD.as_micros() as u64 * self.concurrency as u64 / mean;
-                usize::try_from(soon).unwrap_or(self.batch).min(self.batch)
-            }
+        let run = self.run.get();
+        if run == 0 {
+            return 0;
         }
+        let begun_within = |time: u64| time.saturating_mul(self.concurrency as u64);
+        let time = self.claim.get().saturating_mul(CLAIMS_AHEAD).clamp(LEAST_AHEAD, MOST_AHEAD);
+        // One more rather than a slot that waits, unless it would lie here for too long.
+        let soon = begun_within(time).div_ceil(run).min(begun_within(MOST_AHEAD) / run);
+        usize::try_from(soon).unwrap_or(self.batch).min(self.batch)
+    }
+
+    /// A claim has found jobs, after this time.
+    pub(super) fn claimed(&self, took: Duration) {
+        self.claim.tell(took);
     }
 
     /// Nothing is held, nor about to be.
@@ -91,12 +127,7 @@ impl Slots {
 
     /// A job has ended, after this time.
     pub(super) fn ended(&self, run: Duration) {
-        let run = u64::try_from(run.as_micros()).unwrap_or(u64::MAX).max(1);
-        let mean = match self.mean.load(Ordering::Relaxed) {
-            0 => run,
-            mean => mean.saturating_mul(7).saturating_add(run) / 8,
-        };
-        self.mean.store(mean.max(1), Ordering::Relaxed);
+        self.run.tell(run);
         self.running.fetch_sub(1, Ordering::AcqRel);
         self.held.fetch_sub(1, Ordering::AcqRel);
         self.freed.notify_one();
@@ -143,6 +174,26 @@ mod tests {
             run(&slots, Duration::from_secs(10)).await;
         }
         assert_eq!(room(&slots).await, 10);
+    }
+
+    #[tokio::test]
+    async fn jobs_are_taken_ahead_for_the_time_of_two_claims() {
+        let slots = slots();
+        run(&slots, Duration::from_millis(5)).await;
+        let ahead = |slots: &Slots| slots.ahead();
+        assert_eq!(ahead(&slots), 4, "10 slots begin 4 jobs in 2 ms");
+        slots.claimed(Duration::from_micros(300));
+        assert_eq!(ahead(&slots), 4, "a quick claim changes nothing");
+        for (claim, expected) in [(4, 16), (15, 50), (1000, 50), (1, 4)] {
+            (0..200).for_each(|_| slots.claimed(Duration::from_millis(claim)));
+            assert_eq!(ahead(&slots), expected, "claims take {claim} ms");
+        }
+        for (job, expected) in [(45, 1), (400, 1), (600, 0)] {
+            for _ in 0..200 {
+                run(&slots, Duration::from_millis(job)).await;
+            }
+            assert_eq!(ahead(&slots), expected, "jobs take {job} ms");
+        }
     }
 
     #[tokio::test]

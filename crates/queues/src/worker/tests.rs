@@ -1,16 +1,21 @@
 //! What needs a clock that can be moved and a backend that can be taken away: outages, again and again.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared_core::Failure;
+use tokio::time::Instant;
 use validator::Validate;
 
 use super::Worker;
 use crate::fixture::tenant;
 use crate::memory::Memory;
-use crate::{Config, DeadFilter, Job, JobContext, JobFilter, JobView, Jobs, Options, Queues, Reason, State};
+use crate::{
+    Cancellation, Config, DeadFilter, Job, JobContext, JobFilter, JobView, Jobs, NewJob, Options, Priority,
+    Queues, Reason, State,
+};
 
 #[derive(Debug, Serialize, Deserialize, Validate)]
 struct Long {}
@@ -72,13 +77,57 @@ async fn a_worker_that_dies_is_missed_within_a_lease_and_a_beat() {
     let mortal = worker(&queues).await;
     until_all_run(&queues).await;
     drop(mortal);
-    let died = tokio::time::Instant::now();
+    let died = Instant::now();
     let _other = worker(&queues).await;
     while jobs(&queues).await[0].crashes == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await; // a condition is polled
     }
     let Config { lease, beat, .. } = Config::default();
     assert!(died.elapsed() <= lease + beat, "by the clock of the test, which is moved by hand");
+}
+
+/// Says when it was dropped, and why.
+struct Ending {
+    cx: JobContext,
+    said: Arc<OnceLock<(Instant, Option<Cancellation>)>>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.said.get_or_init(|| (Instant::now(), self.cx.cancellation()));
+    }
+}
+
+/// By its own clock, and before others may take them.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_cannot_renew_breaks_off_its_jobs_in_time() {
+    let memory = Memory::new();
+    let away = memory.switch();
+    let queues = Queues::on(memory, None);
+    queues.tenant(&tenant()).enqueue(Long {}).await.unwrap();
+    let said = Arc::new(OnceLock::new());
+    let handler = {
+        let said = said.clone();
+        move |_: Long, cx: JobContext| {
+            let ending = Ending { cx, said: said.clone() };
+            async move {
+                let _ending = ending;
+                std::future::pending::<Result<(), Failure>>().await
+            }
+        }
+    };
+    let config = Config::default();
+    let in_time = config.lease - config.lease / 3;
+    let _worker = Worker::start(&queues, (), Jobs::new().handle(handler), config).await.unwrap();
+    until_all_run(&queues).await;
+    away.store(true, Ordering::Relaxed);
+    let cut_off = Instant::now();
+    while said.get().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await; // a condition is polled
+    }
+    let (ended, why) = *said.get().unwrap();
+    assert_eq!(why, Some(Cancellation::Lost));
+    assert!(ended - cut_off <= in_time, "by the clock of the test, which moves by itself");
 }
 
 /// Panics when it is dropped.
@@ -123,4 +172,51 @@ async fn a_panic_in_the_end_of_a_handler_harms_no_other_job() {
     assert_eq!((letter.reason, letter.attempts, letter.crashes), (Reason::Exhausted, 1, 0));
     assert!(letter.error.starts_with("the handler panicked"), "{}", letter.error);
     assert_eq!(queues.job(long).await.unwrap().unwrap().worker, holder, "the worker's other job went on");
+}
+
+/// There is always another one.
+#[derive(Debug, Serialize, Deserialize, Validate)]
+struct Endless {
+    is_first: bool,
+}
+
+impl Job for Endless {
+    const NAME: &'static str = "test:endless";
+    const OPTIONS: Options = Options::DEFAULT;
+}
+
+const QUEUES: [&str; 2] = ["first", "second"];
+
+fn of(is_first: bool, priority: Priority) -> NewJob<Endless> {
+    NewJob::of(Endless { is_first }).queue(QUEUES[usize::from(!is_first)]).priority(priority)
+}
+
+/// The least urgent has its turn, in each queue from which a worker claims.
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_ever_behind_more_urgent_work() {
+    let queues = Queues::memory();
+    let producer = queues.tenant(&tenant());
+    let mut least = Vec::new();
+    for is_first in [true, false] {
+        least.push(producer.enqueue(of(is_first, Priority::Low)).await.unwrap().job_id());
+        producer.enqueue_all([(); 3].map(|()| of(is_first, Priority::High))).await.unwrap();
+    }
+    let endless = move |job: Endless| {
+        let producer = producer.clone();
+        async move {
+            let another = producer.enqueue(of(job.is_first, Priority::High)).await;
+            another.map(drop).map_err(|error| Failure::new(error.to_string()))
+        }
+    };
+    let jobs = Jobs::new().handle(endless).from_queue(QUEUES[0]).from_queue(QUEUES[1]);
+    let config = Config { concurrency: 1, batch: 1, ..Config::default() };
+    let _worker = Worker::start(&queues, (), jobs, config).await.unwrap();
+    for job in least {
+        let mut looks = 0;
+        while queues.job(job).await.unwrap().is_some() {
+            looks += 1;
+            assert!(looks < 10_000, "it waits for ever");
+            tokio::task::yield_now().await;
+        }
+    }
 }

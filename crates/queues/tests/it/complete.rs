@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared_core::Failure;
-use shared_queues::{Error, JobContext, Jobs, Queues};
+use shared_queues::{Error, JobContext, Jobs, Limit, LimitKey, NewJob, Queues};
 
 use crate::support::{Act, Note, WRITE, config, everywhere, mortal, probe};
 
@@ -61,6 +61,25 @@ async fn a_worker_that_dies_between_the_commit_and_its_word_leaves_one_effect() 
         let _worker = bench.worker(&probe(Act::WriteAndComplete), config()).await;
         bench.settle().await;
         assert_eq!((bench.ledger().await, bench.backlog().await.dead), (vec![0], 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_it_held_is_free_for_the_next_one_once_it_is_settled() {
+    everywhere(async |bench| {
+        bench.queues.set_limit("one", None, Some(Limit::concurrency(1))).await.unwrap();
+        let ordered = (0..4).map(|n| NewJob::of(Note { n }).order_by("key"));
+        let limited = (4..8).map(|n| NewJob::of(Note { n }).limit(LimitKey::named("one")));
+        bench.queues.tenant(&bench.tenant).enqueue_all(ordered.chain(limited)).await.unwrap();
+        let worker = bench.worker(&probe(Act::WriteAndComplete), config()).await;
+        bench.settle().await;
+        assert_eq!(worker.stop(Duration::from_secs(5)).await.refused, 0);
+        assert_eq!(bench.ledger().await, [0, 1, 2, 3, 4, 5, 6, 7]);
+        crate::support::until("its places are free", async || {
+            bench.queues.limits(None, 100).await.unwrap().iter().all(|limit| limit.running == 0)
+        })
+        .await;
     })
     .await;
 }

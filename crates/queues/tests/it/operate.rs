@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared_core::InTenant;
 use shared_queues::{Cancelled, DeadFilter, JobFilter, Limit, Reason, ScheduleEdit, State};
 
-use crate::support::{Act, Note, config, everywhere, gated, probe, until};
+use crate::support::{Act, Note, bench, config, everywhere, gated, probe, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letters_are_looked_through_and_brought_back() {
@@ -119,4 +119,22 @@ async fn lists_are_read_page_by_page() {
         assert_eq!(all.len(), 5);
     })
     .await;
+}
+
+/// Postgres goes from tenant to tenant, and not for ever.
+#[tokio::test]
+async fn who_comes_behind_ten_thousand_paused_tenants_has_a_turn() {
+    let bench = bench().await;
+    let (admin, connection) = tokio_postgres::connect(&bench.url, tokio_postgres::NoTls).await.unwrap();
+    let _driver = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
+    let paused = "
+        with paused as materialized (select lpad(to_hex(n), 32, '0')::uuid as id, n from generate_series(1, 10100) n),
+             share as (insert into shared_queues.share (queue, tenant_id, paused) select 'default', id, true from paused)
+        insert into shared_queues.ready (queue, band, tenant_id, position, job_id)
+        select 'default', 1, id, n, gen_random_uuid() from paused";
+    admin.batch_execute(paused).await.unwrap();
+    bench.enqueue(Note { n: 1 }).await;
+    let probe = probe(Act::Write);
+    let _worker = bench.worker(&probe, config()).await;
+    probe.started(1).await;
 }

@@ -48,6 +48,8 @@ pub(crate) struct Bench {
     pub url: String,
     pub tenant: AssumedTenant,
     pub queues: Queues,
+    #[cfg(feature = "redis")]
+    pub backend: Backend,
     _database: TestDatabase,
     _server: Postgres,
     #[cfg(feature = "redis")]
@@ -70,12 +72,26 @@ impl Backend {
         #[cfg(feature = "redis")]
         Self::Redis,
     ];
+    const SERVERS: &[Self] = &[
+        Self::Postgres,
+        #[cfg(feature = "redis")]
+        Self::Redis,
+    ];
 }
 
 /// Plays a scenario on each backend, one after the other. A failure is below the name of its backend.
-#[expect(clippy::print_stderr, reason = "a failed test shows it")]
 pub(crate) async fn everywhere(scenario: impl AsyncFn(Bench)) {
-    for &backend in Backend::ALL {
+    on_each(Backend::ALL, scenario).await;
+}
+
+/// The same, without the one in memory, which nobody can change behind its back.
+pub(crate) async fn on_servers(scenario: impl AsyncFn(Bench)) {
+    on_each(Backend::SERVERS, scenario).await;
+}
+
+#[expect(clippy::print_stderr, reason = "a failed test shows it")]
+async fn on_each(backends: &[Backend], scenario: impl AsyncFn(Bench)) {
+    for &backend in backends {
         eprintln!("on {backend:?}");
         scenario(bench_on(backend).await).await;
     }
@@ -104,6 +120,8 @@ pub(crate) async fn bench_on(backend: Backend) -> Bench {
     let url = database.url().to_owned();
     Bench {
         queues,
+        #[cfg(feature = "redis")]
+        backend,
         tenant: tenant(),
         url,
         db,

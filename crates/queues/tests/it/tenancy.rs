@@ -26,12 +26,15 @@ statements! {
         insert into shared_queues.waiting (lane, position, queue, band, tenant_id, job_id, ordered, due_at)
         values (gen_random_uuid(), 1, 'default', 1, $1, gen_random_uuid(), false, now())";
     const FORGE_NEWS: Statement<(TenantId,), ()> = "
-        insert into shared_queues.news (queue, position, lane, tenant_id, job_id)
-        values ('default', 1, gen_random_uuid(), $1, gen_random_uuid())";
+        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
+        values ('default', 1, gen_random_uuid(), $1, gen_random_uuid(), false)";
+    const FREE_BY_NEWS: Statement<(TenantId,), ()> = "
+        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered, freed, limits)
+        values ('default', 1, gen_random_uuid(), $1, gen_random_uuid(), false, true, array['stripe'])";
     const FORGE_UNIQUE: Statement<(TenantId,), i64> = "
         select e.place from shared_queues.enqueue_unique(array[$1::uuid], array[gen_random_uuid()], array['default'], array['a:b'], array[1],
                array['{}'], array['{}'], array[1::smallint], array[0::bigint], array[null], array[null], array['[\"existing\", \"0\", \"k\"]']) e";
-    const FREE: Statement<(), i32> = "select shared_queues.release('{}')";
+    const FREE: Statement<(), String> = "select shared_queues.free('{}', '{}')::text";
     const COMPLETE: Statement<(), ()> = "
         select shared_queues.complete(gen_random_uuid(), 1, gen_random_uuid(), 0)";
 }
@@ -53,6 +56,9 @@ async fn another_tenant_sees_and_forges_nothing() {
             assert!(refused.is_permission_denied(), "{see:?}: {refused}");
         }
     }
+    let freed =
+        bench.db.tenant(&thief).execute(&FREE_BY_NEWS, (thief.context().tenant(),)).await.unwrap_err();
+    assert!(freed.is_permission_denied(), "places in limits are not a tenant's to free: {freed}");
     for forge in FORGE {
         let refused = bench.db.tenant(&thief).execute(forge, (victim,)).await.unwrap_err();
         assert!(refused.is_permission_denied(), "{forge:?}: {refused}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared_core::Failure;
-use shared_queues::{Config, Error, Job, Jobs, NewJob, State, Worker};
+use shared_core::{Actor, AssumedTenant, Context, Failure, InTenant};
+use shared_queues::{Config, Error, Job, JobContext, Jobs, NewJob, State, Worker};
 use validator::Validate;
 
 use crate::support::{Act, Note, Probe, The, bench, config, everywhere, note, probe, the, until};
@@ -71,6 +71,28 @@ async fn a_worker_serves_the_queues_of_all_its_jobs_and_those_it_is_told() {
         let _worker = bench.start(probe(Act::Write), jobs, config()).await;
         bench.settle().await;
         assert_eq!((bench.ledger().await, bench.backlog().await.dead), (vec![1, 2], 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_asked_for_a_job_is_known_where_it_runs() {
+    everywhere(async |bench| {
+        let asking = Context::new(bench.tenant.context().tenant(), Actor::new("ada"))
+            .with_delegate(Actor::new("support"));
+        let proof = AssumedTenant::continuing(asking.clone(), "a test has no token");
+        bench.queues.tenant(&proof).enqueue(Note { n: 1 }).await.unwrap();
+        let seen = the(Mutex::new(None));
+        let handler =
+            async |_: Note, cx: JobContext, seen: The<Mutex<Option<Context>>>| -> Result<(), Failure> {
+                *seen.lock().unwrap() = Some(cx.context().clone());
+                Ok(())
+            };
+        let _worker = bench.start(seen.clone(), Jobs::new().handle(handler), config()).await;
+        bench.settle().await;
+        let seen = seen.lock().unwrap().clone().unwrap();
+        assert_eq!((seen.tenant(), seen.actor()), (asking.tenant(), asking.actor()));
+        assert_eq!((seen.delegate(), seen.correlation()), (asking.delegate(), asking.correlation()));
     })
     .await;
 }

@@ -35,7 +35,10 @@ pub(super) fn is_whole(node: &Site) -> bool {
     let ask = || {
         let mut connection = connect(node)?;
         let state = connection.text(&["CLUSTER", "INFO"])?;
-        Ok::<_, io::Error>(state.contains("cluster_state:ok") && has_its_data(&mut connection)?)
+        // Where a cluster goes on without some of its slots, it is `ok` before the node has heard of them all.
+        let knows_all =
+            ["cluster_state:ok", "cluster_slots_assigned:16384"].iter().all(|said| state.contains(said));
+        Ok::<_, io::Error>(knows_all && has_its_data(&mut connection)?)
     };
     ask().unwrap_or(false)
 }

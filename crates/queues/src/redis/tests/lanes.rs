@@ -66,6 +66,23 @@ async fn so_many_at_once_and_a_place_that_is_given_back_is_used() {
     assert_eq!((x.running, x.limit), (2, Some(Limit::concurrency(2))));
 }
 
+/// Else each claim would admit as many as it takes, and there would be some that hold places and do not run.
+#[tokio::test]
+async fn no_more_are_let_through_than_a_claim_takes() {
+    let mut rig = Rig::new().await;
+    rig.backend.set_limit("host", None, Some(Limit::concurrency(2))).await.unwrap();
+    rig.put((0..60).map(|at| limited(&rig, LimitKey::by("host", (at % 30).to_string()), "x"))).await;
+    for _ in 0..3 {
+        assert_eq!(rig.claim(10).await.len(), 10);
+        let status = rig.backend.queues().await.unwrap().remove(0);
+        assert_eq!((status.ready, status.waiting + status.running), (0, 60));
+    }
+    // Where others are ready, they and those that are let through are taken together.
+    rig.put_named(&["free", "free"]).await;
+    assert_eq!(rig.claim(10).await.len(), 10);
+    assert_eq!(rig.backend.queues().await.unwrap()[0].ready, 0);
+}
+
 #[tokio::test]
 async fn a_limit_that_is_changed_holds_for_jobs_that_wait() {
     let mut rig = Rig::new().await;
@@ -104,6 +121,22 @@ async fn a_held_limit_lets_nothing_pass_until_it_is_over() {
     assert!(limits.iter().any(|limit| limit.held_for.is_some_and(|left| left > LONG)));
     rig.backend.hold("host", Some("x"), Duration::ZERO).await.unwrap();
     assert_eq!(rig.next(9).await, ["x"]);
+}
+
+/// Each key that was ever held would stay in what every claim may read.
+#[tokio::test]
+async fn a_hold_that_is_over_is_pruned() {
+    let rig = Rig::new().await;
+    rig.backend.introduce("a", true).await.unwrap();
+    for key in 0..300 {
+        rig.backend.hold("host", Some(&key.to_string()), Duration::from_millis(1)).await.unwrap();
+    }
+    rig.backend.hold("host", Some("x"), HOUR).await.unwrap();
+    let rules = cmd("HLEN").arg(format!("{}:rules", rig.backend.keys.queue("a"))).to_owned();
+    while rig.redis.command::<u64>(&rules).await.unwrap() > 1 {
+        assert_eq!(rig.backend.prune(&queues(), HOUR, 10).await.unwrap().0, 0);
+    }
+    assert!(rig.backend.limits(None, 9).await.unwrap()[0].held_for.is_some(), "the other one goes on");
 }
 
 #[tokio::test]

@@ -197,6 +197,27 @@ async fn a_worker_that_waits_is_woken() {
     assert_eq!(rig.next(1).await, ["2"]);
 }
 
+/// The marker lies in the server, so it does not matter who leaves it.
+#[tokio::test]
+async fn a_worker_that_waits_hears_of_what_others_bring_back() {
+    let mut rig = Rig::new().await;
+    let prefix = rig._database.as_ref().unwrap().prefix().to_owned();
+    let elsewhere = RedisBackend::new(&rig.redis, &prefix);
+    let job = rig.put_named(&["1"]).await.remove(0);
+    rig.claim(1).await;
+    assert!(rig.settle(job, Fate::Dead(Reason::Failed, "no".to_owned())).await);
+    let wait = async || {
+        let (queues, patience) = (queues(), Duration::from_secs(30));
+        tokio::time::timeout(patience, rig.backend.wait(&queues, LONG)).await.unwrap();
+    };
+    wait().await; // for the marker of the job, which nobody heard
+    tokio::join!(wait(), async { elsewhere.set_paused("a", None, false).await.unwrap() });
+    tokio::join!(wait(), async { elsewhere.set_paused("a", Some(rig.tenant), false).await.unwrap() });
+    tokio::join!(wait(), async {
+        assert_eq!(elsewhere.redrive(&DeadFilter::default(), None, 9).await.unwrap(), [job]);
+    });
+}
+
 /// A worker that has just worked looks again soon, in pauses that are shorter than a server's own. It hears of jobs in them too.
 #[tokio::test]
 async fn a_short_wait_listens_too() {
