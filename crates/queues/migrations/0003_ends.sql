@@ -234,6 +234,34 @@ begin
     return null;
 end $function$;
 
+-- Gives a job that is not due another time: a scheduled one, or one that waits at the head of an ordered lane to be tried again. Whether
+-- there was one.
+create function shared_queues.reschedule(job uuid, wait bigint) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $function$
+declare
+    b record;
+    due timestamptz := clock_timestamp() + wait * interval '1 millisecond';
+begin
+    select w.queue, w.tenant_id, w.position, w.due_at, w.lane, w.order_key is not null as ordered into b
+      from shared_queues.body w where w.job_id = job;
+    if not found then
+        return false;
+    end if;
+    update shared_queues.scheduled s set due_at = due where s.queue = b.queue and s.due_at = b.due_at and s.position = b.position;
+    if not found then
+        update shared_queues.waiting w set due_at = due
+         where w.lane = b.lane and w.position = b.position and w.due_at > clock_timestamp();
+        if not found then
+            return false;
+        end if;
+        -- The lane may wait for the old time.
+        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
+        values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered);
+    end if;
+    update shared_queues.body w set due_at = due where w.job_id = job;
+    return true;
+end $function$;
+
 -- Stores how far jobs are that the worker holds, and forgets those that it does not. Whether it lives.
 create function shared_queues.renew(holder uuid, lease_time bigint, jobs uuid[], parts float8[], notes text[]) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
@@ -257,7 +285,7 @@ declare
     one text;
 begin
     foreach one in array array['put_back(uuid[])', 'retire(uuid)', 'give_back(uuid, bigint[])', 'rescue(integer, integer, text)',
-                               'bury(uuid[], text[], text[])', 'cancel(uuid)',
+                               'bury(uuid[], text[], text[])', 'cancel(uuid)', 'reschedule(uuid, bigint)',
                                'settle(uuid, uuid[], bigint[], text[], bigint[], text[], text[])',
                                'renew(uuid, bigint, uuid[], float8[], text[])'] loop
         execute format('revoke all on function shared_queues.%s from public', one);

@@ -38,6 +38,8 @@ pub enum Action {
     ReadJobs,
     /// Cancel jobs.
     CancelJobs,
+    /// Let jobs that are not due yet be due at another time.
+    RescheduleJobs,
     /// See dead letters and their errors; no payloads.
     ReadDeadLetters,
     /// Bring dead letters back.
@@ -56,11 +58,12 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadQueues,
         Self::SteerQueues,
         Self::ReadJobs,
         Self::CancelJobs,
+        Self::RescheduleJobs,
         Self::ReadDeadLetters,
         Self::RedriveDeadLetters,
         Self::DiscardDeadLetters,
@@ -77,6 +80,7 @@ impl Action {
             Self::SteerQueues => "queues:steer",
             Self::ReadJobs => "jobs:read",
             Self::CancelJobs => "jobs:cancel",
+            Self::RescheduleJobs => "jobs:reschedule",
             Self::ReadDeadLetters => "dead-letters:read",
             Self::RedriveDeadLetters => "dead-letters:redrive",
             Self::DiscardDeadLetters => "dead-letters:discard",
@@ -151,6 +155,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(
         .on(Do::ReadJobs, "/jobs", get(jobs::search))
         .on(Do::ReadJobs, "/jobs/{job}", get(jobs::one))
         .on(Do::CancelJobs, "/jobs/{job}/cancel", post(jobs::cancel))
+        .on(Do::RescheduleJobs, "/jobs/{job}/reschedule", post(jobs::reschedule))
         .on(Do::ReadDeadLetters, "/dead-letters", get(dead::list))
         .on(Do::RedriveDeadLetters, "/dead-letters/redrive", post(dead::redrive))
         .on(Do::DiscardDeadLetters, "/dead-letters/discard", post(dead::discard))

@@ -24,6 +24,7 @@ usage: <program> <command>
                                jobs, the latest first
   job ID                       one job
   cancel ID                    cancel it: one that waits is gone, one that runs is asked to end
+  reschedule ID TIME           let it be due so long from now, if it is not due yet; 0s: at once
   dead [DEAD] [PAGE]           dead letters, the latest first
   redrive DEAD|--all [--into QUEUE] [--rate JOBS_PER_SECOND] [--most N]
                                bring them back, the oldest first
@@ -110,6 +111,7 @@ async fn answer(queues: &Queues, args: &[String]) -> Answer {
         "jobs" => jobs(queues, options).await,
         "job" => job(queues, options).await,
         "cancel" => cancel(queues, options).await,
+        "reschedule" => reschedule(queues, options).await,
         "dead" => dead(queues, options).await,
         "redrive" => redrive(queues, options).await,
         "discard" => discard(queues, options).await,
@@ -205,6 +207,16 @@ async fn cancel(queues: &Queues, mut options: Options<'_>) -> Answer {
         Cancelled::NotFound => {
             Ok(("there is no such job: it is finished or dead, or never was\n".to_owned(), 1))
         }
+    }
+}
+
+async fn reschedule(queues: &Queues, mut options: Options<'_>) -> Answer {
+    let job: JobId = options.next("a job's id", parsed)?;
+    let wait = options.next("a time such as `30s`", Duration::parse)?;
+    options.end()?;
+    match queues.reschedule(job, wait).await? {
+        true => said("it has another time\n"),
+        false => Ok(("there is no such job, or it is due already\n".to_owned(), 1)),
     }
 }
 

@@ -101,6 +101,16 @@ impl Queues {
         self.backend.cancel(job).await
     }
 
+    /// Lets a job that is not due yet become due so long from now: a delayed one, or one that waits for its next attempt; with no time,
+    /// it is due at once. Workers see it within [`Config::poll`](crate::Config::poll). Returns whether there was one: a job that is due,
+    /// runs, or has ended is left alone.
+    ///
+    /// # Errors
+    /// [`Error::Database`]. If the future is dropped it may have been done.
+    pub async fn reschedule(&self, job: JobId, wait: Duration) -> Result<bool, Error> {
+        self.backend.reschedule(job, wait).await
+    }
+
     /// Makes dead jobs ready again, with all their attempts before them and no crash on their account. It does nothing before it is
     /// awaited; see [`Redrive`].
     ///

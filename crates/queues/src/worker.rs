@@ -1,4 +1,5 @@
 mod attempt;
+mod buffer;
 mod chores;
 mod claimer;
 mod judge;

@@ -79,6 +79,14 @@ impl History {
         self.incidents.stops.iter().any(stopped)
     }
 
+    /// How many workers were killed or stopped between two moments.
+    pub(crate) fn struck_between(&self, from: i64, to: i64) -> usize {
+        let incidents = &self.incidents;
+        let kills = incidents.kills.iter().map(|(_, at, _)| at);
+        let stops = incidents.stops.iter().map(|(_, at, _)| at);
+        kills.chain(stops).filter(|at| from < **at && **at < to).count()
+    }
+
     /// The file of a worker, with all its lives.
     fn read(&mut self, worker: usize, lines: &[String]) {
         let mut at = HashMap::new();

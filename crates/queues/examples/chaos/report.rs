@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::check::Verdict;
 use super::history::History;
-use super::restarts::percentile;
+use super::restarts::{Late, Restarts, percentile};
 
 pub(crate) struct Report<'a>(pub &'a History, pub &'a Verdict);
 
@@ -57,7 +57,18 @@ impl fmt::Display for Report<'_> {
         let restarts = &verdict.restarts;
         spread(f, "from a kill to the next attempt", &restarts.clear)?;
         spread(f, "the same, behind a limit or an outage", &restarts.hindered)?;
-        writeln!(f, "  {} jobs of killed workers never ran again", restarts.never)
+        for Late { n, took, struck_meanwhile } in restarts.late.iter().take(SHOWN) {
+            let took = seconds(*took);
+            writeln!(
+                f,
+                "    job {n} after {took:.2} s; {struck_meanwhile} workers were killed or stopped meanwhile"
+            )?;
+        }
+        let Restarts { given_up, never, .. } = restarts;
+        writeln!(
+            f,
+            "  of jobs of killed workers {given_up} were given up by their crashes, {never} others never ran again"
+        )
     }
 }
 

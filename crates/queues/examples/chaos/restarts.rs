@@ -1,5 +1,7 @@
 //! How soon the jobs of killed workers ran again.
 
+use shared_queues::Reason;
+
 use super::history::History;
 use super::plan::{Lane, Plan};
 
@@ -10,8 +12,21 @@ pub(crate) struct Restarts {
     pub clear: Vec<i64>,
     /// Those that waited for a limit too, or for a server that was away.
     pub hindered: Vec<i64>,
-    /// Jobs that never ran again: they had become dead letters, or were lost.
+    /// Jobs that had spent their crash budget, and are dead letters.
+    pub given_up: usize,
+    /// Other jobs that never ran again.
     pub never: usize,
+    /// Those with nothing to wait for that took longer than a lease and a beat, and how many workers were killed or stopped meanwhile: one of
+    /// these may have taken the job, and not begun it.
+    pub late: Vec<Late>,
+}
+
+/// A job that ran again later than a lease and a beat after its worker was killed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late {
+    pub n: u64,
+    pub took: i64,
+    pub struck_meanwhile: usize,
 }
 
 impl Restarts {
@@ -26,14 +41,25 @@ impl Restarts {
             for attempt in struck {
                 let mut later = history.attempts.iter().skip_while(|next| next.began < gone);
                 let Some(next) = later.find(|next| next.n == attempt.n) else {
-                    restarts.never += 1;
+                    match history.dead.contains(&(attempt.n, Reason::Crashed)) {
+                        true => restarts.given_up += 1,
+                        false => restarts.never += 1,
+                    }
                     continue;
                 };
                 let was_away = |&(down, up): &(i64, i64)| down < next.began && killed < up;
                 let limited = !matches!(plan.job(attempt.n).lane, Lane::None | Lane::Ordered { .. });
                 let hindered = limited || history.incidents.outages.iter().any(was_away);
                 let took = next.began - killed;
-                if hindered { restarts.hindered.push(took) } else { restarts.clear.push(took) }
+                if hindered {
+                    restarts.hindered.push(took);
+                    continue;
+                }
+                restarts.clear.push(took);
+                if took > (plan.lease + plan.beat).as_micros() as i64 {
+                    let struck_meanwhile = history.struck_between(killed, next.began);
+                    restarts.late.push(Late { n: attempt.n, took, struck_meanwhile });
+                }
             }
         }
         restarts.clear.sort_unstable();

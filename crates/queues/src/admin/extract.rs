@@ -1,5 +1,7 @@
 //! What handlers read from a request. What can't be read is answered by a problem that quotes no value.
 
+use std::time::Duration;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -64,6 +66,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = Path::<T>::from_request_parts(parts, state).await;
         read.map(|Path(value)| Self(value)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// A time.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Seconds {
+    seconds: f64,
+}
+
+impl Seconds {
+    pub(super) fn read(&self, expected: &str) -> Result<Duration, Problem> {
+        Duration::try_from_secs_f64(self.seconds)
+            .map_err(|_| wrong("seconds", format!("expected {expected}")))
     }
 }
 

@@ -1,9 +1,10 @@
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared_core::{Problem, TenantId};
 
-use super::extract::{At, Params, after, most, word};
+use super::extract::{At, Body, Params, Seconds, after, most, word};
 use super::problem;
 use super::wire::{JobJson, all};
 use crate::cursor::Cursor;
@@ -60,4 +61,15 @@ pub(super) async fn cancel(
         Cancelled::NotFound => return Err(Problem::not_found()),
     };
     Ok(Json(CancelledJson { cancelled }))
+}
+
+pub(super) async fn reschedule(
+    State(queues): State<Queues>,
+    At(job): At<JobId>,
+    Body(wait): Body<Seconds>,
+) -> Result<StatusCode, Problem> {
+    match queues.reschedule(job, wait.read("a number that is not below 0")?).await.map_err(problem)? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found()),
+    }
 }

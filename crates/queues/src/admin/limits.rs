@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared_core::Problem;
 
-use super::extract::{At, Body, Page, Params, after, most, wrong};
+use super::extract::{At, Body, Page, Params, Seconds, after, most, wrong};
 use super::problem;
 use super::wire::all;
 use crate::cursor::Cursor;
@@ -143,20 +143,12 @@ pub(super) async fn remove_of_queue(
     queues.queue(queue).limit(None).await.map(|()| StatusCode::NO_CONTENT).map_err(problem)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Hold {
-    seconds: f64,
-}
-
 pub(super) async fn hold(
     State(queues): State<Queues>,
     At(name): At<String>,
     Params(Key { key }): Params<Key>,
-    Body(hold): Body<Hold>,
+    Body(time): Body<Seconds>,
 ) -> Result<StatusCode, Problem> {
-    let time = Duration::try_from_secs_f64(hold.seconds)
-        .map_err(|_| wrong("seconds", "expected 0 to 86400".to_owned()))?;
-    let held = queues.hold(&name, key.as_deref(), time).await;
+    let held = queues.hold(&name, key.as_deref(), time.read("0 to 86400")?).await;
     held.map(|()| StatusCode::NO_CONTENT).map_err(problem)
 }

@@ -1,6 +1,7 @@
 //! The router as an operator's tools use it, and its document held against what it answers.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -12,7 +13,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::backend::Fate;
 use crate::fixture::{Mail, everywhere, limited};
-use crate::{NewJob, Progress, Schedule};
+use crate::{JobId, NewJob, Progress, Schedule};
 
 fn everybody(queues: &Queues) -> Router {
     router(queues.clone(), |_, _| Ok(()))
@@ -59,6 +60,15 @@ async fn jobs_are_found_looked_at_and_cancelled() {
         assert_eq!((&job["state"], &job["name"]), (&json!("running"), &json!("mail:send")));
         assert_eq!(job["tenant"], fixture.tenant.context().tenant().to_string());
         assert!(job.get("payload").is_none(), "payloads are nobody's but the handler's");
+
+        let later = NewJob::of(Mail { n: 3 }).after(Duration::from_secs(3600));
+        let later = fixture.queues.tenant(&fixture.tenant).enqueue(later).await.unwrap().job_id();
+        let now = json!({ "seconds": 0 });
+        change(&router, "POST", &format!("/jobs/{later}/reschedule"), now.clone()).await;
+        let at = |job: JobId| format!("/jobs/{job}/reschedule");
+        assert_eq!(call(&router, "POST", &at(second), Some(now)).await.0, StatusCode::NOT_FOUND, "it is due");
+        let (status, _) = call(&router, "POST", &at(later), Some(json!({ "seconds": -1 }))).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 
         let asked = change(&router, "POST", &format!("/jobs/{first}/cancel"), Value::Null).await;
         assert_eq!(asked, json!({ "cancelled": "asked" }));
@@ -313,7 +323,7 @@ async fn every_operation_of_the_document_is_there_and_authorized_as_it_says() {
         assert_eq!(asked.lock().unwrap().pop().unwrap().as_str(), action, "{method} {path}");
         assert!(asked.lock().unwrap().is_empty(), "asked once");
     }
-    assert_eq!(operations.len(), 23, "as many as there are routes");
+    assert_eq!(operations.len(), 24, "as many as there are routes");
     let said = |action: &Action| operations.iter().any(|(_, _, said, _)| said == action.as_str());
     assert!(Action::ALL.iter().all(said));
 }

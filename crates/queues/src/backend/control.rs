@@ -32,6 +32,9 @@ pub(crate) trait Control: fmt::Debug + Send + Sync + 'static {
     /// state alone.
     async fn search(&self, filter: &JobFilter, most: u32) -> Result<Vec<JobView>, Error>;
     async fn cancel(&self, job: JobId) -> Result<Cancelled, Error>;
+    /// Gives a job that is not due another time, so long from now: one that is scheduled, or one of an ordered lane that waits for another
+    /// attempt. Whether there was one.
+    async fn reschedule(&self, job: JobId, wait: Duration) -> Result<bool, Error>;
 
     /// The latest first.
     async fn dead(&self, filter: &DeadFilter, most: u32) -> Result<Vec<DeadLetter>, Error>;

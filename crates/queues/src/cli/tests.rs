@@ -54,6 +54,7 @@ async fn a_job_is_found_and_cancelled() {
             "{one}"
         );
         assert_eq!(code, 0);
+        assert_eq!(run(&fixture.queues, &format!("reschedule {job} 0s")).await.1, 1, "it is due already");
         assert_eq!(
             run(&fixture.queues, &format!("cancel {job}")).await,
             ("it waited, and is gone\n".into(), 0)

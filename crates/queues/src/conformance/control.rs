@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared_core::{Id, TenantId};
 
 use super::Scenario;
-use super::bench::{Bench, HOUR, dead, done, sorted};
+use super::bench::{Bench, HOUR, dead, done, retry, sorted};
 use crate::backend::{Cancelled, Entry, Fate, JobFilter};
 use crate::limit::Limit;
 use crate::view::{QueueStatus, State};
@@ -18,6 +18,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a pending job is cancelled at once", |bench| Box::pin(cancelled(bench))),
     ("a running job's worker is told to cancel it", |bench| Box::pin(asked_to_cancel(bench))),
     ("who gets a job that is to be cancelled is told", |bench| Box::pin(asked_and_given_back(bench))),
+    ("a job that is not due gets another time", |bench| Box::pin(rescheduled(bench))),
+    ("an ordered job that is to be tried again gets another time", |bench| {
+        Box::pin(rescheduled_in_its_lane(bench))
+    }),
     ("progress is seen while a job runs", |bench| Box::pin(progress(bench))),
     ("a job is seen through its life", |bench| Box::pin(life(bench))),
     ("the jobs of a queue are counted", |bench| Box::pin(counted(bench))),
@@ -61,6 +65,48 @@ async fn paused_behind_a_limit(bench: Bench) {
     assert_eq!(worker.claim(10).await, []);
     worker.complete(&[other]).await;
     assert_eq!(worker.claim(10).await, [mine]);
+}
+
+async fn rescheduled(bench: Bench) {
+    let mut worker = bench.worker().await;
+    let delayed = |entry| Entry { delay: HOUR, ..entry };
+    let entries = vec![delayed(bench.entry()), delayed(bench.ordered("k")), delayed(bench.limited("free"))];
+    for job in bench.put_all(entries).await {
+        let due = bench.view(job).await.unwrap().due_at;
+        assert!(bench.backend.reschedule(job, HOUR * 2).await.unwrap());
+        let view = bench.view(job).await.unwrap();
+        assert_eq!(view.state, State::Scheduled);
+        assert!((HOUR / 2..HOUR * 2).contains(&(view.due_at - due).unsigned_abs()), "an hour later");
+        bench.nothing_is_left().await;
+        assert!(bench.backend.reschedule(job, Duration::ZERO).await.unwrap());
+        bench.promote().await;
+        assert!(!bench.backend.reschedule(job, HOUR).await.unwrap(), "it is due");
+        assert_eq!(worker.claim_soon().await, job);
+        assert!(!bench.backend.reschedule(job, HOUR).await.unwrap(), "it runs");
+        assert!(worker.settle(job, retry(HOUR)).await);
+        assert!(bench.backend.reschedule(job, Duration::ZERO).await.unwrap(), "it is to be tried again");
+        bench.promote().await;
+        assert_eq!(worker.claim_soon().await, job);
+        worker.complete(&[job]).await;
+        assert!(!bench.backend.reschedule(job, HOUR).await.unwrap(), "it has ended");
+    }
+    assert!(!bench.backend.reschedule(Id::new(), HOUR).await.unwrap());
+}
+
+async fn rescheduled_in_its_lane(bench: Bench) {
+    let jobs = bench.put_all(vec![bench.ordered("k"), bench.ordered("k")]).await;
+    let mut worker = bench.worker().await;
+    assert_eq!(worker.claim_soon().await, jobs[0]);
+    assert!(worker.settle(jobs[0], retry(HOUR)).await);
+    // The lane is looked at, and waits for the time of its first job.
+    bench.nothing_is_left().await;
+    assert!(!bench.backend.reschedule(jobs[1], Duration::ZERO).await.unwrap(), "it is due, behind the first");
+    assert!(bench.backend.reschedule(jobs[0], HOUR * 2).await.unwrap());
+    bench.nothing_is_left().await;
+    assert!(bench.backend.reschedule(jobs[0], Duration::ZERO).await.unwrap());
+    assert_eq!(worker.claim_soon().await, jobs[0]);
+    worker.complete(&[jobs[0]]).await;
+    assert_eq!(worker.claim_soon().await, jobs[1]);
 }
 
 async fn cancelled(bench: Bench) {

@@ -50,6 +50,10 @@ impl Control for Memory {
         }
     }
 
+    async fn reschedule(&self, job: JobId, wait: Duration) -> Result<bool, Error> {
+        Ok(self.state().reschedule(job, wait))
+    }
+
     async fn dead(&self, filter: &DeadFilter, most: u32) -> Result<Vec<DeadLetter>, Error> {
         let state = self.state();
         let dead = state.dead(filter).into_iter().rev().take(most as usize);
@@ -154,6 +158,27 @@ impl State {
             }
         }
         status
+    }
+
+    fn reschedule(&mut self, id: JobId, wait: Duration) -> bool {
+        let now = self.clock.now();
+        let due = now.saturating_add(wait);
+        match self.jobs.get(&id) {
+            Some(job) if job.place == Place::Scheduled => {
+                self.leave(id, now);
+                self.enter_later(id, due);
+            }
+            Some(job) if job.place == Place::Waiting && job.due > now => {}
+            _ => return false,
+        }
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        job.due = due;
+        if job.attempts == 0 {
+            job.first_due = due;
+        }
+        let queue = job.entry.queue.to_string();
+        self.wake(&queue);
+        true
     }
 
     /// The oldest letters first.

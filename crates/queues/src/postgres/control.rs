@@ -33,6 +33,10 @@ impl Control for Store {
         })
     }
 
+    async fn reschedule(&self, job: JobId, wait: Duration) -> Result<bool, Error> {
+        self.put_off(job, wait).await
+    }
+
     async fn dead(&self, filter: &DeadFilter, most: u32) -> Result<Vec<DeadLetter>, Error> {
         self.letters(filter, most).await
     }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Store;
-use super::columns::priority;
+use super::columns::{milliseconds, priority};
 use crate::filter::JobFilter;
 use crate::view::{JobView, QueueStatus, State};
 use crate::{Error, JobId, Progress};
@@ -137,6 +137,8 @@ statements! {
                'dead' as state, null::uuid as worker, null::float8 as part, null::text as note, null::text as result, died_at as ended_at
           from shared_queues.dead where job_id = $1";
     const CANCEL: Statement<(JobId,), Option<String>> = "select shared_queues.cancel($1)";
+    /// `$2` milliseconds.
+    const RESCHEDULE: Statement<(JobId, i64), bool> = "select shared_queues.reschedule($1, $2)";
 }
 
 /// Of each state so many of the latest jobs are looked at by a search: some tens of milliseconds.
@@ -190,7 +192,8 @@ impl Store {
 
     pub(super) async fn view(&self, job: JobId) -> Result<Option<JobView>, Error> {
         let door = self.db.system();
-        for statement in [&JOB, &DEAD_JOB, &FINISHED_JOB] {
+        // One that was redriven between two of them is where the first one looks.
+        for statement in [&JOB, &DEAD_JOB, &FINISHED_JOB, &JOB] {
             if let Some(row) = door.opt(statement, (job,)).await? {
                 return Ok(Some(row.view()));
             }
@@ -230,6 +233,10 @@ impl Store {
 
     pub(super) async fn end(&self, job: JobId) -> Result<Option<String>, Error> {
         Ok(self.db.system().one(&CANCEL, (job,)).await?)
+    }
+
+    pub(super) async fn put_off(&self, job: JobId, wait: Duration) -> Result<bool, Error> {
+        Ok(self.db.system().one(&RESCHEDULE, (job, milliseconds(wait))).await?)
     }
 }
 

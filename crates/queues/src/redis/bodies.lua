@@ -5,7 +5,7 @@ local function text_end(body)
 end
 local function changed(body, change)
   local attempts, crashes, due, first, enqueued, size = read(HEAD, body)
-  local head = pack(HEAD, change.attempts or attempts, change.crashes or crashes, change.due or due, first, enqueued, size)
+  local head = pack(HEAD, change.attempts or attempts, change.crashes or crashes, change.due or due, change.first or first, enqueued, size)
   return head .. sub(body, PLACE, TEXT + size - 1) .. (change.error or sub(body, TEXT + size))
 end
 -- Without payload and context: up to the name, which stands behind the gate and the version.

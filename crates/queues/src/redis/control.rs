@@ -8,7 +8,7 @@ use shared_db::redis::Call;
 use super::RedisBackend;
 use super::codec::{self, limit_id, milliseconds};
 use super::letters::From;
-use super::scripts::{CANCEL, GLOBAL_RULES, RULES, STATUS, STEER};
+use super::scripts::{CANCEL, GLOBAL_RULES, RESCHEDULE, RULES, STATUS, STEER};
 use crate::backend::{Cancelled, Control, DeadFilter, JobFilter};
 use crate::dead::DeadLetter;
 use crate::limit::{Limit, LimitPlace, LimitStatus};
@@ -48,6 +48,16 @@ impl Control for RedisBackend {
             }
         }
         Ok(Cancelled::NotFound)
+    }
+
+    async fn reschedule(&self, job: JobId, wait: Duration) -> Result<bool, Error> {
+        for queue in self.names().await? {
+            let call = self.on(&RESCHEDULE, &queue).arg(job.as_uuid().as_bytes().as_slice());
+            if self.run(call.arg(milliseconds(wait))).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn dead(&self, filter: &DeadFilter, most: u32) -> Result<Vec<DeadLetter>, Error> {

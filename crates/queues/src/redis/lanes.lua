@@ -215,7 +215,7 @@ local function lanes()
     AT = AT, OPEN = OPEN,
     blocked_by = blocked_by, fetch_lanes = fetch_lanes, lane = lane, next_turn = next_turn, set = set, open = open, line_of = line_of, open_or_forget = open_or_forget,
     save_open = save_open, save = save, open_next = open_next, block = block, open_aside = open_aside, open_due = open_due, join_line = join_line,
-    rejoin = rejoin, leave = leave, leave_all = leave_all, take_out_waiting = take_out_waiting, admitted = admitted,
+    rejoin = rejoin, reopen_timed = reopen_timed, leave = leave, leave_all = leave_all, take_out_waiting = take_out_waiting, admitted = admitted,
   }
   return lanes_made
 end

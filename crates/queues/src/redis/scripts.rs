@@ -31,6 +31,7 @@ pub(super) static CANCELS: Script = script!("queues_cancels", "cancels.lua");
 pub(super) static PRUNE: Script = script!("queues_prune", "prune.lua");
 
 pub(super) static CANCEL: Script = laned!("queues_cancel", "withdraw.lua", "cancel.lua");
+pub(super) static RESCHEDULE: Script = laned!("queues_reschedule", "withdraw.lua", "reschedule.lua");
 pub(super) static STATUS: Script = script!("queues_status", "lines.lua", "status.lua");
 pub(super) static VIEW: Script = script!("queues_view", "bodies.lua", "view.lua");
 pub(super) static FIND: Script = script!("queues_find", "lines.lua", "find.lua");

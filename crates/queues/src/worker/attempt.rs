@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rand::RngExt;
 use shared_core::{Context, Failure, fault, panics, trace};
-use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, Span};
 
+use super::buffer::Buffer;
 use super::judge::{Case, Ended};
 use super::running::Begun;
 use super::session::{Held, Session};
@@ -31,15 +31,14 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Runs jobs from the buffer until the session stops.
 pub(super) async fn run<S: Send + Sync + 'static>(
     session: Arc<Session<S>>,
-    buffer: Arc<Mutex<mpsc::Receiver<Held>>>,
+    buffer: Arc<Buffer>,
     settled: Outgoing,
 ) {
     loop {
-        let next = async { buffer.lock().await.recv().await };
         let held = tokio::select! {
             biased;
             () = session.stopping.cancelled() => return,
-            held = next => held,
+            held = buffer.take() => held,
         };
         let Some(held) = held else { return };
         // If the process stood still, others may have the job.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use super::buffer::Buffer;
 use super::chores::Chore;
 use super::claimer::Claimer;
 use super::running::Running;
@@ -146,11 +147,10 @@ impl<S: Send + Sync + 'static> Session<S> {
 
     /// Everything runs in tasks that end with the set or the handle.
     fn spawn(self: &Arc<Self>) -> (JoinSet<()>, AbortOnDropHandle<()>) {
-        let (buffer_in, buffer_out) = mpsc::channel(self.slots.most());
         let (outgoing, settled) = settler::open(self);
-        let buffer = Arc::new(Mutex::new(buffer_out));
+        let buffer = Arc::new(Buffer::default());
         let mut work = JoinSet::new();
-        let claimer = Claimer::new(self.clone(), buffer_in);
+        let claimer = Claimer::new(self.clone(), buffer.clone());
         work.spawn(claimer.clone().lead());
         work.spawn(claimer.follow());
         work.spawn(keeper::listen(self.clone()));

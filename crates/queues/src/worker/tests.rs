@@ -1,7 +1,7 @@
 //! What needs a clock that can be moved and a backend that can be taken away: outages, again and again.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -219,4 +219,33 @@ async fn nothing_waits_for_ever_behind_more_urgent_work() {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Each is on a thread of its own: none of them waits before both have begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handlers_that_compute_have_all_cores() {
+    #[derive(Debug, Serialize, Deserialize, Validate)]
+    struct Heavy {}
+    impl Job for Heavy {
+        const NAME: &'static str = "test:heavy";
+        const OPTIONS: Options = Options::DEFAULT;
+    }
+
+    static BEGUN: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
+    let queues = Queues::memory();
+    queues.tenant(&tenant()).enqueue_all([Heavy {}, Heavy {}]).await.unwrap();
+    let compute = |_: Heavy, _: JobContext| async {
+        let (begun, both) = &BEGUN;
+        let mut begun = begun.lock().unwrap();
+        *begun += 1;
+        both.notify_all();
+        let (_begun, patience) =
+            both.wait_timeout_while(begun, Duration::from_secs(20), |begun| *begun < 2).unwrap();
+        if patience.timed_out() { Err(Failure::dead("the other one has not begun")) } else { Ok(()) }
+    };
+    let _worker = Worker::start(&queues, (), Jobs::new().handle(compute), Config::default()).await.unwrap();
+    while !queues.backlog().await.unwrap().is_settled() {
+        tokio::time::sleep(Duration::from_millis(10)).await; // a condition is polled
+    }
+    assert_eq!(queues.dead_letters(&DeadFilter::new(), 2).await.unwrap(), []);
 }

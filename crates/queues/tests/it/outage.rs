@@ -5,10 +5,11 @@ use std::time::Duration;
 use shared_core::AssumedTenant;
 use shared_db::{Db, bootstrap};
 use shared_devkit::{Postgres, Proxy};
-use shared_queues::{DeadFilter, Jobs, MIGRATIONS, Queues, Worker};
+use shared_queues::{Config, DeadFilter, Jobs, MIGRATIONS, Queues, Worker};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{
-    Act, ENTRIES, LEDGER, Note, bench, config, connect, mortal, note, probe, tenant, until,
+    Act, Bench, ENTRIES, LEDGER, Note, bench, config, connect, mortal, note, probe, tenant, until,
 };
 
 #[tokio::test]
@@ -43,8 +44,22 @@ async fn a_worker_goes_on_when_its_database_was_away_for_less_than_a_lease() {
     let bench = bench().await;
     let proxy = Proxy::to(&bench.url).await.unwrap();
     let queues = Queues::postgres(&connect(&proxy.url(&bench.url)).await);
+    goes_on(bench, &queues, proxy).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_worker_goes_on_when_its_redis_was_away_for_less_than_a_lease() {
+    let bench = crate::support::bench_on(crate::support::Backend::Redis).await;
+    let proxy = Proxy::to(bench.part.url()).await.unwrap();
+    let queues = crate::support::redis_queues(&proxy.url(bench.part.url()), bench.part.prefix()).await;
+    let queues = queues.with_db(&bench.db);
+    goes_on(bench, &queues, proxy).await;
+}
+
+async fn goes_on(bench: Bench, queues: &Queues, proxy: Proxy) {
     let probe = probe(Act::Write);
-    let worker = Worker::start(&queues, probe.clone(), Jobs::new().handle(note), config()).await.unwrap();
+    let worker = Worker::start(queues, probe.clone(), Jobs::new().handle(note), config()).await.unwrap();
     proxy.refuse();
     proxy.cut();
     proxy.until(|counters| counters.refused >= 20).await.unwrap();
@@ -70,4 +85,52 @@ async fn all_is_done_once(queues: &Queues, db: &Db, tenant: &AssumedTenant, outa
     assert_eq!(dead, []);
     assert_eq!(db.tenant(tenant).all(&ENTRIES, ()).await.unwrap(), (0..1000).collect::<Vec<i64>>());
     assert!(worker.stop(Duration::from_secs(5)).await.released);
+}
+
+/// The connection of a claim ends, and the server goes on with the claim: it takes the job after it was given back for the first time.
+#[tokio::test]
+async fn a_claim_whose_answer_is_lost_is_given_back_until_the_server_is_done_with_it() {
+    let bench = bench().await;
+    let (admin, _admin) = session(&bench.url).await;
+    let (other, _other) = session(&bench.url).await;
+    let count_give_backs = "
+        create sequence ledger.given_back;
+        alter function shared_queues.give_back(uuid, bigint[]) rename to really_give_back;
+        create function shared_queues.give_back(holder uuid, claims bigint[]) returns bigint language plpgsql security definer as $$
+        declare
+            jobs bigint := shared_queues.really_give_back(holder, claims);
+        begin
+            perform nextval('ledger.given_back');
+            return jobs;
+        end $$";
+    admin.batch_execute(count_give_backs).await.unwrap();
+
+    let proxy = Proxy::to(&bench.url).await.unwrap();
+    let queues = Queues::postgres(&connect(&proxy.url(&bench.url)).await);
+    let config = Config { beat: Duration::from_secs(60), lease: Duration::from_secs(200), ..config() };
+    let probe = probe(Act::Write);
+    let _worker = Worker::start(&queues, probe.clone(), Jobs::new().handle(note), config).await.unwrap();
+    // Whatever the number of the claim is, its row waits for the end of this transaction.
+    let in_the_way = "
+        begin;
+        insert into shared_queues.lease (worker, claim, queue, ids, gated)
+        select incarnation, n, 'default', '{}', false from shared_queues.worker cross join generate_series(1, 20000) as g (n)";
+    other.batch_execute(in_the_way).await.unwrap();
+    bench.enqueue_notes(0..1).await;
+    let number = async |query: &str| admin.query_one(query, &[]).await.unwrap().get::<_, i64>(0);
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    until("a claim waits", async || number(waiting).await == 1).await;
+    proxy.cut();
+    let given_back = "select case when is_called then last_value else 0 end from ledger.given_back";
+    until("it is given back", async || number(given_back).await > 0).await;
+    assert_eq!(number(waiting).await, 1, "and the server is still at it");
+    other.batch_execute("rollback").await.unwrap();
+
+    bench.settle().await;
+    assert_eq!(bench.ledger().await, [0]);
+}
+
+async fn session(url: &str) -> (tokio_postgres::Client, AbortOnDropHandle<()>) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    (client, AbortOnDropHandle::new(tokio::spawn(async { drop(connection.await) })))
 }

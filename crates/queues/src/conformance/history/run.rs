@@ -85,6 +85,7 @@ impl Run {
             Step::Retire { worker } => self.retire(*worker).await?,
             Step::GiveBack { worker, which } => self.give_back(*worker, which).await?,
             Step::Cancel { which } => self.cancel(which).await?,
+            Step::Reschedule { which, wait } => self.reschedule(which, *wait).await?,
             Step::Pause(paused) => self.pause(*paused).await?,
             Step::Limit { name, concurrency } => self.limit(name, *concurrency).await?,
             Step::Redrive => self.redrive().await?,
@@ -256,6 +257,15 @@ impl Run {
             self.agree("to cancel", told).await?;
         }
         Ok(())
+    }
+
+    async fn reschedule(&self, which: &Index, wait: Duration) -> Agreed {
+        if self.jobs.is_empty() {
+            return Ok(());
+        }
+        let job = *which.get(&self.jobs);
+        let reschedule = async |backend: &dyn Backend| backend.reschedule(job, wait).await.unwrap();
+        self.agree("rescheduled", reschedule).await
     }
 
     async fn pause(&self, paused: bool) -> Agreed {

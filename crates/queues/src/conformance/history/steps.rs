@@ -39,6 +39,10 @@ pub(super) enum Step {
     Cancel {
         which: Index,
     },
+    Reschedule {
+        which: Index,
+        wait: Duration,
+    },
     Pause(bool),
     Limit {
         name: &'static str,
@@ -124,6 +128,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => worker().prop_map(|worker| Step::Retire { worker }),
         1 => (worker(), which()).prop_map(|(worker, which)| Step::GiveBack { worker, which }),
         1 => which().prop_map(|which| Step::Cancel { which }),
+        2 => (which(), delay()).prop_map(|(which, wait)| Step::Reschedule { which, wait }),
         1 => prop_oneof![1 => Just(true), 2 => Just(false)].prop_map(Step::Pause),
         1 => limit.prop_map(|(name, concurrency)| Step::Limit { name, concurrency }),
         1 => Just(Step::Redrive),
