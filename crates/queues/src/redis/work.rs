@@ -105,22 +105,15 @@ impl Work for RedisBackend {
     }
 
     async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
-        let mut swept = Swept::default();
-        let mut workers = HashSet::new();
+        let (mut swept, mut workers, mut failed) = (Swept::default(), HashSet::new(), None);
         for queue in queues {
-            loop {
-                let call = self.on(&BACK, queue).arg("sweep").arg(crash_budget);
-                let (back, dead, more, late): Back = self.run(call).await?;
-                swept.rescued += back;
-                swept.dead += dead;
-                workers.extend(late);
-                if !more {
-                    break;
-                }
+            // One that can't be reached keeps no other from being swept.
+            if let Err(error) = self.sweep_queue(queue, crash_budget, &mut swept, &mut workers).await {
+                failed = Some(error);
             }
         }
         swept.expired = workers.len() as u64;
-        Ok(swept)
+        failed.map_or(Ok(swept), Err)
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {
@@ -192,6 +185,25 @@ impl Work for RedisBackend {
 }
 
 impl RedisBackend {
+    async fn sweep_queue(
+        &self,
+        queue: &str,
+        crash_budget: u32,
+        swept: &mut Swept,
+        workers: &mut HashSet<Vec<u8>>,
+    ) -> Result<(), Error> {
+        loop {
+            let call = self.on(&BACK, queue).arg("sweep").arg(crash_budget);
+            let (back, dead, more, late): Back = self.run(call).await?;
+            swept.rescued += back;
+            swept.dead += dead;
+            workers.extend(late);
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
     async fn retire_from(&self, worker: Uuid, queue: &str) -> Result<u64, Error> {
         let call = self.on(&BACK, queue).arg("retire").arg(worker.as_bytes().as_slice());
         let mut all = 0;

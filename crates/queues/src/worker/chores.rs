@@ -73,10 +73,12 @@ async fn rescue<S>(session: &Session<S>) -> Result<(), Error> {
 }
 
 async fn schedules<S>(session: &Session<S>) -> Result<(), Error> {
+    let mut all = Ok(());
     for queue in &session.shared.lines {
-        schedule::tick(&session.shared.queues, queue).await?;
+        // One whose schedules can't be seen to keeps no other from its own.
+        all = schedule::tick(&session.shared.queues, queue).await.and(all);
     }
-    Ok(())
+    all
 }
 
 async fn depth<S>(session: &Session<S>) -> Result<(), Error> {
