@@ -149,7 +149,7 @@ async fn a_queue_that_fails_keeps_no_other_from_being_claimed() {
     let bench = crate::support::bench_on(crate::support::Backend::Redis).await;
     let redis = Redis::connect(&Config::new(bench.part.url())).await.unwrap();
     let later = format!("{{{}:broken}}:later", bench.part.prefix());
-    redis.command::<()>(&cmd("SET").arg(&later).arg("no sorted set")).await.unwrap();
+    redis.command::<()>(cmd("SET").arg(&later).arg("no sorted set")).await.unwrap();
     let probe = probe(Act::Write);
     let done = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let run = done.clone();
@@ -165,7 +165,7 @@ async fn a_queue_that_fails_keeps_no_other_from_being_claimed() {
     bench.enqueue_notes(0..20).await;
     until("the others are done", async || bench.ledger().await.len() == 20).await;
 
-    redis.command::<()>(&cmd("DEL").arg(&later)).await.unwrap();
+    redis.command::<()>(cmd("DEL").arg(&later)).await.unwrap();
     bench.enqueue(Elsewhere {}).await;
     done.acquire().await.unwrap().forget();
 }
