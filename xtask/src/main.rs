@@ -35,6 +35,8 @@ cargo xtask <command>
   bench NAME [ARGS]  the benchmark bench/NAME, in release mode
   chaos queues [ARGS]
                      jobs whose workers and servers are killed, and what is lost of them; `chaos queues help` tells more
+  chaos events [ARGS]
+                     the same of events, their publishers, relays, consumers and brokers; `chaos events help` tells more
   storm [N [SEED]]   drops N futures (10,000) at random awaits over Postgres and over Redis, and counts what is left
 ";
 

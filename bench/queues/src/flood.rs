@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bench_report::Goal;
 use serde::{Deserialize, Serialize};
 use shared_core::{AssumedTenant, Failure, TenantId};
 use shared_queues::{Config, Job, Jobs, Producer, Queues, Worker};
@@ -10,7 +11,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use validator::Validate;
 
 use crate::arguments::Arguments;
-use crate::goals::Goal;
 use crate::ours::{self, Store};
 use crate::report::{Line, head, median, sorted};
 use crate::seen;

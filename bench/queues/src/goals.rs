@@ -1,34 +1,12 @@
 //! What we want to reach beside each peer. A goal judges nothing: machines differ.
 
+use bench_report::Goal;
+
 use crate::contestants::Contestant;
 use crate::drive::Settings;
 use crate::protocol::How;
 use crate::scenarios::Scenario;
 use crate::servers::Server;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Goal {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Goal {
-    pub(crate) fn is_met(self, ratio: f64) -> bool {
-        match self {
-            Self::AtLeast(bound) => ratio >= bound,
-            Self::AtMost(bound) => ratio <= bound,
-        }
-    }
-}
-
-impl std::fmt::Display for Goal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::AtLeast(bound) => write!(f, "≥ {bound}"),
-            Self::AtMost(bound) => write!(f, "≤ {bound}"),
-        }
-    }
-}
 
 /// Of ours with limits and fairness on, divided by ours without; nothing for any other two.
 pub(crate) fn of_flow(work: u64, one: &Contestant, other: &Contestant) -> Option<Goal> {

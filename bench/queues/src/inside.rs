@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bench_report::Goal;
 use shared_core::{AssumedTenant, Context, Id, TenantId};
 use shared_db::{AtCommit, Bound, Config, Db, MigrationSet, Step, TenantTx, bootstrap, statements};
 use shared_devkit::load::Comparison;
@@ -10,7 +11,6 @@ use shared_queues::{Enqueue, Error, JobId, MIGRATIONS};
 use tokio::task::JoinSet;
 
 use crate::arguments::Arguments;
-use crate::goals::Goal;
 use crate::ours::Nothing;
 use crate::report::{Line, head};
 use crate::servers::Servers;

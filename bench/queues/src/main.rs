@@ -13,7 +13,6 @@
 mod arguments;
 mod claims;
 mod contestants;
-mod cpu;
 mod drive;
 mod flood;
 mod floor;

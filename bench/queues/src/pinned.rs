@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use bench_report::Goal;
 use tokio::time::sleep;
 
 use crate::arguments::Arguments;
 use crate::claims;
 use crate::contestants::{CONTESTANTS, Contestant};
 use crate::drive::{Aim, Settings};
-use crate::goals::Goal;
 use crate::process::Process;
 use crate::protocol::{Answer, Command, How, LATE};
 use crate::report::{Line, head, median, sorted};

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use bench_report::cpu;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use crate::contestants::{Contestant, Program};
-use crate::cpu;
 use crate::drive::{Aim, WORD};
 use crate::protocol::{Answer, Command};
 

@@ -1,8 +1,10 @@
 //! What is printed, as it comes; and all comparisons once more at the end.
 
+pub(crate) use bench_report::{Line, comparisons_head as head, median, sorted};
+
 use crate::arguments::Arguments;
 use crate::contestants::{CONTESTANTS, Contestant};
-use crate::goals::{self, Goal};
+use crate::goals;
 use crate::rounds::{Entry, Figure, Outcome};
 use crate::scenarios::Scenario;
 use crate::servers::{POSTGRES, Server, Servers};
@@ -21,41 +23,6 @@ pub(crate) fn settings(arguments: &Arguments, servers: &Servers) {
     }
     if arguments.quick {
         println!("QUICK: rounds this small show that it runs, and nothing else");
-    }
-}
-
-/// Ours beside another: the medians of both, and the ratios of the rounds.
-pub(crate) struct Line {
-    pub(crate) name: String,
-    pub(crate) ours: String,
-    pub(crate) peer: String,
-    pub(crate) ratios: Vec<f64>,
-    pub(crate) goal: Option<Goal>,
-}
-
-/// What stands above the lines.
-pub(crate) fn head() {
-    println!(
-        "  {:74}  {:>9} {:>9}  {:>7}  {:>18}  goal",
-        "ours / the peer's", "ours", "peer", "ratio", "spread"
-    );
-}
-
-impl std::fmt::Display for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ratios = sorted(self.ratios.iter().copied());
-        let middle = median(&ratios);
-        let spread = match ratios.as_slice() {
-            [] | [_] => String::new(),
-            [least, .., most] => format!("{least:.2} to {most:.2}"),
-        };
-        let goal = match self.goal {
-            None => String::new(),
-            Some(goal) if goal.is_met(middle) => goal.to_string(),
-            Some(goal) => format!("{goal}: NOT REACHED"),
-        };
-        let Self { name, ours, peer, .. } = self;
-        write!(f, "  {name:74}  {ours:>9} {peer:>9}  {middle:>7.2}  {spread:>18}  {goal}")
     }
 }
 
@@ -136,20 +103,4 @@ fn is_beside(one: &Contestant, other: &Contestant) -> bool {
 
 fn file(entry: &Entry) -> &'static str {
     if entry.server == Server::RedisAof { " with AOF" } else { "" }
-}
-
-pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-/// The middle of sorted values; no number if there is none.
-pub(crate) fn median(sorted: &[f64]) -> f64 {
-    let half = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[half],
-        _ => f64::midpoint(sorted[half - 1], sorted[half]),
-    }
 }

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bench_report::cpu;
 use shared_devkit::{Postgres, PostgresOptions, Redis, RedisOptions, TestDatabase};
 
 use crate::arguments::Arguments;
 use crate::contestants::{CONTESTANTS, Contestant};
-use crate::cpu;
 
 /// What a queue is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

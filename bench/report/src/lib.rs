@@ -1,9 +1,13 @@
 //! A line for each comparison.
 #![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
 
+mod comparisons;
+pub mod cpu;
+
 use std::hint::black_box;
 use std::time::Duration;
 
+pub use comparisons::{Goal, Line, comparisons_head, median, sorted};
 use shared_devkit::load::{Comparison, Sample, time};
 
 /// A neighbour on the same core spoils some rounds; the median of many forgets them.

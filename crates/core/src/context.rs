@@ -27,10 +27,12 @@ pub struct Context {
     correlation: CorrelationId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<TraceParent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    causation: Option<Uuid>,
 }
 
 impl Context {
-    /// A context with a correlation id of its own, without site and trace.
+    /// A context with a correlation id of its own, without site, trace and cause.
     pub fn new(tenant: TenantId, actor: Actor) -> Self {
         Self {
             tenant,
@@ -39,6 +41,7 @@ impl Context {
             delegate: None,
             correlation: CorrelationId::new(),
             traceparent: None,
+            causation: None,
         }
     }
 
@@ -63,6 +66,12 @@ impl Context {
     /// The same as part of a trace; `None` takes it out of any.
     pub fn with_traceparent(mut self, traceparent: Option<TraceParent>) -> Self {
         self.traceparent = traceparent;
+        self
+    }
+
+    /// The same because of an event, by its id; `None` where no event led to it.
+    pub fn with_causation(mut self, event: Option<Uuid>) -> Self {
+        self.causation = event;
         self
     }
 
@@ -94,6 +103,11 @@ impl Context {
     /// The span that caused this, if it was traced.
     pub fn traceparent(&self) -> Option<TraceParent> {
         self.traceparent
+    }
+
+    /// The event whose consumer acts, or acted before it enqueued the job that does: the cause of what is published now.
+    pub fn causation(&self) -> Option<Uuid> {
+        self.causation
     }
 }
 
@@ -184,9 +198,18 @@ mod tests {
         let context = Context::new(TenantId::new(), Actor::new("user:7"))
             .with_delegate(Actor::new("admin:1"))
             .with_correlation("req-1".parse().unwrap())
-            .with_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok());
+            .with_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().ok())
+            .with_causation(Some(Uuid::now_v7()));
         let json = serde_json::to_string(&context).unwrap();
         assert_eq!(serde_json::from_str::<Context>(&json).unwrap(), context);
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_causes_is_read() {
+        let context = Context::new(TenantId::new(), Actor::new("user:7"));
+        let json = serde_json::to_string(&context).unwrap();
+        assert!(!json.contains("causation"), "{json}");
+        assert_eq!(serde_json::from_str::<Context>(&json).unwrap().causation(), None);
     }
 
     #[test]

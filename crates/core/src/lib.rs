@@ -27,7 +27,7 @@
 //! # Features
 //! | feature | adds |
 //! |---|---|
-//! | `schema` | the configuration-schema trait [`Setting`](schema::Setting) and its derive |
+//! | `schema` | the configuration-schema trait [`Setting`](schema::Setting) and its derive, and [`broken_rules`] in words |
 //! | `postgres` | [`TenantId`] and [`Id`] as parameters and columns |
 //! | `axum` | [`Problem`] as a response |
 //! | `faults` | a hook at the points of [`fault`]; for tests alone |
@@ -44,6 +44,8 @@ pub mod panics;
 mod postgres;
 mod problem;
 #[cfg(feature = "schema")]
+mod rules;
+#[cfg(feature = "schema")]
 pub mod schema;
 mod secret;
 mod tenant;
@@ -57,6 +59,8 @@ pub use context::{Actor, Context, CorrelationId, InvalidCorrelationId, MAX_TEXT,
 pub use failure::{Failure, NextStep};
 pub use id::Id;
 pub use problem::{FieldError, Problem};
+#[cfg(feature = "schema")]
+pub use rules::broken_rules;
 pub use secret::Secret;
 #[cfg(feature = "schema")]
 pub use shared_core_derive::Config;

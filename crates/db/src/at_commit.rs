@@ -38,6 +38,10 @@ impl Collected {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn marks(&self) -> Vec<usize> {
         self.0.iter().map(|one| one.mark()).collect()
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use futures_util::future::{join, maybe_done, try_join_all};
 use futures_util::poll;
+use postgres_types::ToSql;
 use shared_core::{Context, InTenant, TenantId, fault};
 use tracing::{Instrument, Span};
 
@@ -45,6 +46,8 @@ pub struct TenantTx {
     lost: bool,
     savepoints: u32,
     collected: Collected,
+    /// What was collected for earlier contexts, and sent.
+    sent: Vec<Collected>,
     /// Where its door remembers its last commit.
     committed_at: Option<Arc<AtomicU64>>,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
@@ -74,6 +77,7 @@ impl TenantTx {
             lost: false,
             savepoints: 0,
             collected: Collected::default(),
+            sent: Vec::new(),
             committed_at,
             after_commit: Vec::new(),
             span,
@@ -165,6 +169,29 @@ impl TenantTx {
         }
     }
 
+    /// Goes on in another context of the same tenant: whatever is recorded, published or enqueued from here on belongs to it. What was
+    /// collected before is sent now, under the context that it was collected in. For batches of work whose parts were asked
+    /// for by different requests.
+    ///
+    /// # Errors
+    /// [`Error::Unsafe`] for another tenant's context, or inside a savepoint; [`Error::Statement`] if what was collected fails.
+    pub async fn continue_in(&mut self, context: &Context) -> Result<(), Error> {
+        if context.tenant() != self.context.tenant() || self.savepoints > 0 {
+            return Err(Error::Unsafe(
+                "a transaction keeps its tenant, and inside a savepoint its context".to_owned(),
+            ));
+        }
+        for one in self.collected.statements(&self.context) {
+            self.send_refs(&one.text, one.refs()).await?;
+        }
+        let collected = std::mem::take(&mut self.collected);
+        if !collected.is_empty() {
+            self.sent.push(collected);
+        }
+        self.context = context.clone();
+        Ok(())
+    }
+
     /// What this transaction collects of a kind, to be sent with its COMMIT.
     pub fn at_commit<C: AtCommit + Default>(&mut self) -> &mut C {
         self.collected.of::<C>()
@@ -202,7 +229,9 @@ impl TenantTx {
         let committed = self.send_collected_and_commit().instrument(span).await;
         spans::end(&self.span, &committed);
         committed?;
-        self.collected.committed(&self.db);
+        for collected in self.sent.iter().chain([&self.collected]) {
+            collected.committed(&self.db);
+        }
         self.after_commit.drain(..).for_each(|hook| hook());
         Ok(())
     }
@@ -266,13 +295,21 @@ impl TenantTx {
     }
 
     async fn send<D>(&mut self, text: &Text<'_>, params: &impl Params<D>) -> Result<(Rows, u64), Error> {
+        self.send_refs(text, params.refs()).await
+    }
+
+    async fn send_refs(
+        &mut self,
+        text: &Text<'_>,
+        params: Vec<&(dyn ToSql + Sync)>,
+    ) -> Result<(Rows, u64), Error> {
         self.refuse_behind_abandoned()?;
         let span = spans::statement_within(&self.span, text.name, self.connection.pool());
         // Set before and taken back after: a future dropped in between counts as failed.
         let failed = self.failed.replace(text.name);
         self.connection.asks();
         let tenant = self.context.tenant();
-        let sent = run::run(&mut self.connection, text, Some(&tenant), params.refs());
+        let sent = run::run(&mut self.connection, text, Some(&tenant), params);
         let done = sent.instrument(span.clone()).await;
         spans::end(&span, &done);
         self.connection.answered(&done);

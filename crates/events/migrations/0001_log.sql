@@ -1,11 +1,17 @@
 -- The log: one row an event, written with the COMMIT of the transaction that published it, and never changed.
 --
 -- `xid` is the top-level transaction's, in savepoints too: readers decide by it what a snapshot sees. `pos` orders the events of
--- one batch; the sequence must not cache, or two sessions would draw positions out of order under one lock. The texts are `json`,
--- not `jsonb`: they stay as they were written. The unique index on `pos` tells a tenant nothing, since only the server fills it.
+-- one batch; the sequence must not cache, or two sessions would draw positions out of order under one lock. `lane` is the part of
+-- the log that a tenant's key lies in: sixteen, so that relays can share a subscription and still keep a key's order. The texts are
+-- `json`, not `jsonb`: they stay as they were written. The log is kept in days, since a day can be dropped at once where millions of
+-- rows can't be deleted. Positions and ids are unique by the way they are made: an index that proves it would be written to by
+-- every transaction, and could not hold over all days.
+create sequence shared_events.log_pos_seq cache 1;
 create table shared_events.log (
-    pos bigint generated always as identity (cache 1) primary key,
+    pos bigint not null default nextval('shared_events.log_pos_seq'),
     xid xid8 not null default pg_current_xact_id(),
+    lane smallint not null generated always as
+        ((uuid_hash_extended(tenant_id, hashtextextended(key, 0)) & 15)::smallint) stored,
     id uuid not null,
     tenant_id uuid not null,
     name text not null check (length(name) between 1 and 100),
@@ -14,8 +20,10 @@ create table shared_events.log (
     payload json not null,
     context json not null,
     at timestamptz not null default clock_timestamp()
-);
-create index log_xid_pos on shared_events.log (xid, pos);
+) partition by range (at);
+alter sequence shared_events.log_pos_seq owned by shared_events.log.pos;
+-- With `at`, by which a row is found in its day.
+create index log_lane_xid_pos on shared_events.log (lane, xid, pos) include (at);
 
 create function shared_events.refuse() returns trigger language plpgsql as $function$
 begin
@@ -33,7 +41,92 @@ create policy tenant_reads on shared_events.log for select to {app}
 create policy system_reads on shared_events.log for select to {system} using (true);
 -- Not `pos`, `xid` and `at`: those are the server's.
 grant select, insert (id, tenant_id, name, version, key, payload, context) on shared_events.log to {app};
+grant usage on sequence shared_events.log_pos_seq to {app};
 grant select on shared_events.log to {system};
+
+-- What each day of the log needs beside its rows. The parent's trigger and policies do not hold for a day that is named itself.
+create function shared_events.guard_day(part text) returns void language plpgsql
+set search_path = pg_catalog, pg_temp as $function$
+begin
+    execute format('create trigger append_only before update or delete or truncate on shared_events.%I
+                        for each statement execute function shared_events.refuse()', part);
+    execute format('alter table shared_events.%I enable row level security', part);
+    execute format('alter table shared_events.%I force row level security', part);
+    execute format('create policy system_reads on shared_events.%I for select to {system} using (true)', part);
+end $function$;
+
+-- Where an event goes whose day is not there: it is never refused for that. It should be empty, and what it has is moved.
+create table shared_events.log_default partition of shared_events.log default;
+select shared_events.guard_day('log_default');
+grant select on shared_events.log_default to {system};
+
+-- Makes the partition of a day (UTC), and moves there what the default partition has of it. No publisher waits for it longer than it
+-- waits for a lock: 50 ms, after which it fails, to be tried again. Returns whether there was anything to do.
+create function shared_events.make_day(day date) returns boolean language plpgsql security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $function$
+declare
+    part text := 'log_' || to_char(day, 'YYYYMMDD');
+    since timestamptz := (to_char(day, 'YYYY-MM-DD') || ' 00:00Z')::timestamptz;
+    until timestamptz := (to_char(day + 1, 'YYYY-MM-DD') || ' 00:00Z')::timestamptz;
+begin
+    if to_regclass('shared_events.' || part) is not null then
+        return false;
+    end if;
+    execute format('create table shared_events.%I (like shared_events.log including all)', part);
+    -- Within this transaction alone; it is alone with the partition until it commits.
+    lock table only shared_events.log_default in access exclusive mode;
+    alter table shared_events.log_default no force row level security;
+    alter table shared_events.log_default disable trigger append_only;
+    execute format('with moved as (delete from shared_events.log_default where at >= $1 and at < $2
+                                returning pos, xid, id, tenant_id, name, version, key, payload, context, at)
+                    insert into shared_events.%I (pos, xid, id, tenant_id, name, version, key, payload, context, at)
+                    select pos, xid, id, tenant_id, name, version, key, payload, context, at from moved', part)
+      using since, until;
+    alter table shared_events.log_default enable trigger append_only;
+    alter table shared_events.log_default force row level security;
+    perform shared_events.guard_day(part);
+    execute format('alter table shared_events.log attach partition shared_events.%I for values from (%L) to (%L)',
+                   part, since, until);
+    return true;
+end $function$;
+
+-- The days that the log has.
+create function shared_events.days() returns setof date language sql stable
+set search_path = pg_catalog, pg_temp as $function$
+    select to_date(substring(c.relname from 5), 'YYYYMMDD')
+      from pg_inherits i join pg_class c on c.oid = i.inhrelid
+     where i.inhparent = 'shared_events.log'::regclass and c.relname ~ '^log_[0-9]{8}$'
+     order by 1
+$function$;
+
+-- Nobody publishes, or reads the day, until the transaction ends: so that whoever drops it knows that nothing has come since it looked.
+create function shared_events.lock_day(day date) returns void language plpgsql security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $function$
+begin
+    lock table only shared_events.log in access exclusive mode;
+    execute format('lock table only shared_events.%I in access exclusive mode', 'log_' || to_char(day, 'YYYYMMDD'));
+end $function$;
+
+-- Drops a day that is locked, and that every subscription has passed.
+create function shared_events.drop_day(day date) returns void language plpgsql security definer
+set search_path = pg_catalog, pg_temp set lock_timeout = '50ms' as $function$
+begin
+    execute format('drop table shared_events.%I', 'log_' || to_char(day, 'YYYYMMDD'));
+end $function$;
+
+do $make$
+declare
+    one text;
+begin
+    foreach one in array array['guard_day(text)', 'make_day(date)', 'days()', 'lock_day(date)', 'drop_day(date)'] loop
+        execute format('revoke all on function shared_events.%s from public', one);
+    end loop;
+    foreach one in array array['make_day(date)', 'days()', 'lock_day(date)', 'drop_day(date)'] loop
+        execute format('grant execute on function shared_events.%s to {system}', one);
+    end loop;
+end $make$;
+-- Two days ahead, as the relays go on to do.
+select shared_events.make_day((now() at time zone 'UTC')::date + ahead) from generate_series(0, 2) as ahead;
 
 -- A tick is a cut through the log: everything that its snapshot sees came before. Ticks are made one at a time, under this lock.
 create table shared_events.tick_lock (one boolean primary key default true check (one));
@@ -46,17 +139,32 @@ create table shared_events.tick (
 -- Tick 0 comes before every event; a new subscription begins there.
 insert into shared_events.tick (tick, snap) overriding system value values (0, pg_current_snapshot());
 
--- A subscription reads the whole log once: it has passed every event up to `tick`, and of the next tick those up to `pos`. One relay at
--- a time holds its lease; `epoch` counts the holders, and a write that names an older one touches no row.
-create table shared_events.subscription (
-    name text primary key check (length(name) between 1 and 63),
-    tick bigint not null default 0,
-    pos bigint not null default 0,
-    epoch bigint not null default 0,
-    owner uuid,
-    expires timestamptz not null default '-infinity'
-) with (fillfactor = 50);
+-- What the log was, in a chain of hashes: a seal covers the events between its snapshot and the one of the seal before. A row that is
+-- changed behind the triggers shows. Writers know nothing of it.
+create table shared_events.seal (
+    seal bigint generated always as identity primary key,
+    snap pg_snapshot not null,
+    events bigint not null,
+    -- The earliest `at` of its events: seals of days that are dropped can't be checked any more.
+    since timestamptz,
+    previous bytea not null,
+    root bytea not null,
+    at timestamptz not null default clock_timestamp()
+);
+-- Upkeep is one process's at a time: whoever has this row.
+create table shared_events.upkeep (
+    one boolean primary key default true check (one),
+    at timestamptz not null default '-infinity',
+    -- The last tick that was forgotten.
+    pruned bigint not null default 0,
+    -- What keeps the oldest day that is due from being dropped.
+    held text
+);
+insert into shared_events.upkeep default values;
 
 grant select, update on shared_events.tick_lock to {system};
 grant select, insert, delete on shared_events.tick to {system};
-grant select, insert, update on shared_events.subscription to {system};
+-- After a restore the next tick has to come behind those that a sink has seen.
+grant usage, select, update on sequence shared_events.tick_tick_seq to {system};
+grant select, insert, delete on shared_events.seal to {system};
+grant select, update on shared_events.upkeep to {system};

@@ -1,24 +1,83 @@
--- What each consumer has done: the mark commits together with the effect, so the effect happens once.
-create table shared_events.inbox (
-    tenant_id uuid not null,
-    consumer text not null check (length(consumer) between 1 and 63),
-    event_id uuid not null,
-    at timestamptz not null default clock_timestamp(),
-    primary key (tenant_id, consumer, event_id)
+-- A subscription reads the whole log once, lane by lane. Of `consumers` this program's functions are run; of a `sink` the events are
+-- sent elsewhere. A replay reads what its filter lets pass, at its rate, and ends at a tick.
+create table shared_events.subscription (
+    name text primary key check (length(name) between 1 and 63),
+    kind text not null default 'consumers' check (kind in ('consumers', 'sink')),
+    paused boolean not null default false,
+    created timestamptz not null default clock_timestamp(),
+    filter jsonb,
+    ends bigint,
+    rate real check (rate > 0)
 );
-select shared_db.tenant_table('shared_events.inbox');
--- A mark that goes away is an effect that happens again.
-revoke update, delete on shared_events.inbox from {app};
 
--- What a consumer could not do, and what waits behind it: the same tenant's events with the same key, in the order of `pos`.
+-- How far a subscription has come in a lane: it has passed every event up to `tick`, and of the next tick those up to `pos`. One relay
+-- at a time owns the lane, under a lease; `epoch` counts the owners, and a write that names an older one touches no row.
+create table shared_events.cursor (
+    subscription text not null references shared_events.subscription (name) on delete cascade,
+    lane smallint not null check (lane between 0 and 15),
+    tick bigint not null default 0,
+    pos bigint not null default 0,
+    epoch bigint not null default 0,
+    owner uuid,
+    expires timestamptz not null default '-infinity',
+    moved timestamptz not null default clock_timestamp(),
+    primary key (subscription, lane)
+) with (fillfactor = 50);
+
+-- The relays that are alive, for fair shares of the lanes, and what each says of itself.
+create table shared_events.relay (
+    subscription text not null references shared_events.subscription (name) on delete cascade,
+    owner uuid not null,
+    expires timestamptz not null,
+    started timestamptz not null default clock_timestamp(),
+    host text not null,
+    pid integer not null,
+    state json,
+    primary key (subscription, owner)
+) with (fillfactor = 50);
+
+-- What a consumer has done of a tenant's events in a lane: all up to this place. It moves in the transaction of the effect, so the
+-- effect happens once; and it is one row, whatever the number of events.
+create table shared_events.position (
+    tenant_id uuid not null,
+    subscription text not null check (length(subscription) between 1 and 63),
+    consumer text not null check (length(consumer) between 1 and 63),
+    lane smallint not null,
+    tick bigint not null default 0,
+    pos bigint not null default 0,
+    primary key (tenant_id, subscription, consumer, lane)
+) with (fillfactor = 50);
+select shared_db.family_table('shared_events.position');
+-- A position that goes away is an effect that happens again.
+revoke delete on shared_events.position from {app};
+
+-- What a consumer could not do, or a sink not take, and what waits behind it: the same tenant's events with the same key, in the order
+-- of `pos`. The head is `retrying`, due at `next_at`, or `dead`, until an operator redrives it; its followers are `waiting`. What
+-- goes to a sink comes in again with a tick, which gives it a new place in the order: `tick` is its stamp. `sent` is what
+-- the sink has taken then, which is kept for as long as it may have to be sent again.
 create table shared_events.parked (
     tenant_id uuid not null,
+    subscription text not null check (length(subscription) between 1 and 63),
     consumer text not null check (length(consumer) between 1 and 63),
+    lane smallint not null,
     key text not null check (length(key) between 1 and 255),
     pos bigint not null,
+    xid xid8,
+    event_id uuid not null,
+    name text not null,
     reason text,
-    attempts integer not null,
+    attempts integer not null default 0,
+    state text not null check (state in ('retrying', 'waiting', 'dead', 'sent')),
+    next_at timestamptz,
+    tick bigint,
+    -- The whole event, where it came from a broker and not from this log.
+    envelope json,
     at timestamptz not null default clock_timestamp(),
-    primary key (tenant_id, consumer, key, pos)
-);
+    primary key (tenant_id, subscription, consumer, key, pos),
+    check ((state = 'retrying') = (next_at is not null))
+) with (fillfactor = 70);
+create index parked_due on shared_events.parked (subscription, next_at) where next_at is not null;
+create index parked_stamped on shared_events.parked (subscription, tick) where tick is not null;
 select shared_db.family_table('shared_events.parked');
+
+grant select, insert, update, delete on shared_events.subscription, shared_events.cursor, shared_events.relay to {system};

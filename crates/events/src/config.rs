@@ -19,16 +19,21 @@ pub struct Config {
     /// survive two renewals that are late.
     #[config(default = "10s", min = "300ms", max = "5m")]
     pub lease: Duration,
-    /// Events in memory at once. 500 amortise a read to microseconds an event; at the largest payloads they are 128 MiB.
+    /// Events in memory at once, over all lanes. 500 amortise a read to microseconds an event; at the largest payloads they are 128 MiB.
     #[config(default = "500")]
     #[validate(range(min = 1, max = 5000))]
     pub page: u32,
-    /// Keys delivered at the same time, each with a connection of the app role. 8 leave two of the pool's ten to requests.
+    /// Transactions of consumers at the same time, each with a connection of the app role. 8 leave two of the pool's ten to requests.
     #[config(default = "8")]
     #[validate(range(min = 1, max = 100))]
     pub concurrency: u32,
-    /// Attempts at an event before it is parked. Five, with the waits between them, outlast a deadlock or a short restart of a
-    /// neighbour, and hold back the page that the event is in for two seconds at most.
+    /// Events of one tenant in one transaction of a consumer, at most. A hundred share the cost of a commit, and are few enough
+    /// that one which fails costs little when the others are run again without it.
+    #[config(default = "100")]
+    #[validate(range(min = 1, max = 1000))]
+    pub batch: u32,
+    /// Attempts at an event before it waits for an operator. Five, with the waits between them, outlast a deadlock or a short
+    /// restart of a neighbour. Only the later events of its key wait meanwhile.
     #[config(default = "5")]
     #[validate(range(min = 1, max = 100))]
     pub attempts: u32,
@@ -38,9 +43,17 @@ pub struct Config {
     /// The longest wait before the first retry; it doubles with each further one, and the wait is drawn from zero to it.
     #[config(default = "100ms", min = "1ms", max = "10s")]
     pub retry_first: Duration,
-    /// The longest wait before any retry, also where the consumer asks for a longer one: other keys of the page wait too.
-    #[config(default = "5s", min = "1ms", max = "1m")]
+    /// The longest wait before any retry, also where the consumer asks for a longer one.
+    #[config(default = "5s", min = "1ms", max = "1h")]
     pub retry_longest: Duration,
+    /// How long the log is kept, in whole days: a day is dropped when it is as old as that, every subscription has passed it, and
+    /// nothing of it is parked. A week is time to notice that a consumer was wrong, and to replay.
+    #[config(default = "7d", min = "1h", max = "3650d")]
+    pub retention: Duration,
+    /// How far behind the slowest subscription the places of events are kept, so that what a broker has lost can be sent again: as
+    /// long as a broker may need to come back from its last save.
+    #[config(default = "15m", min = "1s", max = "1d")]
+    pub rewind: Duration,
 }
 
 impl Config {
@@ -57,10 +70,13 @@ impl Default for Config {
             lease: Duration::from_secs(10),
             page: 500,
             concurrency: 8,
+            batch: 100,
             attempts: 5,
             attempt_timeout: Duration::from_secs(30),
             retry_first: Duration::from_millis(100),
             retry_longest: Duration::from_secs(5),
+            retention: Duration::from_hours(7 * 24),
+            rewind: Duration::from_mins(15),
         }
     }
 }

@@ -21,6 +21,21 @@ pub enum Error {
     /// Reading this database could lose or disorder events.
     #[error("events can't be read safely here: {0}")]
     Unsafe(String),
+    /// The member says too much or too little of itself.
+    #[error("it can't be registered: {0}")]
+    Unregistrable(String),
+    /// The bus has stopped, and takes no events and no subscribers any more.
+    #[error("the bus has stopped")]
+    Stopped,
+    /// The log is not what it was when it was sealed.
+    #[error("seal {seal} does not fit the log: {reason}")]
+    #[non_exhaustive]
+    Tampered {
+        /// The number of the seal.
+        seal: i64,
+        /// What does not fit.
+        reason: String,
+    },
     /// A consumer was named that this program does not have.
     #[error("there is no consumer `{consumer}` in this program; run it where the consumer is registered")]
     #[non_exhaustive]
@@ -28,12 +43,28 @@ pub enum Error {
         /// The name that was given.
         consumer: String,
     },
+    /// A broker refused, or could not be reached.
+    #[error("the broker failed: {0}")]
+    Broker(String),
+    /// What an operator asked for is out of bounds, or not possible as things stand: nothing was done.
+    #[error("{attempted} failed: {reason}")]
+    #[non_exhaustive]
+    NotDone {
+        /// What was asked.
+        attempted: &'static str,
+        /// What is in its way, and what to do.
+        reason: String,
+    },
     /// The database refused, or could not be reached.
     #[error(transparent)]
     Database(#[from] shared_db::Error),
 }
 
 impl Error {
+    pub(crate) fn not_done(attempted: &'static str, reason: impl Into<String>) -> Self {
+        Self::NotDone { attempted, reason: reason.into() }
+    }
+
     pub(crate) fn refused(event: &'static str, reason: impl Into<String>) -> Self {
         Self::Refused { event, reason: reason.into(), source: None }
     }

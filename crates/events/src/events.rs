@@ -6,8 +6,7 @@ use futures_util::future::BoxFuture;
 use shared_core::Failure;
 use shared_db::TenantTx;
 
-use crate::received::{Received, Stored};
-use crate::{Consumer, Error, Event, FromDelivery};
+use crate::{Consumer, Envelope, Error, Event, FromDelivery, Received};
 
 /// The consumers of a program, over its state `S`.
 pub struct Events<S> {
@@ -21,7 +20,7 @@ struct Unbound<S> {
 }
 
 type RunWith<S> =
-    Box<dyn for<'a> Fn(&'a mut TenantTx, &Stored, &S) -> BoxFuture<'a, Result<(), Failure>> + Send + Sync>;
+    Box<dyn for<'a> Fn(&'a mut TenantTx, &Envelope, &S) -> BoxFuture<'a, Result<(), Failure>> + Send + Sync>;
 
 impl<S: 'static> Events<S> {
     /// No consumer yet.
@@ -45,7 +44,7 @@ impl<S: 'static> Events<S> {
         self.consumers.push(Unbound {
             name,
             event: E::NAME,
-            run: Box::new(move |tx, stored, state| match stored.read::<E>() {
+            run: Box::new(move |tx, envelope, state| match envelope.read::<E>() {
                 Ok(received) => {
                     let args = Args::from_delivery(Received::context(&received), state);
                     Box::pin(consumer.call(tx, received, args))
@@ -74,7 +73,7 @@ impl<S: Send + Sync + 'static> Events<S> {
                 )));
             }
             let state = Arc::clone(&state);
-            bound.push(Bound { name, event, run: Arc::new(move |tx, stored| run(tx, stored, &state)) });
+            bound.push(Bound { name, event, run: Arc::new(move |tx, envelope| run(tx, envelope, &state)) });
         }
         Ok(bound)
     }
@@ -101,4 +100,5 @@ pub(crate) struct Bound {
     pub(crate) run: Run,
 }
 
-type Run = Arc<dyn for<'a> Fn(&'a mut TenantTx, &Stored) -> BoxFuture<'a, Result<(), Failure>> + Send + Sync>;
+type Run =
+    Arc<dyn for<'a> Fn(&'a mut TenantTx, &Envelope) -> BoxFuture<'a, Result<(), Failure>> + Send + Sync>;

@@ -50,8 +50,16 @@
 //!   what one tick's snapshot sees and the one before did not.
 //! - A consumer is an async function, registered in [`Events`] by a name. It gets the event as [`Received`], which is a proof of
 //!   its tenant, and a transaction in that tenant, in which its mark already lies.
-//! - What it can't do is parked, with its key's later events behind it; [`Relay::redrive`] runs them again, in order.
-//!   [`backlog`] and [`parked`] show what is left.
+//! - Fields change with the version, and a function takes older events a step further; [`golden`] holds the schemas of all versions
+//!   against the types, in a test. Newer events than a program knows are parked.
+//! - An event can wait: [`publish_at`](Publish::publish_at), [`publish_in`](Publish::publish_in), [`unpublish`](Publish::unpublish),
+//!   [`delayed`].
+//! - Elsewhere an event is a CloudEvent: [`cloudevents`]. Within the process there is a [`bus`] without a database, and the [`registry`]
+//!   knows who publishes and consumes.
+//! - What a consumer can't do is parked, with its key's later events behind it, and tried again with growing waits.
+//!   [`Subscriptions`] shows and explains what is late, pauses, redrives and throws away; [`Replay`] and [`Projection`] read once more.
+//! - [`Relay::to`] brings events to a [`sink`]: Redis Streams, NATS JetStream or another database. An [`intake`] reads them there
+//!   for the same consumers.
 //!
 //! How it works, its tables, metrics and spans: `docs/events.md`.
 //!
@@ -62,12 +70,14 @@
 //!   that they publish under. Writers of a key that share neither have no order, here as in the database.
 //! - A consumer's effect through its transaction happens once, if relays crash, compete or are paused, and however often an event
 //!   is delivered. What it does elsewhere (a mail, a request) happens at least once.
-//! - A failing key holds up its own consumer's later events, and no other key beyond the retries of one page.
+//! - A failing key holds up its own consumer's later events, and no other key.
+//! - Relays share a subscription's sixteen lanes, and take over those of one that is gone within two leases.
+//! - A day of the log is dropped when it is old enough and every subscription has passed it.
 //! - The log can't be updated, deleted from or truncated: the rights are missing, and a trigger refuses it to everybody else.
 //! - Nothing of a relay runs after [`Relay::stop`] returned, or for long after it was dropped.
 //!
-//! Not yet: sinks outside of the process (Redis, NATS, Kafka), several relays at work on one subscription, versions other than the
-//! consumer's (they are parked), retention: log and inbox grow. A subscription that no program reads any more keeps the ticks; delete its row.
+//! Each of them with its limits and its test: `docs/guarantees.md`. A subscription that no program reads any more keeps the log:
+//! [`Subscription::retire`] it.
 //!
 //! # Errors
 //! One [`Error`]. Publishing fails before anything is sent, or with the COMMIT. A consumer returns a
@@ -78,34 +88,87 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum` | `State<T>` of the program's state as an argument of a consumer |
+//! | `admin` | `admin::router`: the subscriptions seen and steered over HTTP |
+//! | `redis` | Redis Streams: `sink::RedisStreams` and `intake::RedisGroup` |
+//! | `nats` | NATS JetStream: `sink::JetStream` and `intake::JetStreamGroup` |
 
+// The derive names the crate as its users do.
+#[cfg(test)]
+extern crate self as shared_events;
+
+#[cfg(feature = "admin")]
+pub mod admin;
 mod backlog;
+pub mod bus;
+mod cli;
+pub mod cloudevents;
 mod config;
 mod consumer;
+mod cursor;
+mod days;
+mod delayed;
+mod envelope;
 mod error;
 mod event;
 mod events;
+mod executor;
+mod explain;
+#[cfg(test)]
+mod fixture;
+mod gauges;
+pub mod golden;
+pub mod handover;
+pub mod intake;
+mod log;
 mod metrics;
+mod operate;
+mod payload;
+mod place;
+mod projection;
 mod publish;
 mod received;
+pub mod registry;
 mod relay;
+mod replay;
 mod schema;
+pub mod seal;
+pub mod sink;
+
+/// What the derive's code calls.
+#[doc(hidden)]
+pub mod derive {
+    pub use serde_json::Value;
+    pub use shared_core::Failure;
+    pub use validator::{Validate, ValidationErrors};
+}
 
 /// What a program that publishes imports: `tx.publish(..)`.
 pub mod prelude {
     pub use crate::Publish as _;
 }
 
-pub use backlog::{Backlog, Parked, backlog, parked};
+pub use backlog::{Backlog, backlog, parked};
+pub use cli::cli;
 pub use config::Config;
 pub use consumer::{Consumer, FromDelivery};
+pub use delayed::{Delayed, MAX_DELAY, cancel_delayed, delayed};
+pub use envelope::Envelope;
 pub use error::Error;
 pub use event::Event;
 #[doc(hidden)]
 pub use event::assert_name;
 pub use events::Events;
+pub use explain::{Cause, Explanation};
+pub use intake::Intake;
+pub use operate::{
+    Health, Holder, KeptDays, Kind, LaneStatus, MAX_LISTED, Parked, ParkedFilter, ParkedState, Redrive,
+    Stalled, Subscription, SubscriptionStatus, Subscriptions,
+};
+pub use place::{LANES, Lane, NoPlace, Place};
+pub use projection::{Projection, ProjectionStatus, generation};
 pub use publish::{MAX_EVENT, MAX_KEY, MAX_TRANSACTION, Publish};
 pub use received::Received;
-pub use relay::{Redriven, Relay};
+pub use relay::Relay;
+pub use replay::Replay;
 pub use schema::MIGRATIONS;
 pub use shared_core_derive::Event;

@@ -10,12 +10,17 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
 pub(crate) struct Metrics {
     pub(crate) published: Counter<u64>,
+    pub(crate) delayed: Counter<u64>,
     pub(crate) delivered: Counter<u64>,
     pub(crate) effects: Counter<u64>,
     pub(crate) duplicates: Counter<u64>,
     pub(crate) retries: Counter<u64>,
     pub(crate) parked: Counter<u64>,
     pub(crate) fenced: Counter<u64>,
+    pub(crate) rewound: Counter<u64>,
+    pub(crate) stray: Counter<u64>,
+    pub(crate) missed: Counter<u64>,
+    pub(crate) foreign: Counter<u64>,
     pub(crate) lag: Histogram<f64>,
 }
 
@@ -26,6 +31,7 @@ impl Metrics {
             |name: &'static str, what: &'static str| meter.u64_counter(name).with_description(what).build();
         Self {
             published: counter("events.published", "events committed with their transaction"),
+            delayed: counter("events.delayed", "events committed with their transaction for a time to come"),
             delivered: counter("events.delivered", "events that a subscription has passed"),
             effects: counter("events.effects", "effects of consumers that were committed"),
             duplicates: counter("events.duplicates", "deliveries whose effect was there already"),
@@ -34,7 +40,11 @@ impl Metrics {
                 "events.parked",
                 "events put aside for a consumer, followers of a failed one included",
             ),
-            fenced: counter("events.fenced", "times a relay found that another had taken its lease"),
+            fenced: counter("events.fenced", "times a relay found that another had taken a lane"),
+            rewound: counter("events.rewound", "events sent again since the sink had lost them"),
+            stray: counter("events.stray", "events that were found without a day of their own, and moved"),
+            missed: counter("events.missed", "times a broker no longer had what an intake had read last"),
+            foreign: counter("events.foreign", "what an intake found at a broker that is no event"),
             lag: meter
                 .f64_histogram("events.lag")
                 .with_unit("s")

@@ -1,9 +1,13 @@
-use shared_core::{Context, TraceParent};
+use std::time::Duration;
+
+use shared_core::{Context, Id, TraceParent};
 use shared_db::{AtCommit, Bound, Db, TenantTx, statements};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::delayed::{self, Due, Schedule};
 use crate::metrics::METRICS;
-use crate::{Error, Event};
+use crate::{Delayed, Error, Event, payload};
 
 /// The largest event, as JSON: 256 KiB. An event says what happened; what is larger belongs in a store, with its id in the event.
 /// (Brokers refuse messages of 1 MiB by default.)
@@ -35,18 +39,76 @@ pub trait Publish: sealed::Sealed {
     /// Publishes the event if, and only if, the transaction commits. It is sent with the COMMIT, together with all others of
     /// the transaction, and takes no round trip of its own; what a savepoint rolls back is not published.
     ///
-    /// It carries the transaction's context: tenant, actor, correlation, and the span that is current now.
+    /// It carries the transaction's context: tenant, actor, correlation, the event that caused it, and the span that is current now.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the event can't be written as JSON, or is larger than [`MAX_EVENT`], or all of the
+    /// [`Error::Refused`] if the event breaks its rules, can't be written as JSON, or is larger than [`MAX_EVENT`], or all of the
     /// transaction's are larger than [`MAX_TRANSACTION`], or its key is empty or longer than [`MAX_KEY`]. The transaction can
     /// go on. If this future is dropped before it was polled, nothing is published.
     fn publish<E: Event>(&mut self, event: E) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The same at a time to come, by the database's clock; what lies in the past is published at once. It is kept beside the log until
+    /// then, where [`unpublish`](Self::unpublish) takes it back; from then on it is an event like any other. Delayed events with the
+    /// same key come in the order of their times.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and for a time before 1970.
+    fn publish_at<E: Event>(
+        &mut self,
+        event: E,
+        due: OffsetDateTime,
+    ) -> impl Future<Output = Result<Id<E>, Error>> + Send;
+
+    /// The same so long after the commit, at most [`MAX_DELAY`](crate::MAX_DELAY).
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and for a longer wait.
+    fn publish_in<E: Event>(
+        &mut self,
+        event: E,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Id<E>, Error>> + Send;
+
+    /// Takes a delayed event back, if the transaction commits. Returns whether it did: `false` if it is published already, was taken
+    /// back before, or is another tenant's. Where it is being published at this moment, it waits for that.
+    ///
+    /// # Errors
+    /// [`Error::Database`]. If the future is dropped, the transaction can't commit any more.
+    fn unpublish<E: Event>(&mut self, event: Id<E>) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// The tenant's delayed events, those that are due first at the front: at most `limit`, behind `after`, the last one of the page
+    /// before. Those of this transaction are not among them.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    fn delayed(
+        &mut self,
+        after: Option<&Delayed>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Delayed>, Error>> + Send;
 }
 
 impl Publish for TenantTx {
     async fn publish<E: Event>(&mut self, event: E) -> Result<(), Error> {
-        self.at_commit::<Outbox>().push(&event)
+        self.at_commit::<Outbox>().push(Unsent::of(&event)?)
+    }
+
+    async fn publish_at<E: Event>(&mut self, event: E, due: OffsetDateTime) -> Result<Id<E>, Error> {
+        let id = self.at_commit::<Schedule>().push(Unsent::of(&event)?, Due::At(due))?;
+        Ok(Id::from_uuid(id))
+    }
+
+    async fn publish_in<E: Event>(&mut self, event: E, wait: Duration) -> Result<Id<E>, Error> {
+        let id = self.at_commit::<Schedule>().push(Unsent::of(&event)?, Due::In(wait))?;
+        Ok(Id::from_uuid(id))
+    }
+
+    async fn unpublish<E: Event>(&mut self, event: Id<E>) -> Result<bool, Error> {
+        delayed::unpublish(self, event.as_uuid()).await
+    }
+
+    async fn delayed(&mut self, after: Option<&Delayed>, limit: u32) -> Result<Vec<Delayed>, Error> {
+        delayed::delayed_of(self, after, limit).await
     }
 }
 
@@ -55,34 +117,51 @@ mod sealed {
     impl Sealed for shared_db::TenantTx {}
 }
 
-/// The events of one transaction.
+/// What is left of [`MAX_TRANSACTION`].
 #[derive(Default)]
-struct Outbox {
-    events: Vec<Unsent>,
-    /// The sum for [`MAX_TRANSACTION`].
-    size: usize,
+pub(crate) struct Room {
+    used: usize,
 }
 
-struct Unsent {
-    id: Uuid,
-    name: &'static str,
-    version: u16,
-    key: String,
-    payload: String,
+impl Room {
+    /// What is left beside these.
+    pub(crate) fn of<'a>(events: impl Iterator<Item = &'a Unsent>) -> Self {
+        Self { used: events.map(Unsent::size).sum() }
+    }
+
+    /// Takes the event in, if there is room for it.
+    pub(crate) fn take(&mut self, event: &Unsent) -> Result<(), Error> {
+        let used = self.used + event.size();
+        if used > MAX_TRANSACTION {
+            return Err(Error::refused(
+                event.name,
+                format!(
+                    "its transaction's events exceed {MAX_TRANSACTION} bytes; publish in smaller transactions"
+                ),
+            ));
+        }
+        self.used = used;
+        Ok(())
+    }
+}
+
+/// An event that goes out with the COMMIT.
+pub(crate) struct Unsent {
+    pub(crate) id: Uuid,
+    pub(crate) name: &'static str,
+    pub(crate) version: u16,
+    pub(crate) key: String,
+    pub(crate) payload: String,
     traceparent: Option<TraceParent>,
 }
 
-impl Outbox {
-    fn push<E: Event>(&mut self, event: &E) -> Result<(), Error> {
+impl Unsent {
+    /// The event, if it can be stored.
+    fn of<E: Event>(event: &E) -> Result<Self, Error> {
         let refused = |reason: String| Err(Error::refused(E::NAME, reason));
-        let payload = serde_json::to_string(event).map_err(|error| Error::Refused {
-            event: E::NAME,
-            reason: "it can't be written as JSON".to_owned(),
-            source: Some(error.into()),
-        })?;
+        let payload = payload::write(event)?;
         let key = event.key();
         let (characters, bytes) = (key.chars().count(), payload.len());
-        let size = self.size + bytes + ENVELOPE;
         if !(1..=MAX_KEY).contains(&characters) || key.contains('\0') {
             return refused(format!(
                 "its key has {characters} characters; 1 to {MAX_KEY} fit, none of them NUL"
@@ -93,21 +172,33 @@ impl Outbox {
                 "it has {bytes} bytes, at most {MAX_EVENT} fit; store the rest, and publish its id"
             ));
         }
-        if size > MAX_TRANSACTION {
-            return refused(format!(
-                "its transaction's events exceed {MAX_TRANSACTION} bytes; publish in smaller transactions"
-            ));
-        }
         let traceparent = shared_core::trace::current();
-        self.events.push(Unsent {
-            id: Uuid::now_v7(),
-            name: E::NAME,
-            version: E::VERSION,
-            key,
-            payload,
-            traceparent,
-        });
-        self.size = size;
+        Ok(Self { id: Uuid::now_v7(), name: E::NAME, version: E::VERSION, key, payload, traceparent })
+    }
+
+    fn size(&self) -> usize {
+        self.payload.len() + ENVELOPE
+    }
+
+    /// The transaction's context, at the span that published.
+    pub(crate) fn context(&self, of: &Context) -> String {
+        let traceparent = self.traceparent.or(of.traceparent());
+        // Texts and ids: writing them can't fail. If it did, the empty text would fail the transaction, as it should.
+        serde_json::to_string(&of.clone().with_traceparent(traceparent)).unwrap_or_default()
+    }
+}
+
+/// The events of one transaction.
+#[derive(Default)]
+struct Outbox {
+    events: Vec<Unsent>,
+    room: Room,
+}
+
+impl Outbox {
+    fn push(&mut self, event: Unsent) -> Result<(), Error> {
+        self.room.take(&event)?;
+        self.events.push(event);
         Ok(())
     }
 }
@@ -119,7 +210,7 @@ impl AtCommit for Outbox {
 
     fn rewind(&mut self, mark: usize) {
         self.events.truncate(mark);
-        self.size = self.events.iter().map(|event| event.payload.len() + ENVELOPE).sum();
+        self.room = Room::of(self.events.iter());
     }
 
     fn statements(&self, context: &Context) -> Vec<Bound> {
@@ -136,18 +227,13 @@ impl AtCommit for Outbox {
 
     fn committed(&self, db: &Db) {
         METRICS.published.add(self.events.len() as u64, &[]);
-        // All relays that wait, and one that is about to.
-        let signal = db.signal(SIGNAL);
-        signal.notify_waiters();
-        signal.notify_one();
+        wake(db);
     }
 }
 
-impl Unsent {
-    /// The transaction's context, at the span that published.
-    fn context(&self, of: &Context) -> String {
-        let traceparent = self.traceparent.or(of.traceparent());
-        // Texts and ids: writing them can't fail. If it did, the empty text would fail the transaction, as it should.
-        serde_json::to_string(&of.clone().with_traceparent(traceparent)).unwrap_or_default()
-    }
+/// Wakes all relays of this process that wait, and one that is about to.
+pub(crate) fn wake(db: &Db) {
+    let signal = db.signal(SIGNAL);
+    signal.notify_waiters();
+    signal.notify_one();
 }

@@ -1,70 +1,91 @@
-//! The relay: cuts the log into batches, and delivers each in the order of its keys.
+//! The relay: it shares a subscription's lanes with others, cuts the log into batches, and brings each in the order of its keys to
+//! where it goes.
 
-mod attempt;
-mod batch;
+mod breaker;
 mod check;
-mod deliver;
+mod coordinator;
 mod lease;
-mod parking;
+mod machine;
 #[cfg(test)]
 mod plans;
-mod redrive;
-mod tick;
+mod read;
+mod send;
+pub(crate) mod tick;
+mod work;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use shared_core::{Backoff, fault};
-use shared_db::{Check, Db};
-use tokio::task::JoinSet;
+use shared_db::{Check, Db, statements};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
-use crate::events::Bound;
-use crate::metrics::METRICS;
-use crate::publish::SIGNAL;
-use crate::{Config, Error, Events};
-use lease::Lease;
-pub use redrive::Redriven;
+use crate::executor::Executor;
+use crate::operate::{Health, of_relay};
+use crate::sink::Sink;
+use crate::{Config, Error, Events, days, gauges};
+use send::Outlet;
+
+statements! {
+    const REDRIVE: Statement<(String, String), ()> = "
+        update shared_events.parked set state = 'retrying', next_at = clock_timestamp(), attempts = 0
+         where subscription = $1 and consumer = $2 and state = 'dead'";
+}
 
 /// What the relay's own SQL is, for the test that compares it with the schema.
 #[cfg_attr(not(test), allow(dead_code, reason = "it is for a test"))]
-pub(crate) const STATEMENTS: [&[(&str, &dyn Check)]; 6] = [
-    attempt::STATEMENTS,
-    batch::STATEMENTS,
-    check::STATEMENTS,
-    lease::STATEMENTS,
-    parking::STATEMENTS,
-    tick::STATEMENTS,
-];
+pub(crate) const ALL_STATEMENTS: [&[(&str, &dyn Check)]; 6] =
+    [STATEMENTS, check::STATEMENTS, lease::STATEMENTS, read::STATEMENTS, send::STATEMENTS, tick::STATEMENTS];
 
-/// The waits of a relay that can't go on, such as while the database restarts.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-
-/// A running relay: it reads the log for one subscription and runs the consumers of this program.
+/// A running relay: it reads the log for one subscription, and runs the consumers of this program or brings the events to a sink.
 ///
-/// Any number of instances may run; one at a time holds the subscription's lease. [`stop`](Self::stop) ends it in order.
-/// Dropping it ends it as well: deliveries under way are rolled back and come again.
+/// Any number of instances may run: they share the sixteen lanes of the log. [`stop`](Self::stop) ends it in order. Dropping it ends
+/// it as well: deliveries under way are rolled back and come again.
 pub struct Relay {
     core: Arc<Core>,
-    stop: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
 
 /// What every part of the relay works with.
 pub(crate) struct Core {
     pub(crate) db: Db,
-    pub(crate) consumers: Vec<Bound>,
     pub(crate) config: Config,
+    target: Target,
+    /// Who it is among the relays of the subscription.
+    owner: Uuid,
+    host: String,
+    stop: CancellationToken,
+    /// Something of the parked may be due.
+    woken: Notify,
+    state: Mutex<State>,
+}
+
+/// Where the events go.
+enum Target {
+    Consumers(Executor),
+    Sink(Outlet),
+}
+
+/// What it says of itself with each beat.
+#[derive(Clone, Default, serde::Serialize)]
+struct State {
+    version: &'static str,
+    sink: Option<String>,
+    lanes: usize,
+    in_hand: usize,
+    breaker_open: bool,
+    last_error: Option<String>,
 }
 
 impl Relay {
-    /// Starts delivering in a task of its own.
+    /// Starts delivering to the consumers of this program, in a task of its own.
     ///
     /// # Errors
     /// [`Error::Config`] for settings or consumers that can't work; [`Error::Unsafe`] if reading here could lose or disorder
-    /// events: a standby, a sequence that caches, a log that was restored behind its subscription; [`Error::Database`].
+    /// events: a standby, a sequence that caches, a role that does not see every event, a log that was restored behind its
+    /// subscription; [`Error::Database`].
     pub async fn start<S: Send + Sync + 'static>(
         db: Db,
         state: S,
@@ -74,17 +95,44 @@ impl Relay {
         check::config(&config)?;
         let consumers = events.bind(state)?;
         check::database(&db).await?;
-        check::subscription(&db, &config.subscription).await?;
-        let core = Arc::new(Core { db, consumers, config });
+        check::subscription(&db, &config.subscription, "consumers").await?;
         let stop = CancellationToken::new();
-        let task = AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&core), stop.clone())));
-        Ok(Self { core, stop, task })
+        let executor = Executor::new(db.clone(), consumers, &config, stop.clone());
+        Ok(Self::spawn(db, config, Target::Consumers(executor), stop))
     }
 
-    /// Lets the attempts under way finish, each within its time limit, hands the lease on, and returns when nothing runs any
+    /// Starts bringing the events to a sink, in a task of its own. Where the sink can say what it has last, nothing comes twice, and
+    /// what it has lost comes again, as far back as [`Config::rewind`].
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn to(db: Db, sink: Arc<dyn Sink>, config: Config) -> Result<Self, Error> {
+        check::config(&config)?;
+        check::database(&db).await?;
+        check::subscription(&db, &config.subscription, "sink").await?;
+        let outlet = Outlet { sink, breaker: Default::default() };
+        Ok(Self::spawn(db, config, Target::Sink(outlet), CancellationToken::new()))
+    }
+
+    fn spawn(db: Db, config: Config, target: Target, stop: CancellationToken) -> Self {
+        let core = Arc::new(Core {
+            db,
+            config,
+            target,
+            owner: Uuid::now_v7(),
+            host: host(),
+            stop,
+            woken: Notify::new(),
+            state: Mutex::default(),
+        });
+        let task = AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&core))));
+        Self { core, task }
+    }
+
+    /// Lets the attempts under way finish, each within its time limit, hands the lanes on, and returns when nothing runs any
     /// more. Dropping the future ends it at once, as dropping the relay does.
     pub async fn stop(self) {
-        self.stop.cancel();
+        self.core.stop.cancel();
         // It can only have ended by itself: nobody else has the handle to abort it.
         let _ = self.task.await;
     }
@@ -94,15 +142,33 @@ impl Relay {
         !self.task.is_finished()
     }
 
-    /// Runs a consumer's parked events again, each key's in order, one attempt each; a key stops at its first failure. Events
-    /// that arrive meanwhile wait behind. It may run beside the relays, and beside itself.
+    /// The lanes of this relay that have not moved for three leases, although they have had work for as long; for a liveness probe. What is
+    /// paused is not among them.
     ///
-    /// Dropping the future rolls back the event under way; it stays parked.
+    /// # Errors
+    /// [`Error::Database`]: that is for a probe of the database to say, and no reason to restart this process.
+    pub async fn health(&self) -> Result<Health, Error> {
+        let Core { db, config, owner, .. } = &*self.core;
+        of_relay(db, &config.subscription, *owner, config.lease * 3).await
+    }
+
+    /// Has a consumer's events that are parked for good tried again: each key's in order. Returns how many keys there are. The
+    /// attempts begin at once, here or in whatever relay owns the lane; a key that fails is parked again.
     ///
     /// # Errors
     /// [`Error::UnknownConsumer`] if this program has no consumer of that name, [`Error::Database`].
-    pub async fn redrive(&self, consumer: &str) -> Result<Redriven, Error> {
-        redrive::redrive(&self.core, consumer).await
+    pub async fn redrive(&self, consumer: &str) -> Result<u64, Error> {
+        let is_known = match &self.core.target {
+            Target::Consumers(executor) => executor.has(consumer),
+            Target::Sink(outlet) => outlet.sink.name() == consumer,
+        };
+        if !is_known {
+            return Err(Error::UnknownConsumer { consumer: consumer.to_owned() });
+        }
+        let redriven =
+            self.core.db.system().execute(&REDRIVE, (&self.core.config.subscription, consumer)).await?;
+        self.core.woken.notify_one();
+        Ok(redriven)
     }
 }
 
@@ -112,129 +178,41 @@ impl fmt::Debug for Relay {
     }
 }
 
-/// Why a relay that held the lease does no longer work under it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Halt {
-    #[error("another relay has taken the lease")]
-    Lost,
-    #[error("a delivery ended by a bug")]
-    Bug,
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
+impl Core {
+    /// What it says of itself, as JSON.
+    fn state(&self) -> String {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        state.version = env!("CARGO_PKG_VERSION");
+        if let Target::Sink(outlet) = &self.target {
+            state.sink = Some(outlet.sink.name().to_owned());
+        }
+        state.breaker_open = matches!(&self.target, Target::Sink(outlet) if outlet.breaker.is_open());
+        serde_json::to_string(&state).unwrap_or_else(|_| "null".to_owned())
+    }
 
-impl From<shared_db::Error> for Halt {
-    fn from(error: shared_db::Error) -> Self {
-        Self::Failed(error.into())
+    fn holds(&self, lanes: usize, in_hand: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.lanes, state.in_hand) = (lanes, in_hand);
+    }
+
+    fn says(&self, error: Option<String>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).last_error = error;
     }
 }
 
 /// The relay's whole life.
-async fn run(core: Arc<Core>, stop: CancellationToken) {
-    let mut failures = 0;
-    while !stop.is_cancelled() {
-        let wait = match core.lead(&stop).await {
-            Ok(()) => {
-                failures = 0;
-                core.config.poll
-            }
-            Err(halt) => {
-                failures += 1;
-                tracing::warn!(subscription = core.config.subscription, "the relay pauses: {halt}");
-                BACKOFF.delay(failures)
-            }
-        };
-        pause(wait, &stop).await;
+async fn run(core: Arc<Core>) {
+    let (views, view) = watch::channel(None);
+    tokio::select! {
+        () = coordinator::Coordinator::new(Arc::clone(&core)).run(view) => {}
+        () = lease::beat(&core, &views) => {}
+        () = days::keep(&core.db, &core.config) => {}
+        () = gauges::keep(&core.db, &core.config.subscription) => {}
     }
 }
 
-/// Waits, or until the relay is to stop.
-pub(crate) async fn pause(wait: Duration, stop: &CancellationToken) {
-    let _ = tokio::time::timeout(wait, stop.cancelled()).await;
-}
-
-impl Core {
-    /// Takes the lease, if it is free, and works until it is lost, the database fails, or the relay is to stop.
-    async fn lead(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), Halt> {
-        let Some(mut lease) = Lease::take(&self.db, &self.config).await? else { return Ok(()) };
-        let worked = self.work(&mut lease, stop).await;
-        match &worked {
-            Err(Halt::Lost) => METRICS.fenced.add(1, &[]),
-            // Where it can't be handed on, it expires.
-            _ => drop(lease.release(&self.db).await),
-        }
-        worked
-    }
-
-    async fn work(self: &Arc<Self>, lease: &mut Lease, stop: &CancellationToken) -> Result<(), Halt> {
-        while !stop.is_cancelled() {
-            match tick::look(&self.db, lease.tick).await? {
-                (Some(next), _) => self.pass(lease, next, stop).await?,
-                (None, true) => {
-                    tick::cut(&self.db).await?;
-                    fault::point("events.relay.cut");
-                }
-                (None, false) => self.idle(lease, stop).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Delivers everything between the cursor and the next tick, and moves the cursor there. The batch is the same
-    /// whoever reads it and whenever, so a relay that comes after goes on within it.
-    async fn pass(
-        self: &Arc<Self>,
-        lease: &mut Lease,
-        next: i64,
-        stop: &CancellationToken,
-    ) -> Result<(), Halt> {
-        let size = self.config.page as usize;
-        loop {
-            let page = batch::page(&self.db, (lease.tick, lease.pos), next, size).await?;
-            let (found, last) = (page.len(), page.last().map_or(lease.pos, |event| event.pos));
-            if found > 0 {
-                fault::point("events.relay.read");
-                self.deliver(lease, page, stop).await?;
-                fault::point("events.relay.delivered");
-            }
-            if stop.is_cancelled() {
-                // What was delivered of this page has its mark in the inbox.
-                return Ok(());
-            }
-            METRICS.delivered.add(found as u64, &[]);
-            if found < size {
-                break;
-            }
-            lease.advance(&self.db, lease.tick, last).await?;
-        }
-        lease.advance(&self.db, next, 0).await?;
-        fault::point("events.relay.advanced");
-        Ok(tick::prune(&self.db, next).await?)
-    }
-
-    /// Delivers a page, and keeps the lease meanwhile. When it returns, however it does, no delivery runs any more.
-    async fn deliver(
-        self: &Arc<Self>,
-        lease: &mut Lease,
-        page: Vec<crate::received::Stored>,
-        stop: &CancellationToken,
-    ) -> Result<(), Halt> {
-        let mut lanes = JoinSet::new();
-        let done = tokio::select! {
-            done = deliver::page(self, page, stop, &mut lanes) => done,
-            halt = lease.keep(&self.db) => Err(halt),
-        };
-        lanes.shutdown().await;
-        done
-    }
-
-    /// Nothing is to be done: waits for a commit of this process, or for the time to look at what others committed.
-    async fn idle(&self, lease: &mut Lease, stop: &CancellationToken) -> Result<(), Halt> {
-        let signal = self.db.signal(SIGNAL);
-        tokio::select! {
-            () = signal.notified() => {}
-            () = pause(self.config.poll, stop) => {}
-        }
-        lease.renew_if_due(&self.db).await
-    }
+/// The machine's name, for whoever looks for a relay that holds a lane.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

@@ -6,6 +6,10 @@ pub const MIGRATIONS: MigrationSet = MigrationSet::new(
     &[
         Step::sql(1, "log", include_str!("../migrations/0001_log.sql")),
         Step::sql(2, "consumers", include_str!("../migrations/0002_consumers.sql")),
+        Step::sql(3, "delayed", include_str!("../migrations/0003_delayed.sql")),
+        Step::sql(4, "registry", include_str!("../migrations/0004_registry.sql")),
+        Step::sql(5, "intake", include_str!("../migrations/0005_intake.sql")),
+        Step::sql(6, "operate", include_str!("../migrations/0006_operate.sql")),
     ],
 )
 .requires(&["shared_db"])
@@ -17,7 +21,10 @@ mod tests {
     use shared_devkit::Postgres;
 
     use super::MIGRATIONS;
-    use crate::{backlog, publish, relay};
+    use crate::{
+        backlog, days, delayed, executor, explain, handover, intake, operate, projection, publish, registry,
+        relay, replay, seal, sink,
+    };
 
     #[tokio::test]
     async fn every_statement_fits_the_schema() {
@@ -26,8 +33,21 @@ mod tests {
         let config = Config::new(database.url());
         bootstrap(&config, &[MIGRATIONS]).await.unwrap();
         let db = Db::connect(&config).await.unwrap();
-        let statements = relay::STATEMENTS.concat();
-        for block in [publish::STATEMENTS, backlog::STATEMENTS, &statements] {
+        let intake = intake::STATEMENTS.concat();
+        let (relay, executor) = (relay::ALL_STATEMENTS.concat(), executor::STATEMENTS.concat());
+        let more =
+            [backlog::STATEMENTS, days::STATEMENTS, delayed::STATEMENTS, registry::STATEMENTS].concat();
+        let operate = operate::STATEMENTS.concat();
+        let operators = [
+            explain::STATEMENTS,
+            projection::STATEMENTS,
+            replay::STATEMENTS,
+            handover::STATEMENTS,
+            sink::STATEMENTS,
+            seal::STATEMENTS,
+        ]
+        .concat();
+        for block in [publish::STATEMENTS, &relay, &executor, &more, &operate, &operators, &intake] {
             assert_eq!(mismatches(&db, block).await.unwrap(), Vec::<String>::new());
         }
     }

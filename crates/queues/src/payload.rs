@@ -1,8 +1,6 @@
 //! A job as text and back.
 
-use std::fmt::Write;
-
-use validator::{ValidationErrors, ValidationErrorsKind};
+use shared_core::broken_rules;
 
 use crate::{Error, Job};
 
@@ -37,28 +35,4 @@ pub(crate) fn read<J: Job>(version: u32, text: &str) -> Result<J, String> {
     };
     job.validate().map_err(|errors| broken_rules(&errors))?;
     Ok(job)
-}
-
-/// Fields and rules, without values.
-pub(crate) fn broken_rules(errors: &ValidationErrors) -> String {
-    let mut words = Vec::new();
-    collect(errors, "", &mut words);
-    words.sort();
-    words.join(", ")
-}
-
-fn collect(errors: &ValidationErrors, path: &str, words: &mut Vec<String>) {
-    for (field, kind) in errors.errors() {
-        let mut here = path.to_owned();
-        let _ = write!(here, "{}{field}", if path.is_empty() { "" } else { "." });
-        match kind {
-            ValidationErrorsKind::Field(errors) => {
-                words.extend(errors.iter().map(|error| format!("`{here}` breaks the rule `{}`", error.code)));
-            }
-            ValidationErrorsKind::Struct(errors) => collect(errors, &here, words),
-            ValidationErrorsKind::List(errors) => {
-                errors.iter().for_each(|(at, errors)| collect(errors, &format!("{here}[{at}]"), words));
-            }
-        }
-    }
 }

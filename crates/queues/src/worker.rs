@@ -23,7 +23,7 @@ use validator::Validate;
 
 use crate::backend::Backend;
 use crate::meters::TenantMeters;
-use crate::{Config, Error, Jobs, Queues, payload};
+use crate::{Config, Error, Jobs, Queues};
 use session::{End, Session};
 
 /// A running worker: it takes jobs and runs them, until it is stopped.
@@ -99,7 +99,7 @@ impl Worker {
     where
         S: Send + Sync + 'static,
     {
-        config.validate().map_err(|errors| Error::Config(payload::broken_rules(&errors)))?;
+        config.validate().map_err(|errors| Error::Config(shared_core::broken_rules(&errors)))?;
         let jobs = jobs.checked()?;
         let shared = Arc::new(Shared {
             queues: queues.clone(),

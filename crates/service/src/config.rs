@@ -44,4 +44,7 @@ pub struct Config {
     /// How long the oldest ready job of a queue may have waited before `/health` says so.
     #[config(default = "5m", min = "1s", max = "30d")]
     pub queue_age: Duration,
+    /// How long an event may have waited for the consumers before `/health` says so.
+    #[config(default = "5m", min = "1s", max = "30d")]
+    pub event_age: Duration,
 }

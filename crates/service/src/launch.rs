@@ -6,11 +6,12 @@ use axum::Router;
 use shared_core::Failure;
 use shared_core::schema::Setting;
 use shared_db::{Db, bootstrap};
-use shared_events::Relay;
+use shared_events::Subscriptions;
 use shared_queues::Worker;
 use shared_security::ClientAddress;
 use shared_telemetry::{Checks, Health, Metrics};
 
+use crate::eventing::{self, Deliveries};
 use crate::guards::Guards;
 use crate::http::Around;
 use crate::running::{Parts as RunningParts, Running};
@@ -61,6 +62,7 @@ where
     let matrix = service.asked.matrix;
     let mut guards = Guards::start(&db, service.asked, &parts).await?;
     let opened = (service.queues)(&settings, &db).await?;
+    let way = (service.way)(&settings);
     let queues = opened.queues.clone();
     let start = Start::new(Arc::new(settings), db.clone(), queues.clone(), &guards);
     let state = (service.open)(start).await?;
@@ -75,7 +77,9 @@ where
     let (audit, address) = (guards.audit(), service.behind.map_or_else(ClientAddress::peer, |of| of(&state)));
     let limits = |of: ToLimits<S>| of(&state, &address, audit.clone());
     let desk = service.queues_desk.map_or_else(Router::new, |desk| desk.routes(&queues));
-    let mut routes = service.routes.merge(desk).with_state(state.clone());
+    let subscriptions = Subscriptions::new(&db);
+    let events_desk = service.events_desk.map_or_else(Router::new, |desk| desk.routes(&subscriptions));
+    let mut routes = service.routes.merge(desk).merge(events_desk).with_state(state.clone());
     for (limited, by) in service.limited_routes {
         routes = routes.merge(limits(by)?.around(limited.with_state(state.clone())));
     }
@@ -93,17 +97,22 @@ where
         cors: service.cors.map(|of| of(&state)),
         headers: service.headers,
     };
+    let (deliveries, carried) = (Deliveries::default(), Deliveries::default());
     let checks = opened.checked(checks(service.checks, &db), &config);
+    let reads = service.events.is_some() || !way.is_straight();
+    let own = parts.events.as_ref().filter(|_| reads).map(|config| way.subscription(config));
+    let names = own.into_iter().chain(opened.subscription());
+    let checks = eventing::checked(checks, &db, names, &deliveries, &config);
+    let tasks = [deliveries.clone(), carried.clone()];
+    let checks = checks.alive("events", move || tasks.iter().all(Deliveries::are_running));
     // From here on something runs; if a later step fails, dropping it ends it.
     let health = Health::start(checks, &parts.telemetry);
-    let relay = match service.events {
-        Some(events) => {
-            let config = parts.events.clone().ok_or_else(|| missing("shared_events::Config"))?;
-            Some(Relay::start(db.clone(), state.clone(), events, config).await?)
-        }
-        None => None,
-    };
-    let carried = opened.carry(&db, parts.events).await?;
+    if reads {
+        let config = parts.events.clone().ok_or_else(|| missing("shared_events::Config"))?;
+        let consumers = service.events.map(|events| (state.clone(), events));
+        way.start(service.name, &db, consumers, config, &deliveries).await?;
+    }
+    opened.carry(&db, parts.events, &carried).await?;
     let worker = match service.jobs {
         Some(jobs) => {
             let config = parts.queues.ok_or_else(|| missing("shared_queues::Config"))?;
@@ -123,7 +132,7 @@ where
         carried,
         guards,
         health,
-        relay,
+        deliveries,
         worker,
         api,
         admin,

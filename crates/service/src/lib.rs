@@ -26,6 +26,8 @@
 //!   [`Service::revocations`], [`Service::limits`], [`Service::cors`]. What is not asked for costs nothing.
 //! - Jobs are in the service's database; with the feature `redis` they may be in Redis ([`Service::queues_in_redis`]). Either way a
 //!   transaction's jobs exist if, and only if, it commits.
+//! - Consumers read the log of the service's database; with the features `redis` and `nats` its events may go through a broker
+//!   ([`Service::events_through`]), where other programs find them too. The handlers are the same.
 //! - The public API and the probes (`/live`, `/ready`, `/health`, `/metrics`) have a port each.
 //! - [`Json`], [`Query`], [`Path`] and [`Valid`] answer with a [`Problem`](core::Problem) when they can't be read.
 //! - `TestService` (feature `testing`) starts a service on real servers in one line of a test.
@@ -47,12 +49,14 @@
 //! |---|---|
 //! | `testing` | `testing::TestService` |
 //! | `jwks` | tokens of another issuer, by the keys that it publishes |
-//! | `redis` | rate limits over Redis, and [queues in Redis](Service::queues_in_redis) |
+//! | `redis` | rate limits over Redis, [queues in Redis](Service::queues_in_redis), [events through it](Service::events_through) |
+//! | `nats` | [events through NATS](Service::events_through) |
 
 mod admin;
 mod body;
 mod config;
 mod created;
+mod eventing;
 mod exit;
 mod extract;
 mod guards;
@@ -72,6 +76,10 @@ mod validation;
 
 pub use config::Config;
 pub use created::Created;
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub use eventing::Broker;
+#[cfg(feature = "nats")]
+pub use eventing::NatsConfig;
 pub use exit::Exit;
 pub use extract::{Json, Path, Query, Valid};
 #[cfg(feature = "redis")]

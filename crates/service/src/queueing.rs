@@ -16,8 +16,8 @@ use shared_security::{Principal, SystemPermission};
 use shared_telemetry::Checks;
 
 use crate::Config;
+use crate::eventing::Deliveries;
 use crate::launch::missing;
-pub(crate) use carry::Carried;
 #[cfg(feature = "redis")]
 pub use redis::RedisQueues;
 #[cfg(feature = "redis")]
@@ -47,15 +47,22 @@ impl Opened {
         late::check(checks, &self.queues, config)
     }
 
+    /// The subscription of the log by which jobs come there.
+    pub(crate) fn subscription(&self) -> Option<String> {
+        self.carried_as.map(carry::subscription)
+    }
+
     /// Begins to carry jobs, if they have to be carried.
     pub(crate) async fn carry(
         self,
         db: &Db,
         config: Option<shared_events::Config>,
-    ) -> Result<Carried, Failure> {
-        let Some(name) = self.carried_as else { return Ok(Carried::default()) };
+        by: &Deliveries,
+    ) -> Result<(), Failure> {
+        let Some(name) = self.carried_as else { return Ok(()) };
         let config = config.ok_or_else(|| missing("shared_events::Config"))?;
-        Carried::start(db, self.queues, name, config).await
+        by.relay(carry::start(db, self.queues, name, config).await?);
+        Ok(())
     }
 }
 

@@ -1,14 +1,15 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use shared_core::Failure;
 use shared_db::Db;
-use shared_events::Relay;
+use shared_events::Backlog;
 use shared_queues::{Queues, Worker};
 use shared_telemetry::HealthTask;
 
 use crate::Config;
+use crate::eventing::Deliveries;
 use crate::guards::Guards;
-use crate::queueing::Carried;
 use crate::server::Server;
 
 /// A service that runs. [`stop`](Self::stop) ends it well; dropping it cuts everything off.
@@ -21,10 +22,11 @@ pub(crate) struct Parts<S> {
     pub(crate) state: S,
     pub(crate) db: Db,
     pub(crate) queues: Queues,
-    pub(crate) carried: Carried,
+    /// Of jobs that are on their way to queues elsewhere.
+    pub(crate) carried: Deliveries,
     pub(crate) guards: Guards,
     pub(crate) health: HealthTask,
-    pub(crate) relay: Option<Relay>,
+    pub(crate) deliveries: Deliveries,
     pub(crate) worker: Option<Worker>,
     pub(crate) api: Server,
     pub(crate) admin: Server,
@@ -83,6 +85,20 @@ impl<S> Running<S> {
         &self.parts.queues
     }
 
+    /// What the consumers have yet to get, from the log and from the broker that events go through, and what is parked: of all programs
+    /// on the database. Both figures are zero when every event that was committed before the call had its effect.
+    ///
+    /// # Errors
+    /// Those of the database and of the broker.
+    pub async fn backlog(&self) -> Result<Backlog, Failure> {
+        // In this order: what is on its way is in the log, or at the broker, or it has failed there meanwhile and is parked.
+        let before = shared_events::backlog(&self.parts.db).await?;
+        let unread = self.parts.deliveries.unread().await?.waiting;
+        let mut backlog = shared_events::backlog(&self.parts.db).await?;
+        backlog.waiting = backlog.waiting.max(before.waiting) + unread;
+        Ok(backlog)
+    }
+
     /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, write what is to be audited, then close the
     /// database. Requests and
     /// jobs share the setting `drain_timeout`; what is left of them then is cut off, and reported. A delivery of an event that
@@ -90,14 +106,15 @@ impl<S> Running<S> {
     ///
     /// Dropping the future cuts everything off.
     pub async fn stop(self) -> Stopped {
-        let Parts { config, db, carried, guards, health, relay, worker, mut api, mut admin, .. } = self.parts;
+        let Parts { config, db, carried, guards, health, deliveries, worker, mut api, mut admin, .. } =
+            self.parts;
         health.health().set_draining();
         tokio::time::sleep(config.settle_time).await;
         let deadline = Instant::now() + config.drain_timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
         let connections = api.stop(left()).await;
         // Requests may have enqueued and published up to here; what is not done now is done by others, or later.
-        let (jobs, deliveries) = tokio::join!(stop_worker(worker, left()), stop_relay(relay, left()));
+        let (jobs, deliveries) = tokio::join!(stop_worker(worker, left()), deliveries.stop(left()));
         // After everything that enqueues; what it does not carry any more it carries after the next start.
         let deliveries = carried.stop(left()).await || deliveries;
         health.stop().await;
@@ -123,14 +140,6 @@ async fn stop_worker(worker: Option<Worker>, patience: Duration) -> u64 {
     match worker {
         Some(worker) => worker.stop(patience).await.aborted,
         None => 0,
-    }
-}
-
-/// Whether deliveries were broken off: dropped half-way, a relay ends at once.
-pub(crate) async fn stop_relay(relay: Option<Relay>, patience: Duration) -> bool {
-    match relay {
-        Some(relay) => tokio::time::timeout(patience, relay.stop()).await.is_err(),
-        None => false,
     }
 }
 

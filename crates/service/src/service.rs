@@ -22,7 +22,7 @@ use crate::launch::{Launch, launch};
 use crate::queueing::{self, Desk};
 use crate::settings::Parts;
 use crate::start::{Provided, Start};
-use crate::{Exit, Running, signals};
+use crate::{Exit, Running, eventing, signals};
 
 /// Something of the program's own, found in its state.
 type Of<S, T> = Box<dyn FnOnce(&S) -> T + Send>;
@@ -65,6 +65,8 @@ pub struct Service<C, S = Provided<C>> {
     pub(crate) queues: queueing::Open<C>,
     pub(crate) queues_desk: Option<Desk>,
     pub(crate) jobs: Option<Jobs<S>>,
+    pub(crate) way: eventing::Choose<C>,
+    pub(crate) events_desk: Option<eventing::Desk>,
     pub(crate) events: Option<Events<S>>,
     pub(crate) routes: Router<S>,
     pub(crate) checks: Checks,
@@ -101,6 +103,8 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
             queues: queueing::in_database(),
             queues_desk: None,
             jobs: None,
+            way: eventing::from_log(),
+            events_desk: None,
             events: None,
             routes: Router::new(),
             checks: Checks::new(),
@@ -242,6 +246,48 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     /// The consumers of events. With them, the service relays.
     pub fn consumers(mut self, add: impl FnOnce(Events<S>) -> Events<S>) -> Self {
         self.events = Some(add(self.events.unwrap_or_default()));
+        self
+    }
+
+    /// Lets events go through a broker: a relay of this service brings those of its database's log there, all of them, and its consumers read
+    /// them from there. For `None` they read the log after all, as they do without this.
+    ///
+    /// Nothing else changes: `tx.publish` is what it is, the handlers are the same, an effect happens once, and the events of a key come in
+    /// their order. An event takes a moment longer, and other programs, in other languages too, may read the same streams. While the
+    /// broker is away, transactions commit and their events wait in the log. What a broker loses is brought again.
+    ///
+    /// From the log to a broker the way may change with any start. Back, or to another broker, only when nothing is on its way any more:
+    /// until [`to_consumers`](shared_events::handover::to_consumers) has seen to that, the service does not start.
+    ///
+    /// ```no_run
+    /// use shared_service::prelude::*;
+    /// use shared_service::Broker;
+    ///
+    /// #[derive(Config)]
+    /// #[config(prefix = "HELLO")]
+    /// struct Settings {
+    ///     service: shared_service::Config,
+    ///     db: shared_service::db::Config,
+    ///     events: shared_service::events::Config,
+    ///     nats: shared_service::NatsConfig,
+    /// }
+    ///
+    /// let service = Service::<Settings>::new("hello")
+    ///     .events_through(|settings| Some(Broker::nats(settings.nats.clone())));
+    /// # let _ = service;
+    /// ```
+    #[cfg(any(feature = "redis", feature = "nats"))]
+    pub fn events_through(mut self, of: impl FnOnce(&C) -> Option<crate::Broker> + Send + 'static) -> Self {
+        self.way = eventing::through(of);
+        self
+    }
+
+    /// Lets operators see and steer the subscriptions over HTTP, below this path: those whose token has this permission of the system.
+    /// The routes are those of [`admin::router`](shared_events::admin::router); they reach over all tenants.
+    ///
+    /// A permission that tenants hand out does not compile here.
+    pub fn events_admin<P: SystemPermission>(mut self, path: &'static str, _: P) -> Self {
+        self.events_desk = Some(eventing::Desk::of::<P>(path));
         self
     }
 

@@ -18,7 +18,7 @@ pub use watch::HealthTask;
 ///
 /// | probe | says | waits for |
 /// |---|---|---|
-/// | [`live`](Self::live) | restart me, if not 200 | nothing; it looks at the heartbeat of the runtime |
+/// | [`live`](Self::live) | restart me, if not 200 | nothing; it looks at the heartbeat of the runtime, and whether each [part](Checks::alive) runs |
 /// | [`ready`](Self::ready) | send me no requests, if not 200 | nothing; it looks at the last results |
 /// | [`report`](Self::report) | what is wrong, for people | nothing; the same results in detail |
 ///
@@ -52,11 +52,16 @@ impl Health {
         HealthTask::start(checks, config)
     }
 
-    /// The runtime still turns: its heartbeat is younger than ten seconds. It says nothing about dependencies,
-    /// because no restart of this process repairs them.
+    /// The runtime still turns: its heartbeat is younger than ten seconds; and no [part](Checks::alive) of the process has ended. It
+    /// says nothing about dependencies, because no restart of this process repairs them.
     pub fn live(&self) -> Probe {
-        let beats = self.state.beats(Instant::now());
-        Probe::new(beats, json!({ "status": if beats { "live" } else { "stuck" } }))
+        if !self.state.beats(Instant::now()) {
+            return Probe::new(false, json!({ "status": "stuck" }));
+        }
+        match self.state.ended() {
+            ended if ended.is_empty() => Probe::new(true, json!({ "status": "live" })),
+            ended => Probe::new(false, json!({ "status": "broken", "ended": ended })),
+        }
     }
 
     /// The process wants requests: it is not draining, and every required check passed when it was last run.
@@ -70,7 +75,7 @@ impl Health {
         let now = Instant::now();
         let (status, _) = self.state.readiness(now);
         let body =
-            json!({ "status": status, "live": self.state.beats(now), "checks": self.state.details(now) });
+            json!({ "status": status, "live": self.live().status == 200, "checks": self.state.details(now) });
         Probe::new(status == "ready", body)
     }
 

@@ -19,7 +19,10 @@ Options:
                          [default: minilm, and hash where it can't be had]
   --queues postgres|redis where jobs wait: in the database; or in a Redis, which is started beside it
                          [default: postgres]
-  --instance NAME        the database server to use [default: quickstart; quickstart-hash with feature hashing]
+  --events log|redis|nats how events come to their consumer: straight from the log; or through a Redis or a NATS, which
+                         is started beside the database [default: log]
+  --instance NAME        the servers to use [default: quickstart, with -hash for feature hashing, and -redis or -nats for
+                         another way of the events]
   --once                 end after the summary, without the search page
   --help                 print this
 ";
@@ -38,6 +41,8 @@ pub struct Arguments {
     pub embedder: Option<EmbedderName>,
     /// Where jobs wait.
     pub queues: QueuesName,
+    /// How events come to their consumer.
+    pub events: EventsName,
     /// The database server's name.
     pub instance: Option<String>,
     /// End after the summary.
@@ -63,6 +68,18 @@ pub enum QueuesName {
     Redis,
 }
 
+/// A way of events, by its name on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventsName {
+    /// `log`
+    #[default]
+    Log,
+    /// `redis`
+    Redis,
+    /// `nats`
+    Nats,
+}
+
 impl Default for Arguments {
     fn default() -> Self {
         Self {
@@ -70,6 +87,7 @@ impl Default for Arguments {
             limit: LIMIT,
             embedder: None,
             queues: QueuesName::default(),
+            events: EventsName::default(),
             instance: None,
             once: false,
         }
@@ -101,6 +119,7 @@ impl Arguments {
                 }
                 "--embedder" => parsed.embedder = Some(embedder(&value("minilm or hash")?)?),
                 "--queues" => parsed.queues = queues(&value("postgres or redis")?)?,
+                "--events" => parsed.events = events(&value("log, redis or nats")?)?,
                 "--instance" => parsed.instance = Some(value("a name")?),
                 flag if flag.starts_with('-') && flag != "-" => return Err(format!("unknown option {flag}")),
                 _ if parsed.directory.is_some() => return Err("more than one directory".to_owned()),
@@ -153,6 +172,15 @@ fn queues(text: &str) -> Result<QueuesName, String> {
     }
 }
 
+fn events(text: &str) -> Result<EventsName, String> {
+    match text {
+        "log" => Ok(EventsName::Log),
+        "redis" => Ok(EventsName::Redis),
+        "nats" => Ok(EventsName::Nats),
+        _ => Err("--events is log, redis or nats".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,15 +201,16 @@ mod tests {
             limit: 300,
             embedder: Some(EmbedderName::Hash),
             queues: QueuesName::Redis,
+            events: EventsName::Nats,
             instance: Some("mine".to_owned()),
             once: true,
         };
         assert_eq!(
-            parse("--once --limit 300 --embedder hash --queues redis --instance mine docs"),
+            parse("--once --limit 300 --embedder hash --queues redis --events nats --instance mine docs"),
             Ok(Some(asked.clone()))
         );
         assert_eq!(
-            parse("docs --limit=300 --embedder=hash --queues=redis --instance=mine --once"),
+            parse("docs --limit=300 --embedder=hash --queues=redis --events=nats --instance=mine --once"),
             Ok(Some(asked))
         );
         assert_eq!(parse("--all").unwrap().unwrap().limit, usize::MAX);
@@ -198,6 +227,7 @@ mod tests {
             ("--all --limit 3", "--all and --limit contradict each other"),
             ("--embedder bert", "--embedder is minilm or hash"),
             ("--queues kafka", "--queues is postgres or redis"),
+            ("--events kafka", "--events is log, redis or nats"),
             ("--once=yes", "--once takes no value"),
             ("a b", "more than one directory"),
         ] {

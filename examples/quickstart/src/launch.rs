@@ -3,14 +3,14 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use shared_devkit::{Postgres, Redis};
+use shared_devkit::{Nats, Postgres, Redis};
 use shared_service::config_loader::Loader;
 use shared_service::core::Failure;
 use shared_service::db::redis;
 use shared_service::telemetry::{Recorder, ServiceInfo, Telemetry};
-use shared_service::{RedisQueues, Running};
+use shared_service::{Broker, NatsConfig, RedisQueues, Running};
 
-use crate::arguments::{Arguments, QueuesName};
+use crate::arguments::{Arguments, EventsName, QueuesName};
 use crate::client::Client;
 use crate::embedder::{self, Chosen};
 use crate::report::progress::Screen;
@@ -42,7 +42,7 @@ pub(crate) struct Launched {
     pub(crate) embedder: String,
     pub(crate) times: Times,
     /// Keep the servers up.
-    _servers: (Postgres, Option<Redis>),
+    _servers: (Postgres, Option<Redis>, Option<Nats>),
 }
 
 /// How long the parts of the start took.
@@ -75,11 +75,21 @@ pub(crate) async fn launch(arguments: &Arguments, screen: &Screen) -> Result<Lau
     });
     let embedder_took = began.elapsed();
 
-    let instance = arguments.instance.as_deref().unwrap_or(instance);
+    // What is on its way through a broker is not found on another way.
+    let instance = match arguments.events {
+        EventsName::Log => instance.to_owned(),
+        EventsName::Redis => format!("{instance}-redis"),
+        EventsName::Nats => format!("{instance}-nats"),
+    };
+    let instance = arguments.instance.as_ref().unwrap_or(&instance);
     let server = Postgres::named(instance).await?;
-    let redis = match arguments.queues {
-        QueuesName::Postgres => None,
-        QueuesName::Redis => Some(Redis::named(instance).await?),
+    let redis = match (arguments.queues, arguments.events) {
+        (QueuesName::Redis, _) | (_, EventsName::Redis) => Some(Redis::named(instance).await?),
+        _ => None,
+    };
+    let nats = match arguments.events {
+        EventsName::Nats => Some(Nats::named(instance).await?),
+        _ => None,
     };
     let database_took = began.elapsed() - embedder_took;
 
@@ -90,8 +100,14 @@ pub(crate) async fn launch(arguments: &Arguments, screen: &Screen) -> Result<Lau
         .recorder(&recorder)
         .init(&settings.telemetry)?;
     let issuer = settings.security.issuer()?;
-    let queues = redis.as_ref().map(|redis| RedisQueues::new(redis::Config::new(redis.url())));
-    let service = service(embedder).queues_in_redis(|_| queues);
+    let at_redis = redis.as_ref().map(|redis| redis::Config::new(redis.url()));
+    let queues = at_redis.clone().filter(|_| arguments.queues == QueuesName::Redis).map(RedisQueues::new);
+    let broker = match arguments.events {
+        EventsName::Log => None,
+        EventsName::Redis => at_redis.map(Broker::redis),
+        EventsName::Nats => nats.as_ref().map(|nats| Broker::nats(NatsConfig::new(nats.url()))),
+    };
+    let service = service(embedder).queues_in_redis(|_| queues).events_through(|_| broker);
     let running = service.launch(settings, &telemetry).await?;
     let client = Client::new(format!("http://{}", running.address()), issuer)?;
     let times = Times {
@@ -99,7 +115,15 @@ pub(crate) async fn launch(arguments: &Arguments, screen: &Screen) -> Result<Lau
         database: database_took,
         service: began.elapsed() - embedder_took - database_took,
     };
-    Ok(Launched { running, telemetry, recorder, client, embedder: name, times, _servers: (server, redis) })
+    Ok(Launched {
+        running,
+        telemetry,
+        recorder,
+        client,
+        embedder: name,
+        times,
+        _servers: (server, redis, nats),
+    })
 }
 
 fn settings(url: &str, screen: &Screen) -> Result<Settings, Failure> {

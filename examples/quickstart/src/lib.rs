@@ -4,6 +4,7 @@
 //! cargo run -p quickstart                      # the crates of this machine's cargo registry, a tenant each
 //! cargo run -p quickstart -- --once DIR        # the folders of a directory, and no search page afterwards
 //! cargo run -p quickstart -- --queues redis    # jobs in Redis in place of the database
+//! cargo run -p quickstart -- --events nats     # events through NATS, or a Redis, in place of straight from the log
 //! ```
 //!
 //! # The ideas
@@ -38,7 +39,7 @@ mod summary;
 mod upload;
 mod way;
 
-pub use arguments::{Arguments, EmbedderName, QueuesName, USAGE};
+pub use arguments::{Arguments, EmbedderName, EventsName, QueuesName, USAGE};
 pub use run::{End, run};
 pub use service::{
     App, Digest, Document, Found, FoundPart, MATRIX, Outcome, ReadDocuments, Settings, Status, Stored,

@@ -91,16 +91,16 @@ struct Loaded {
 
 /// Uploads everything, and waits until all of it took effect.
 async fn load(source: &Source, plan: &Plan, launched: &Launched, screen: &Screen) -> Result<Loaded, Failure> {
-    let (db, queues) = (launched.running.db(), launched.running.queues());
-    let (uploaded, activity) = (Uploaded::default(), launched.running.state().activity());
-    let before = settle::left(db, queues).await?;
+    let running = &launched.running;
+    let (uploaded, activity) = (Uploaded::default(), running.state().activity());
+    let before = settle::left(running).await?;
     if before.jobs + before.events > 0 {
         let (jobs, events) = (words::counted(before.jobs, "job"), words::counted(before.events, "event"));
         screen.say(&format!("an earlier run left {jobs} and {events}: going on"));
     }
     let loading = async {
-        upload(source, &launched.client, db, &uploaded).await?;
-        settle::settled(db, queues).await
+        upload(source, &launched.client, running.db(), &uploaded).await?;
+        settle::settled(running).await
     };
     let left = screen.watch(loading, || bars(plan, before, uploaded.counts(), activity.done())).await?;
     Ok(Loaded { counts: uploaded.counts(), done: activity.done(), left })

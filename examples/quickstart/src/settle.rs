@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use shared_service::Running;
 use shared_service::core::Failure;
-use shared_service::db::Db;
-use shared_service::events::backlog;
-use shared_service::queues::Queues;
+
+use crate::service::App;
 
 /// How often to look: the end is noticed soon, and a look costs the database a millisecond or so.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -22,11 +22,11 @@ pub(crate) struct Left {
     pub(crate) parked: u64,
 }
 
-/// Looks at the log and the queues.
-pub(crate) async fn left(db: &Db, queues: &Queues) -> Result<Left, Failure> {
+/// Looks at the log, the broker and the queues.
+pub(crate) async fn left(running: &Running<App>) -> Result<Left, Failure> {
     // In this order: what is on its way to its queue is in the log, or in the queue.
-    let events = backlog(db).await?;
-    let jobs = queues.backlog().await?;
+    let events = running.backlog().await?;
+    let jobs = running.queues().backlog().await?;
     Ok(Left {
         jobs: jobs.ready + jobs.waiting + jobs.scheduled + jobs.running,
         events: events.waiting,
@@ -39,10 +39,10 @@ pub(crate) async fn left(db: &Db, queues: &Queues) -> Result<Left, Failure> {
 ///
 /// # Errors
 /// If nothing moves any more.
-pub(crate) async fn settled(db: &Db, queues: &Queues) -> Result<Left, Failure> {
+pub(crate) async fn settled(running: &Running<App>) -> Result<Left, Failure> {
     let (mut before, mut moved) = (Left::default(), Instant::now());
     loop {
-        let now = left(db, queues).await?;
+        let now = left(running).await?;
         if now.jobs == 0 && now.events == 0 {
             return Ok(now);
         }

@@ -31,13 +31,12 @@ pub(crate) async fn of_a_note(
     recorder: &Recorder,
     counts: Counts,
 ) -> Result<Vec<RecordedSpan>, Failure> {
-    let (db, queues) = (running.db(), running.queues());
-    register(db, TENANT).await?;
+    register(running.db(), TENANT).await?;
     let note = note(counts);
     let span = info_span!("a note about this run");
     let position = span.in_scope(trace::current);
     client.tenant(TENANT)?.upload(&note).instrument(span).await?;
-    settle::settled(db, queues).await?;
+    settle::settled(running).await?;
     let Some(position) = position.filter(|position| position.is_sampled()) else { return Ok(Vec::new()) };
     let complete = async {
         loop {

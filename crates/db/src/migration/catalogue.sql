@@ -1,5 +1,6 @@
 -- Everything in a schema that its migrations make, a line each: an object, what is said of it, and the text of a function.
 --
+-- Days of a table that is kept in days, such as `log_20261122`, come and go: they are no part of it.
 -- Nothing that differs between two databases with the same migrations is in it: no object id, no role's name where the role is one of
 -- the five ($2 and $3 translate), nothing of one version of the server alone. Objects of extensions are theirs. Of the history itself
 -- only the grants count.
@@ -17,6 +18,7 @@ relation as (
            c.relname = 'migration' as is_history
       from pg_catalog.pg_class c join space s on s.oid = c.relnamespace
      where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+       and not (c.relispartition and c.relname ~ '_[0-9]{8}$')
        and not exists (select 1 from pg_catalog.pg_depend d
                         where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')),
 routine as (

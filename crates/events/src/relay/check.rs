@@ -6,13 +6,24 @@ use validator::Validate;
 use crate::{Config, Error};
 
 statements! {
-    const SUBSCRIBE: Statement<(String,), ()> = "
-        insert into shared_events.subscription (name) values ($1) on conflict do nothing";
-    const AHEAD: Statement<(String,), bool> = "
-        select pg_snapshot_xmax(tick.snap) > pg_snapshot_xmax(pg_current_snapshot())
-          from shared_events.subscription
-          join shared_events.tick on tick.tick = subscription.tick
-         where subscription.name = $1";
+    const SUBSCRIBE: Statement<(String, String), ()> = "
+        with new as (
+            insert into shared_events.subscription (name, kind) values ($1, $2) on conflict do nothing)
+        insert into shared_events.cursor (subscription, lane) select $1, generate_series(0, 15) on conflict do nothing";
+    const KIND: Statement<(String,), String> = "select kind from shared_events.subscription where name = $1";
+    const AHEAD: Statement<(String,), Option<bool>> = "
+        select bool_or(coalesce(pg_snapshot_xmax(tick.snap) > pg_snapshot_xmax(pg_current_snapshot()), true)) as is_ahead
+          from shared_events.cursor left join shared_events.tick on tick.tick = cursor.tick
+         where cursor.subscription = $1";
+    // One policy shows this role every row, and none takes any away.
+    const SEES_ALL: Statement<(), bool> = "
+        select not row_security_active('shared_events.log')
+            or (exists (select 1 from pg_policies
+                         where schemaname = 'shared_events' and tablename = 'log' and permissive = 'PERMISSIVE'
+                           and cmd in ('SELECT', 'ALL') and qual = 'true' and roles && array[current_user, 'public'::name])
+                and not exists (select 1 from pg_policies
+                                 where schemaname = 'shared_events' and tablename = 'log' and permissive = 'RESTRICTIVE'
+                                   and cmd in ('SELECT', 'ALL') and roles && array[current_user, 'public'::name]))";
 }
 
 pub(crate) fn config(config: &Config) -> Result<(), Error> {
@@ -23,19 +34,30 @@ pub(crate) fn config(config: &Config) -> Result<(), Error> {
     })
 }
 
-/// The log can be read by cuts.
+/// The log can be read by cuts, and all of it.
 pub(crate) async fn database(db: &Db) -> Result<(), Error> {
-    cut::check(&db.system(), "shared_events.log").await.map_err(Error::uncut)
+    cut::check(&db.system(), "shared_events.log").await.map_err(Error::uncut)?;
+    match db.system().one(&SEES_ALL, ()).await? {
+        true => Ok(()),
+        false => Err(Error::Unsafe(
+            "the system role does not see every tenant's events; restore the policy `system_reads` on shared_events.log, and remove restrictive ones".to_owned(),
+        )),
+    }
 }
 
 /// The subscription is there, and has not seen transactions that this server has yet to make.
-pub(crate) async fn subscription(db: &Db, name: &str) -> Result<(), Error> {
-    db.system().execute(&SUBSCRIBE, (name,)).await?;
-    match db.system().opt(&AHEAD, (name,)).await? {
+pub(crate) async fn subscription(db: &Db, name: &str, kind: &str) -> Result<(), Error> {
+    db.system().execute(&SUBSCRIBE, (name, kind)).await?;
+    let found = db.system().one(&KIND, (name,)).await?;
+    if found != kind {
+        return Err(Error::Config(format!(
+            "subscription `{name}` is one of kind `{found}`, and not `{kind}`; use another name"
+        )));
+    }
+    match db.system().one(&AHEAD, (name,)).await? {
         Some(false) => Ok(()),
-        Some(true) => Err(Error::Unsafe(format!(
-            "subscription `{name}` is ahead of the server's transactions, as after a restore into another server; events would be lost"
+        _ => Err(Error::Unsafe(format!(
+            "subscription `{name}` is ahead of the server's transactions, as after a restore into another server, or its tick is gone; events would be lost"
         ))),
-        None => Err(Error::Unsafe(format!("the tick that subscription `{name}` has reached is gone"))),
     }
 }

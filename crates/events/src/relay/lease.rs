@@ -1,89 +1,193 @@
-//! The right to read for a subscription, and how far it has read. Times are the server's.
+//! The right to read lanes. One beat renews all of a relay's leases, and says how many relays share the subscription. Times are the
+//! server's.
 
-use std::time::{Duration, Instant};
-
-use shared_db::{Db, statements};
+use shared_db::{Row, statements};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Halt;
-use crate::Config;
+use super::Core;
+use super::machine::{Cursor, Owned};
+use crate::log::lane;
+use crate::replay::Bounds;
+use crate::{Error, LANES, Lane};
 
 statements! {
-    const TAKE: Statement<(String, Uuid, f64), (i64, i64, i64)> = "
-        update shared_events.subscription
+    // That it lives, and its lanes again; the others that live, whether it is to pause, and what it owns. A lane whose lease ran out is
+    // still its own if nobody has taken it.
+    const BEAT: Statement<(String, Uuid, f64, String, i32, String), Beaten> = "
+        with me as (
+            insert into shared_events.relay (subscription, owner, expires, host, pid, state)
+            values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4, $5, $6::text::json)
+                on conflict (subscription, owner) do update set expires = excluded.expires, state = excluded.state),
+        renewed as (
+            update shared_events.cursor set expires = clock_timestamp() + make_interval(secs => $3)
+             where subscription = $1 and owner = $2
+            returning lane, epoch, tick, pos),
+        gone as (
+            delete from shared_events.relay
+             where subscription = $1 and owner <> $2 and expires < clock_timestamp() - make_interval(secs => 10 * $3))
+        select coalesce((select paused from shared_events.subscription where name = $1), false) as paused,
+               (select filter::text from shared_events.subscription where name = $1) as filter,
+               (select ends from shared_events.subscription where name = $1) as ends,
+               (select rate from shared_events.subscription where name = $1) as rate,
+               (select count(*) from shared_events.relay
+                 where subscription = $1 and owner <> $2 and expires > clock_timestamp()) as others,
+               coalesce(array_agg(lane), '{}') as lanes, coalesce(array_agg(epoch), '{}') as epochs,
+               coalesce(array_agg(tick), '{}') as ticks, coalesce(array_agg(pos), '{}') as positions
+          from renewed";
+    const TAKE: Statement<(String, Uuid, f64, i64), (i16, i64, i64, i64)> = "
+        update shared_events.cursor
            set owner = $2, epoch = epoch + 1, expires = clock_timestamp() + make_interval(secs => $3)
-         where name = $1 and expires < clock_timestamp()
-        returning epoch, tick, pos";
-    const RENEW: Statement<(String, i64, f64), ()> = "
-        update shared_events.subscription set expires = clock_timestamp() + make_interval(secs => $3)
-         where name = $1 and epoch = $2";
-    const ADVANCE: Statement<(String, i64, f64, i64, i64), ()> = "
-        update shared_events.subscription
-           set expires = clock_timestamp() + make_interval(secs => $3), tick = $4, pos = $5
-         where name = $1 and epoch = $2";
-    const RELEASE: Statement<(String, i64), ()> = "
-        update shared_events.subscription set expires = '-infinity', owner = null where name = $1 and epoch = $2";
+         where subscription = $1
+           and lane = any (array(select lane from shared_events.cursor where subscription = $1 and expires < clock_timestamp()
+                                  order by lane limit $4 for update skip locked))
+        returning lane, epoch, tick, pos";
+    const ADVANCE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>), i16> = "
+        update shared_events.cursor set tick = new.tick, pos = new.pos, moved = clock_timestamp()
+          from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos)
+         where cursor.subscription = $1 and cursor.owner = $2 and cursor.lane = new.lane and cursor.epoch = new.epoch
+        returning cursor.lane";
+    const RELEASE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>), i16> = "
+        update shared_events.cursor
+           set tick = new.tick, pos = new.pos, moved = clock_timestamp(), owner = null, expires = '-infinity'
+          from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos)
+         where cursor.subscription = $1 and cursor.owner = $2 and cursor.lane = new.lane and cursor.epoch = new.epoch
+        returning cursor.lane";
+    const LEAVE: Statement<(String, Uuid), ()> = "
+        delete from shared_events.relay where subscription = $1 and owner = $2";
 }
 
-/// A lease that was taken, and the cursor under it. Each write names its epoch, so that the writes of a relay that
-/// was away for too long touch nothing.
-pub(crate) struct Lease {
-    subscription: String,
-    epoch: i64,
-    length: Duration,
-    renewed: Instant,
-    /// Everything up to this tick was delivered,
-    pub(crate) tick: i64,
-    /// and of the next one everything up to this position.
-    pub(crate) pos: i64,
+#[derive(Row)]
+struct Beaten {
+    paused: bool,
+    filter: Option<String>,
+    ends: Option<i64>,
+    rate: Option<f32>,
+    others: i64,
+    lanes: Vec<i16>,
+    epochs: Vec<i64>,
+    ticks: Vec<i64>,
+    positions: Vec<i64>,
 }
 
-impl Lease {
-    /// Takes the lease, unless another relay holds it.
-    pub(crate) async fn take(db: &Db, config: &Config) -> Result<Option<Self>, Halt> {
-        let renewed = Instant::now();
-        let (subscription, length) = (config.subscription.clone(), config.lease);
-        let taken = db.system().opt(&TAKE, (&subscription, Uuid::now_v7(), length.as_secs_f64())).await?;
-        Ok(taken.map(|(epoch, tick, pos)| Self { subscription, epoch, length, renewed, tick, pos }))
-    }
+/// What a beat has found.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    pub(super) owned: Vec<Owned>,
+    /// How many lanes are its part.
+    pub(super) share: usize,
+    pub(super) paused: bool,
+    /// What it is held to, if the subscription is a replay.
+    pub(super) replay: Option<Bounds>,
+    /// Cancelled when the leases may have run out before another beat came through.
+    pub(super) alive: CancellationToken,
+}
 
-    /// Moves the cursor, and renews the lease with it.
-    pub(crate) async fn advance(&mut self, db: &Db, tick: i64, pos: i64) -> Result<(), Halt> {
-        let now = Instant::now();
-        let params = (&self.subscription, self.epoch, self.length.as_secs_f64(), tick, pos);
-        self.held(db.system().execute(&ADVANCE, params).await?)?;
-        (self.tick, self.pos, self.renewed) = (tick, pos, now);
-        Ok(())
-    }
-
-    /// Renews the lease again and again, until it can't.
-    pub(crate) async fn keep(&mut self, db: &Db) -> Halt {
-        loop {
-            tokio::time::sleep((self.length / 3).saturating_sub(self.renewed.elapsed())).await;
-            if let Err(halt) = self.renew_if_due(db).await {
-                return halt;
+/// Beats until it is dropped. Three come in the time of a lease; when none has succeeded for so long that it may have run out, what is
+/// in hand is cancelled.
+pub(super) async fn beat(core: &Core, views: &watch::Sender<Option<View>>) {
+    let every = core.config.lease / 3;
+    let mut alive = CancellationToken::new();
+    let mut renewed = Instant::now();
+    loop {
+        let begun = Instant::now();
+        let beaten = tokio::select! {
+            beaten = tokio::time::timeout(every, once(core)) => beaten,
+            () = tokio::time::sleep_until(renewed + every * 5 / 2), if !alive.is_cancelled() => {
+                alive.cancel();
+                continue;
             }
+        };
+        match beaten {
+            Ok(Ok(Found { owned, share, paused, replay })) => {
+                if alive.is_cancelled() {
+                    alive = CancellationToken::new();
+                }
+                renewed = begun;
+                views.send_replace(Some(View { owned, share, paused, replay, alive: alive.clone() }));
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(subscription = core.config.subscription, "a beat failed: {error}")
+            }
+            Err(_) => tracing::warn!(subscription = core.config.subscription, "a beat took too long"),
         }
-    }
-
-    pub(crate) async fn renew_if_due(&mut self, db: &Db) -> Result<(), Halt> {
-        if self.renewed.elapsed() < self.length / 3 {
-            return Ok(());
+        // A dead lane's lease is taken soon after it ran out.
+        let next = begun + every;
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = tokio::time::sleep_until(renewed + every * 5 / 2), if !alive.is_cancelled() => alive.cancel(),
         }
-        let now = Instant::now();
-        let params = (&self.subscription, self.epoch, self.length.as_secs_f64());
-        self.held(db.system().execute(&RENEW, params).await?)?;
-        self.renewed = now;
-        Ok(())
+        tokio::time::sleep_until(next).await;
     }
+}
 
-    /// Lets another relay take it at once.
-    pub(crate) async fn release(self, db: &Db) -> Result<(), Halt> {
-        db.system().execute(&RELEASE, (self.subscription, self.epoch)).await?;
-        Ok(())
-    }
+/// A view without what the beat itself knows.
+struct Found {
+    owned: Vec<Owned>,
+    share: usize,
+    paused: bool,
+    replay: Option<Bounds>,
+}
 
-    fn held(&self, touched: u64) -> Result<(), Halt> {
-        if touched == 1 { Ok(()) } else { Err(Halt::Lost) }
+async fn once(core: &Core) -> Result<Found, Error> {
+    let seconds = core.config.lease.as_secs_f64();
+    let (name, owner) = (&core.config.subscription, core.owner);
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let beat = (name, owner, seconds, &core.host, pid, core.state());
+    let Beaten { mut paused, filter, ends, rate, others, lanes, epochs, ticks, positions } =
+        core.db.system().one(&BEAT, beat).await?;
+    let replay = Bounds::read(filter.as_deref(), ends, rate).unwrap_or_else(|why| {
+        tracing::warn!(subscription = name, "the replay waits for another program: {why}");
+        paused = true;
+        None
+    });
+    let columns = lanes.into_iter().zip(epochs).zip(ticks.into_iter().zip(positions));
+    let mut owned: Vec<Owned> =
+        columns.map(|((lane, epoch), (tick, pos))| row(lane, epoch, tick, pos)).collect();
+    let share = usize::from(LANES).div_ceil(usize::try_from(others).unwrap_or_default() + 1);
+    let free = i64::try_from(share.saturating_sub(owned.len())).unwrap_or_default();
+    if free > 0 {
+        let taken = core.db.system().all(&TAKE, (name, owner, seconds, free)).await?;
+        owned.extend(taken.into_iter().map(|(lane, epoch, tick, pos)| row(lane, epoch, tick, pos)));
     }
+    Ok(Found { owned, share, paused, replay })
+}
+
+fn row(of: i16, epoch: i64, tick: i64, pos: i64) -> Owned {
+    Owned { lane: lane(of), epoch, cursor: Cursor { passed: tick, pos } }
+}
+
+/// Writes how far the lanes have come. Returns those that are still this relay's.
+pub(super) async fn advance(core: &Core, owned: &[Owned]) -> Result<Vec<Lane>, Error> {
+    let written = core.db.system().all(&ADVANCE, params(core, owned)).await?;
+    Ok(written.into_iter().map(lane).collect())
+}
+
+/// Lets other relays take these lanes at once, from where they stand.
+pub(super) async fn release(core: &Core, owned: &[Owned]) -> Result<(), Error> {
+    if !owned.is_empty() {
+        core.db.system().all(&RELEASE, params(core, owned)).await?;
+    }
+    Ok(())
+}
+
+/// Says that this relay lives no more.
+pub(super) async fn leave(core: &Core) -> Result<(), Error> {
+    core.db.system().execute(&LEAVE, (&core.config.subscription, core.owner)).await?;
+    Ok(())
+}
+
+type Columns<'a> = (&'a String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>);
+
+fn params<'a>(core: &'a Core, owned: &[Owned]) -> Columns<'a> {
+    (
+        &core.config.subscription,
+        core.owner,
+        owned.iter().map(|owned| owned.lane.column()).collect(),
+        owned.iter().map(|owned| owned.epoch).collect(),
+        owned.iter().map(|owned| owned.cursor.passed).collect(),
+        owned.iter().map(|owned| owned.cursor.pos).collect(),
+    )
 }

@@ -4,7 +4,7 @@ use shared_db::{Config, bootstrap};
 use shared_devkit::{Postgres, TestDatabase};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{batch, tick};
+use super::{read, tick};
 use crate::MIGRATIONS;
 use crate::backlog::BACKLOG;
 
@@ -14,8 +14,12 @@ const LARGE: &str = "
     select (1000000 + g / 4)::text::xid8, gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'k', '{}', '{}' from generate_series(0, 199999) g;
     insert into shared_events.tick (tick, snap) overriding system value
     values (1001, '1040000:1040010:1040002,1040005'), (1002, '1040020:1040020:'), (1003, '1050000:1050000:');
-    insert into shared_events.subscription (name, tick) values ('main', 1003);
-    analyze shared_events.log, shared_events.tick, shared_events.subscription";
+    insert into shared_events.subscription (name) values ('main');
+    insert into shared_events.cursor (subscription, lane, tick) select 'main', generate_series(0, 15), 1003;
+    vacuum (analyze) shared_events.log;
+    analyze shared_events.tick, shared_events.cursor";
+
+const ALL: &str = "array[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]::int2[]";
 
 #[tokio::test]
 async fn it_costs_by_the_batch_and_not_by_the_log() {
@@ -24,13 +28,14 @@ async fn it_costs_by_the_batch_and_not_by_the_log() {
     bootstrap(&Config::new(database.url()), &[MIGRATIONS]).await.unwrap();
     let session = Session::on(&database).await;
     for (what, sql, arguments, most) in [
-        ("an idle look", tick::LOOK.sql(), "(1003)", 20),
-        ("a look", tick::LOOK.sql(), "(1001)", 20),
-        ("a batch of 48", batch::FIRST.sql(), "(1001, 1002, 500)", 48 * 5),
-        ("a page of 500", batch::NEXT.sql(), "(0, 1003, 100000, 500)", 40),
-        ("a backlog of none", BACKLOG.sql(), "", 20),
+        // Sixteen lanes in four partitions.
+        ("an idle look", tick::LOOK.sql(), format!("(1003, 'main', {ALL})"), 400),
+        ("a look", tick::LOOK.sql(), format!("(1001, 'main', {ALL})"), 400),
+        ("a batch of 48", read::BATCH.sql(), format!("(1001, 1002, {ALL}, 'main', 500)"), 48 * 8 + 400),
+        ("the order of a lane", read::ORDER.sql(), "(0, 1003, '{3}', 'main', 0, 50000)".to_owned(), 400),
+        ("a backlog of none", BACKLOG.sql(), String::new(), 800),
     ] {
-        let pages = session.pages(sql, arguments).await;
+        let pages = session.pages(sql, &arguments).await;
         assert!(pages <= most, "{what} reads {pages} pages of the server");
     }
 }
@@ -46,7 +51,9 @@ impl Session {
         let (client, connection) =
             tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
         let driver = AbortOnDropHandle::new(tokio::spawn(connection));
-        client.batch_execute(LARGE).await.unwrap();
+        for statement in LARGE.split(";\n") {
+            client.batch_execute(statement).await.unwrap();
+        }
         client
             .batch_execute("set role shared_system; set plan_cache_mode = force_generic_plan")
             .await

@@ -10,7 +10,14 @@ async fn no_statement_of_one_tenant_touches_a_row_of_another() {
     let config = shared_db::Config::new(world.database.url());
     let probed = probe_isolation(&config).await.unwrap();
     assert!(probed.is_isolated(), "{probed}");
-    for table in ["shared_events.log", "shared_events.inbox", "shared_events.parked", "it.counter"] {
+    for table in [
+        "shared_events.log",
+        "shared_events.delayed",
+        "shared_events.inbox",
+        "shared_events.\"position\"",
+        "shared_events.parked",
+        "it.counter",
+    ] {
         assert_eq!(probed.outcome(table, Verb::Select), Some(Outcome::Nothing), "{table}\n{probed}");
         assert_eq!(probed.outcome(table, Verb::Unique), Some(Outcome::Nothing), "{table}\n{probed}");
     }

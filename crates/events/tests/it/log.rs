@@ -15,7 +15,7 @@ statements! {
     const FOREIGN: Statement<(), ()> = "
         insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
         select gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'k', '{}', '{}' where $tenant::uuid is not null";
-    const UNMARK: Statement<(), ()> = "delete from shared_events.inbox";
+    const UNMARK: Statement<(), ()> = "delete from shared_events.position";
 }
 
 #[tokio::test]
@@ -31,6 +31,17 @@ async fn nobody_changes_the_log() {
         assert_eq!(superuser.as_db_error().unwrap().message(), "the log of events is append-only");
     }
     assert_eq!(world.db.system().one(&COUNT, ()).await.unwrap(), 1);
+    // Nor a day of it that is named itself.
+    let superuser = world.superuser().await;
+    let days = "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
+                 where i.inhparent = 'shared_events.log'::regclass";
+    let days = superuser.query(days, &[]).await.unwrap();
+    assert!(days.len() >= 4);
+    for day in days {
+        let day: String = day.get(0);
+        let refused = superuser.batch_execute(&format!("delete from shared_events.{day}")).await.unwrap_err();
+        assert_eq!(refused.as_db_error().unwrap().message(), "the log of events is append-only", "{day}");
+    }
 }
 
 #[tokio::test]

@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use crate::support::{Raised, World, connect, quick, raise, see, see_as, seeing, until};
 
 statements! {
-    const REACHED: Statement<(), i64> = "select tick from shared_events.subscription where name = 'main'";
+    const REACHED: Statement<(), i64> = "select max(tick) from shared_events.cursor where subscription = 'main'";
     const TICKS: Statement<(), i64> = "select count(*) from shared_events.tick";
     const EXPIRES: Statement<(), f64> = "
-        select extract(epoch from expires)::float8 from shared_events.subscription where name = 'main' and owner is not null";
+        select extract(epoch from min(expires))::float8 from shared_events.cursor where subscription = 'main' and owner is not null";
 }
 
 #[tokio::test]
@@ -76,7 +76,8 @@ async fn a_relay_that_has_lost_its_lease_delivers_no_more() {
     let relay = Relay::start(world.db.clone(), watch.clone(), events, quick()).await.unwrap();
     world.raise("a").await;
     watch.entered.notified().await;
-    let taken = "update shared_events.subscription set epoch = epoch + 1, expires = 'infinity'";
+    let taken =
+        "update shared_events.cursor set epoch = epoch + 1, owner = gen_random_uuid(), expires = 'infinity'";
     superuser.batch_execute(taken).await.unwrap();
     // It finds out when it renews its lease, in the middle of a delivery: that one is rolled back.
     watch.dropped.notified().await;
@@ -84,7 +85,7 @@ async fn a_relay_that_has_lost_its_lease_delivers_no_more() {
     assert_eq!(world.db.system().one(&REACHED, ()).await.unwrap(), 0);
 
     watch.may_finish.store(true, Ordering::SeqCst);
-    superuser.batch_execute("update shared_events.subscription set expires = '-infinity'").await.unwrap();
+    superuser.batch_execute("update shared_events.cursor set expires = '-infinity'").await.unwrap();
     world.settled().await;
     assert_eq!(world.seen("see", "a").await, [1]);
     relay.stop().await;
@@ -130,10 +131,10 @@ async fn ticks_that_are_passed_are_forgotten() {
     let many =
         "insert into shared_events.tick (snap) select pg_current_snapshot() from generate_series(1, 250)";
     world.superuser().await.batch_execute(many).await.unwrap();
-    let relay = world.relay(seeing()).await;
+    let config = Config { rewind: Duration::from_secs(1), ..quick() };
+    let relay = Relay::start(world.db.clone(), (), seeing(), config).await.unwrap();
     world.raise("a").await;
-    world.settled().await;
-    assert!(world.db.system().one(&TICKS, ()).await.unwrap() <= 100);
+    until(async || world.db.system().one(&TICKS, ()).await.unwrap() <= 2).await;
     relay.stop().await;
 }
 
@@ -165,10 +166,33 @@ async fn it_refuses_a_database_in_which_events_could_be_lost_or_disordered() {
     assert!(matches!(start().await, Err(Error::Unsafe(why)) if why.contains("cache 1")));
     superuser.batch_execute("alter sequence shared_events.log_pos_seq cache 1").await.unwrap();
 
+    // A role that does not see every tenant's events would pass them by.
+    let policy = "create policy system_reads on shared_events.log for select to shared_system using (true)";
+    superuser.batch_execute("drop policy system_reads on shared_events.log").await.unwrap();
+    assert!(matches!(start().await, Err(Error::Unsafe(why)) if why.contains("does not see")));
+    superuser.batch_execute(policy).await.unwrap();
+    let restrictive =
+        "create policy hides on shared_events.log as restrictive using (name <> 'counter.raised')";
+    superuser.batch_execute(restrictive).await.unwrap();
+    assert!(matches!(start().await, Err(Error::Unsafe(why)) if why.contains("does not see")));
+    superuser.batch_execute("drop policy hides on shared_events.log").await.unwrap();
+
     start().await.unwrap().stop().await;
     let restored = "update shared_events.tick set snap = '9000000000000000:9000000000000000:' where tick = 0";
     superuser.batch_execute(restored).await.unwrap();
     assert!(matches!(start().await, Err(Error::Unsafe(why)) if why.contains("ahead")));
+}
+
+#[tokio::test]
+async fn it_refuses_a_standby() {
+    let server = Postgres::exclusive().await.unwrap();
+    let migrations = [shared_events::MIGRATIONS, crate::support::MIGRATIONS];
+    shared_db::bootstrap(&shared_db::Config::new(server.url()), &migrations).await.unwrap();
+    let replica = server.replica().await.unwrap();
+    replica.caught_up().await.unwrap();
+    let db = connect(replica.url(), 2).await;
+    let refused = Relay::start(db, (), seeing(), quick()).await;
+    assert!(matches!(refused, Err(Error::Unsafe(why)) if why.contains("standby")));
 }
 
 #[tokio::test]

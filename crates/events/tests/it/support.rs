@@ -26,6 +26,10 @@ const TEMPLATE: &[&str] = &[
     include_str!("../../../db/migrations/0001_tenant_table.sql"),
     include_str!("../../migrations/0001_log.sql"),
     include_str!("../../migrations/0002_consumers.sql"),
+    include_str!("../../migrations/0005_intake.sql"),
+    include_str!("../../migrations/0003_delayed.sql"),
+    include_str!("../../migrations/0004_registry.sql"),
+    include_str!("../../migrations/0006_operate.sql"),
     SQL,
 ];
 
@@ -39,11 +43,13 @@ statements! {
         select $tenant, $1, $2, count(*) + 1, $3 from it.seen where tenant_id = $tenant and consumer = $1 and key = $2";
     const SEEN: Statement<(String, String), i64> = "
         select n from it.seen where tenant_id = $tenant and consumer = $1 and key = $2 order by place";
+    const LANE: Statement<(String,), i32> = "
+        select (uuid_hash_extended($tenant::uuid, hashtextextended($1::text, 0)) & 15)::int4";
     pub(crate) const COUNTERS: Statement<(), (String, i64)> = "
         select key, n from it.counter where tenant_id = $tenant order by key";
 }
 
-#[derive(Serialize, Deserialize, Event)]
+#[derive(Clone, Serialize, Deserialize, Event)]
 #[event(name = "counter.raised", version = 1, key = "key")]
 pub(crate) struct Raised {
     pub(crate) key: String,
@@ -83,6 +89,19 @@ impl World {
         seen(&self.db, &self.tenant, consumer, key).await
     }
 
+    /// Two keys of the tenant that lie in different lanes.
+    pub(crate) async fn keys_apart(&self) -> (String, String) {
+        let keys: Vec<String> = (0..100).map(|n| format!("key {n}")).collect();
+        let of = async |key: &String| self.db.tenant(&self.tenant).one(&LANE, (key,)).await.unwrap();
+        let first = of(&keys[0]).await;
+        for key in &keys[1..] {
+            if of(key).await != first {
+                return (keys[0].clone(), key.clone());
+            }
+        }
+        panic!("a hundred keys in one lane");
+    }
+
     /// Starts a relay with these consumers.
     pub(crate) async fn relay(&self, events: Events<()>) -> Relay {
         Relay::start(self.db.clone(), (), events, quick()).await.unwrap()
@@ -91,6 +110,13 @@ impl World {
     /// Waits until every subscription has passed every event.
     pub(crate) async fn settled(&self) {
         until(async || backlog(&self.db).await.unwrap().waiting == 0).await;
+    }
+
+    /// Waits until a session of this database waits for another's lock.
+    pub(crate) async fn waits_for_a_lock(&self) {
+        let looking = self.superuser().await;
+        let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        until(async || looking.query_one(waits, &[]).await.unwrap().get(0)).await;
     }
 
     /// A session of the superuser.
@@ -119,6 +145,7 @@ pub(crate) fn quick() -> Config {
         lease: Duration::from_millis(500),
         retry_first: Duration::from_millis(5),
         retry_longest: Duration::from_millis(20),
+        rewind: Duration::from_secs(1),
         ..Config::default()
     }
 }

@@ -11,8 +11,6 @@ use shared_events::{Event, Events, Received, Relay};
 use shared_queues::{OutboxJob, Queues};
 use time::OffsetDateTime;
 
-use crate::running::stop_relay;
-
 statements! {
     // How long ago that was, in milliseconds, by the clock that said so.
     const AGE: Statement<(OffsetDateTime,), i64> = "
@@ -22,9 +20,6 @@ statements! {
 /// Attempts to bring a job before it is put aside, a minute apart in the end: an outage of an hour and a half.
 const ATTEMPTS: u32 = 100;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// What was put aside is tried again at the start, for so long at most.
-const REDRIVE: Duration = Duration::from_secs(5);
 
 /// A transaction has enqueued a job. Jobs that must not overtake each other have one key.
 #[derive(Serialize, Deserialize, Event)]
@@ -43,36 +38,27 @@ struct Destination {
     queues: Queues,
 }
 
-/// The relay that carries, if there is one. Dropping it ends it at once; nothing is lost.
-#[derive(Default)]
-pub(crate) struct Carried(Option<Relay>);
+/// The subscription of the relay that carries to these queues.
+pub(super) fn subscription(name: &str) -> String {
+    format!("{name}.jobs")
+}
 
-impl Carried {
-    pub(super) async fn start(
-        db: &Db,
-        queues: Queues,
-        name: &'static str,
-        config: shared_events::Config,
-    ) -> Result<Self, Failure> {
-        // Of its own, so that consumers and jobs don't wait for each other.
-        let config = shared_events::Config {
-            subscription: format!("{name}.jobs"),
-            attempts: ATTEMPTS,
-            retry_longest: LONGEST_WAIT,
-            ..config
-        };
-        let events = Events::new().handle(name, bring);
-        let relay = Relay::start(db.clone(), Destination { name, queues }, events, config).await?;
-        if let Ok(Err(error)) = tokio::time::timeout(REDRIVE, relay.redrive(name)).await {
-            tracing::warn!(%error, "jobs that could not be brought to their queues before are tried at the next start");
-        }
-        Ok(Self(Some(relay)))
-    }
-
-    /// Whether something was cut off. It comes again after the next start.
-    pub(crate) async fn stop(self, patience: Duration) -> bool {
-        stop_relay(self.0, patience).await
-    }
+/// Starts the relay that carries.
+pub(super) async fn start(
+    db: &Db,
+    queues: Queues,
+    name: &'static str,
+    config: shared_events::Config,
+) -> Result<Relay, Failure> {
+    // Of its own, so that consumers and jobs don't wait for each other.
+    let config = shared_events::Config {
+        subscription: subscription(name),
+        attempts: ATTEMPTS,
+        retry_longest: LONGEST_WAIT,
+        ..config
+    };
+    let events = Events::new().handle(name, bring);
+    Ok(Relay::start(db.clone(), Destination { name, queues }, events, config).await?)
 }
 
 /// The mark that it was brought commits after it is there. Where that fails, the job comes again and is known by its id.

@@ -28,8 +28,8 @@ pub(super) fn check(checks: Checks, queues: &Queues, config: &Config) -> Checks 
                 Ok(all) => all.iter().try_for_each(|queue| in_time(queue, depth, age)),
                 Err(error) => Err(error.to_string()),
             };
-            *last =
-                Some(Look { result: result.clone(), good_until: Instant::now() + began.elapsed() * REST });
+            let rest = (began.elapsed() * REST).min(age);
+            *last = Some(Look { result: result.clone(), good_until: Instant::now() + rest });
             result
         }
     })

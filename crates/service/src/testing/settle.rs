@@ -12,8 +12,8 @@ statements! {
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl<S: Clone + Send + Sync + 'static> TestService<S> {
-    /// Waits until everything that was published is consumed and every job is done, whatever follows from them
-    /// included.
+    /// Waits until everything that was published is consumed, through a broker too, and every job is done, whatever follows from
+    /// them included.
     ///
     /// # Panics
     /// If a job went to the dead letters or an event was parked, or if it takes longer than 30 s: with what is stuck.
@@ -21,7 +21,7 @@ impl<S: Clone + Send + Sync + 'static> TestService<S> {
         let (start, queues) = (Instant::now(), self.running.queues());
         loop {
             let before = published(self.db()).await;
-            let events = shared_events::backlog(self.db()).await.unwrap_or_else(|error| panic!("{error}"));
+            let events = self.running.backlog().await.unwrap_or_else(|error| panic!("{error}"));
             let jobs = queues.backlog().await.unwrap_or_else(|error| panic!("{error}"));
             assert!(events.parked == 0 && jobs.dead == 0, "something failed for good: {events:?}, {jobs:?}");
             // A job that ended between the two counts may have published: then there is more to wait for.

@@ -12,6 +12,8 @@ use shared_service::telemetry::{ServiceInfo, Telemetry};
 use shared_service::testing::TestService;
 use shared_service::{Provided, RedisQueues, Running};
 
+use crate::support::until;
+
 #[derive(Config)]
 #[config(prefix = "COUNTING")]
 struct Settings {
@@ -88,16 +90,6 @@ fn tenant() -> AssumedTenant {
 
 async fn runs(db: &Db, tenant: &AssumedTenant) -> Vec<i64> {
     db.tenant(tenant).all(&RUNS, ()).await.unwrap()
-}
-
-/// Waits for a condition of the outside world.
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let there = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), there).await.unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
 #[tokio::test]

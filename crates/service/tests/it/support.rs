@@ -66,6 +66,16 @@ pub(crate) fn service(gate: &Gate) -> Service<Settings, Gate> {
     )
 }
 
+/// Waits for a condition of the outside world.
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let there = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), there).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
 pub(crate) async fn start(
     gate: &Gate,
     variables: impl IntoIterator<Item = (&'static str, &str)>,

@@ -5,6 +5,7 @@ use std::future::Future;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+type Works = Box<dyn Fn() -> bool + Send + Sync>;
 type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Checks of what the process depends on, in the order in which they are reported.
@@ -21,6 +22,13 @@ type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>
 #[derive(Default)]
 pub struct Checks {
     pub(super) list: Vec<Check>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// A part of the process.
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    pub(super) works: Works,
 }
 
 pub(super) struct Check {
@@ -53,6 +61,14 @@ impl Checks {
         Fut: Future<Output = Result<(), String>> + Send + 'static,
     {
         self.with(name, false, check)
+    }
+
+    /// A part of the process that runs for as long as the process does: when it ends by itself, there is a bug, and only a restart
+    /// brings it back. So [`Health::live`](super::Health::live) asks it, at each probe: it must answer from memory.
+    #[must_use]
+    pub fn alive(mut self, name: &'static str, works: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.parts.push(Part { name, works: Box::new(works) });
+        self
     }
 
     fn with<F, Fut>(mut self, name: &'static str, required: bool, check: F) -> Self

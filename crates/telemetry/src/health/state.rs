@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::checks::Part;
+
 /// A runtime without a heartbeat for so long is stuck: long enough for a pause of the whole machine, short enough for
 /// a restart to help.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -16,6 +18,7 @@ pub(super) struct State {
     draining: AtomicBool,
     heartbeat: Mutex<Instant>,
     known: Mutex<Vec<Known>>,
+    parts: Vec<Part>,
     /// A result older than this counts as a failure: the task that renews it does not run any more.
     stale_after: Duration,
 }
@@ -34,12 +37,17 @@ pub(super) struct Answer {
 }
 
 impl State {
-    pub(super) fn new(checks: impl Iterator<Item = (&'static str, bool)>, stale_after: Duration) -> Self {
+    pub(super) fn new(
+        checks: impl Iterator<Item = (&'static str, bool)>,
+        parts: Vec<Part>,
+        stale_after: Duration,
+    ) -> Self {
         let known = checks.map(|(name, required)| Known { name, required, last: None }).collect();
         Self {
             draining: AtomicBool::new(false),
             heartbeat: Mutex::new(Instant::now()),
             known: Mutex::new(known),
+            parts,
             stale_after,
         }
     }
@@ -55,6 +63,11 @@ impl State {
     pub(super) fn beats(&self, now: Instant) -> bool {
         let last = *self.heartbeat.lock().unwrap_or_else(PoisonError::into_inner);
         now.saturating_duration_since(last) < STUCK_AFTER
+    }
+
+    /// The parts of the process that have ended, although it goes on.
+    pub(super) fn ended(&self) -> Vec<&'static str> {
+        self.parts.iter().filter(|part| !(part.works)()).map(|part| part.name).collect()
     }
 
     /// Notes the answer of the check at `index`, and says in the log when it is another than before.

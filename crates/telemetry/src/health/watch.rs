@@ -31,7 +31,7 @@ impl HealthTask {
     pub(super) fn start(checks: Checks, config: &Config) -> Self {
         let (every, at_most) = (config.health_interval, config.health_timeout);
         let names = checks.list.iter().map(|check| (check.name, check.required));
-        let state = Arc::new(State::new(names, every * 2 + at_most));
+        let state = Arc::new(State::new(names, checks.parts, every * 2 + at_most));
         let mut tasks = JoinSet::new();
         tasks.spawn(beat(Arc::clone(&state)));
         tasks.spawn(refresh(checks.list, Arc::clone(&state), every, at_most));

@@ -59,6 +59,24 @@ async fn readiness_follows_the_required_checks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_that_has_ended_asks_for_a_restart() {
+    let runs = Arc::new(AtomicBool::new(true));
+    let relay = Arc::clone(&runs);
+    let checks = Checks::new().alive("relay", move || relay.load(Ordering::Relaxed)).alive("worker", || true);
+    let task = Health::start(checks, &config());
+    let health = task.health();
+    assert_eq!(health.live().status, 200);
+    runs.store(false, Ordering::Relaxed);
+    let probe = health.live();
+    assert_eq!(
+        (probe.status, probe.body),
+        (503, serde_json::json!({ "status": "broken", "ended": ["relay"] }))
+    );
+    assert_eq!(health.ready().status, 200, "requests are not what has ended");
+    task.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_or_panics_fails_alone() {
     let checks = Checks::new()
         .required("hangs", pending::<Result<(), String>>)

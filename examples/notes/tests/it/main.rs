@@ -5,5 +5,6 @@
 mod environment;
 mod http;
 mod readme;
+mod schemas;
 mod search;
 mod stop;

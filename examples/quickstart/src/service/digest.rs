@@ -40,3 +40,17 @@ pub(super) async fn count(
     tx.after_commit(move || activity.took_effect());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use shared_service::events::golden;
+
+    use super::*;
+
+    #[test]
+    fn the_event_is_as_its_schema_says() {
+        let title = "The Book".to_owned();
+        let uploaded = ContentUploaded { document: Id::new(), title, is_new: true, grown: 1200 };
+        golden::check("schemas", &[uploaded]).unwrap();
+    }
+}

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use shared_devkit::child::Kill;
-use shared_devkit::{Postgres, Redis};
+use shared_devkit::{Nats, Postgres, Redis};
 use tokio_postgres::Client;
 
 use crate::corpus::Corpus;
@@ -131,6 +131,62 @@ async fn nothing_is_lost_or_doubled_with_jobs_in_redis() {
     assert!(left.is_settled() && left.dead == 0, "{left:?}");
     println!("{kills} kills, {with_work_left} of them with jobs left in Redis: {counted}");
     assert!(kills > 0 && with_work_left > 0, "the kills came too late to show anything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_with_events_through_redis() {
+    let redis = Redis::exclusive().await.expect("a Redis");
+    println!("{}", events_survive_kills("redis", ("REDIS_URL", redis.url())).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_with_events_through_nats() {
+    let nats = Nats::exclusive().await.expect("a NATS");
+    println!("{}", events_survive_kills("nats", ("NATS_URL", nats.url())).await);
+}
+
+/// What was counted, to be printed.
+async fn events_survive_kills(way: &str, (variable, url): (&str, &str)) -> String {
+    let server = Postgres::shared().await.expect("a server");
+    let database = server.empty_database().await.expect("a database");
+    let client = connect(database.url()).await;
+    let mut corpus = Corpus::new(SEED, 4, 12);
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let run = |corpus: &Corpus| {
+        let arguments = ["--once", "--all", "--embedder", "hash", "--events", way];
+        program(database.url(), corpus.path(), &arguments).env(variable, url)
+    };
+
+    let (mut kills, mut with_effects_left) = (0, 0);
+    for _ in 0..8 {
+        let moment = Kill::after(LONGEST.mul_f64(rng.random::<f64>().powi(2)));
+        let mut victim = run(&corpus).kill(moment).start().expect("it starts");
+        serving(&mut victim).await;
+        if victim.killed().await.expect("its end") {
+            kills += 1;
+        } else {
+            ends(victim).await;
+        }
+        with_effects_left += i32::from(has_effects_left(&client).await);
+        corpus.change();
+    }
+    ends(run(&corpus).start().expect("it starts")).await;
+
+    let counted = check(&client, &corpus).await;
+    assert!(kills > 0 && with_effects_left > 0, "the kills came too late to show anything");
+    format!("{kills} kills, {with_effects_left} of them with events on their way through {way}: {counted}")
+}
+
+/// Whether an event was published that has had no effect yet.
+async fn has_effects_left(database: &Client) -> bool {
+    let asked = database
+        .query_one(
+            "select (select count(*) from shared_events.log where name = 'content.uploaded')
+                  > (select coalesce(sum(uploads), 0) from quickstart.digest)",
+            &[],
+        )
+        .await;
+    asked.is_ok_and(|row| row.get(0))
 }
 
 #[tokio::test(flavor = "multi_thread")]

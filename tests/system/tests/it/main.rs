@@ -2,6 +2,7 @@
 
 mod auth;
 mod chromium;
+mod events;
 mod flood;
 mod pgbouncer;
 mod postgres15;

@@ -1,0 +1,140 @@
+//! Two owners of one lane at once, as when one has slept through its lease: nothing happens twice, and nothing out of order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+use shared_core::{Actor, AssumedTenant, Context, Failure, InTenant, TenantId};
+use shared_db::{Db, MigrationSet, Step, TenantTx, bootstrap, statements};
+use shared_devkit::Postgres;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Executor;
+use crate::{Config, Envelope, Event, Events, FromDelivery, Lane, Place, Received};
+
+statements! {
+    const SEE: Statement<(String, i64), ()> = "insert into it.seen (tenant_id, key, n) values ($tenant, $1, $2)";
+    const SEEN: Statement<(String,), i64> = "select n from it.seen where tenant_id = $tenant and key = $1 order by place";
+    const LEFT: Statement<(), i64> = "select count(*) from shared_events.parked";
+}
+
+const TABLES: MigrationSet = MigrationSet::new(
+    "it",
+    &[Step::sql(
+        1,
+        "seen",
+        "create table it.seen (tenant_id uuid not null, place bigint generated always as identity, key text not null, n bigint not null,
+                               primary key (tenant_id, place));
+         select shared_db.tenant_table('it.seen');",
+    )],
+)
+.requires(&["shared_db"]);
+
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "it.happened", version = 1, key = "key")]
+struct Happened {
+    key: String,
+    n: i64,
+}
+
+/// Makes a call fail now and then.
+#[derive(Clone)]
+struct Calls {
+    made: Arc<AtomicU64>,
+    failing: u64,
+}
+
+impl FromDelivery<Calls> for Calls {
+    fn from_delivery(_: &Context, state: &Calls) -> Self {
+        state.clone()
+    }
+}
+
+async fn see(tx: &mut TenantTx, happened: Received<Happened>, calls: Calls) -> Result<(), Failure> {
+    tx.execute(&SEE, (&happened.key, happened.n)).await?;
+    let call = calls.made.fetch_add(1, Ordering::SeqCst);
+    if calls.failing > 0 && call.is_multiple_of(calls.failing) {
+        Err(Failure::new("now and then"))
+    } else {
+        Ok(())
+    }
+}
+
+const KEYS: [&str; 3] = ["a", "b", "c"];
+const EVENTS: i64 = 60;
+
+/// The lane's events, as every owner reads them: twenty of each key in turn.
+fn events(tenant: TenantId, lane: Lane) -> Vec<Envelope> {
+    let event = |place: i64| {
+        let (key, n) = (KEYS[(place % 3) as usize].to_owned(), place / 3 + 1);
+        let payload = serde_json::to_string(&Happened { key: key.clone(), n }).unwrap();
+        Envelope {
+            id: Uuid::now_v7(),
+            name: Happened::NAME.to_owned(),
+            version: 1,
+            key,
+            tenant,
+            at: OffsetDateTime::UNIX_EPOCH,
+            context: Context::new(tenant, Actor::new("a test")),
+            payload,
+            lane,
+            place: Place::new(place / 10 + 1, place + 1),
+            replay: false,
+            xid: None,
+        }
+    };
+    (0..EVENTS).map(event).collect()
+}
+
+fn executor(db: &Db, failing: u64) -> Executor {
+    let calls = Calls { made: Arc::default(), failing };
+    let bound = Events::new().handle("see", see).bind(calls).unwrap();
+    let (first, longest) = (std::time::Duration::from_millis(1), std::time::Duration::from_millis(5));
+    let config =
+        Config { batch: 7, attempts: 100, retry_first: first, retry_longest: longest, ..Config::default() };
+    Executor::new(db.clone(), bound, &config, CancellationToken::new())
+}
+
+/// An owner that delivers the lane from its start, in turns of random length, and what is parked in between.
+async fn own(executor: &Executor, lane: Lane, events: &[Envelope], mut random: StdRng) {
+    let mut rest = events;
+    while !rest.is_empty() {
+        let (turn, later) = rest.split_at(random.random_range(1..=rest.len().min(15)));
+        executor.turn(lane, turn).await.unwrap();
+        if random.random_bool(0.5) {
+            executor.retry(&[lane]).await.unwrap();
+        }
+        rest = later;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_owners_of_a_lane_do_nothing_twice_and_nothing_out_of_order() {
+    let server = Postgres::shared().await.unwrap();
+    let database = server.empty_database().await.unwrap();
+    let config = shared_db::Config::new(database.url());
+    bootstrap(&config, &[crate::MIGRATIONS, TABLES]).await.unwrap();
+    let db = Db::connect(&config).await.unwrap();
+    let seed: u64 = rand::rng().random();
+    println!("seed {seed}");
+    for (round, failing) in [0, 0, 3, 4, 5, 7].into_iter().enumerate() {
+        let tenant = AssumedTenant::new(TenantId::new(), "a test");
+        let lane = Lane::new(5).unwrap();
+        let events = events(tenant.context().tenant(), lane);
+        let (one, other) = (executor(&db, failing), executor(&db, failing));
+        let random = |n: u64| StdRng::seed_from_u64(seed ^ (round as u64 * 10 + n));
+        tokio::join!(own(&one, lane, &events, random(1)), own(&other, lane, &events, random(2)));
+        while db.system().one(&LEFT, ()).await.unwrap() > 0 {
+            let lanes = [lane];
+            tokio::try_join!(one.retry(&lanes), other.retry(&lanes)).unwrap();
+        }
+        for key in KEYS {
+            let seen = db.tenant(&tenant).all(&SEEN, (key,)).await.unwrap();
+            assert_eq!(seen, Vec::from_iter(1..=EVENTS / 3), "{key}, round {round}, seed {seed}");
+        }
+    }
+}

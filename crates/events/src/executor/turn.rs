@@ -1,0 +1,215 @@
+//! A turn: some events of one tenant and lane for one consumer, in one transaction.
+
+use std::time::Duration;
+
+use shared_core::{Context, Failure, InTenant, fault};
+use shared_db::{AtCommit, Bound, Db, TenantTx, statements};
+
+use uuid::Uuid;
+
+use super::{Executor, Named, Turned, parked, run};
+use crate::metrics::{METRICS, consumer};
+use crate::{Envelope, Error, Lane, Place};
+
+statements! {
+    // Whoever else delivers the same waits here, and then sees how far it has come.
+    const LOCK: Statement<(String, String, i16), (i64, i64)> = "
+        select tick, pos from shared_events.position
+         where tenant_id = $tenant and subscription = $1 and consumer = $2 and lane = $3 for update";
+    const ENSURE: Statement<(String, String, i16), ()> = "
+        insert into shared_events.position (tenant_id, subscription, consumer, lane)
+        values ($tenant, $1, $2, $3) on conflict do nothing";
+    const MOVE: Statement<(String, String, i16, i64, i64), ()> = "
+        update shared_events.position set tick = $4, pos = $5
+         where tenant_id = $tenant and subscription = $1 and consumer = $2 and lane = $3";
+}
+
+/// What became of the transaction of some events.
+enum Attempt {
+    Done(Turned),
+    /// Nothing was committed, since this failed.
+    Failed(Failure),
+}
+
+impl Executor {
+    /// A consumer's part of a turn.
+    pub(super) async fn turn_of(&self, to: &Named, lane: Lane, events: &[Envelope]) -> Result<Turned, Error> {
+        let mine: Vec<&Envelope> = events.iter().filter(|event| to.function(&event.name).is_some()).collect();
+        let mut turned = Turned::default();
+        for events in mine.chunks(self.limits.batch) {
+            if self.stop.is_cancelled() {
+                return Ok(Turned { stopped: true, ..turned });
+            }
+            let Ok(_slot) = self.slots.acquire().await else { break };
+            turned = turned.and(self.events_of(to, lane, events).await?);
+        }
+        Ok(turned)
+    }
+
+    /// All together; where one fails, one by one, so that it alone is parked.
+    async fn events_of(&self, to: &Named, lane: Lane, events: &[&Envelope]) -> Result<Turned, Error> {
+        if events.len() > 1
+            && let Attempt::Done(turned) = self.attempt(to, lane, events).await?
+        {
+            return Ok(turned);
+        }
+        let mut turned = Turned::default();
+        for event in events {
+            if self.stop.is_cancelled() {
+                return Ok(Turned { stopped: true, ..turned });
+            }
+            turned = turned.and(match self.attempt(to, lane, &[event]).await? {
+                Attempt::Done(turned) => turned,
+                Attempt::Failed(failure) => self.put_aside(to, lane, event, &failure).await?,
+            });
+        }
+        Ok(turned)
+    }
+
+    /// One transaction for these events.
+    async fn attempt(&self, to: &Named, lane: Lane, events: &[&Envelope]) -> Result<Attempt, Error> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return Ok(Attempt::Done(Turned::default()));
+        };
+        let mut tx = self.db.tenant(&first.proof()).begin().await?;
+        let passed = self.lock(&mut tx, to, lane).await?;
+        let new: Vec<&Envelope> = events.iter().filter(|event| event.place > passed).copied().collect();
+        let known = (events.len() - new.len()) as u64;
+        METRICS.duplicates.add(known, &consumer(to.name));
+        if new.is_empty() {
+            tx.rollback().await;
+            return Ok(Attempt::Done(Turned { known, ..Turned::default() }));
+        }
+        // In a statement of its own, after the lock: whoever held it may have parked.
+        let keys = parked::keys(&mut tx, &self.subscription, to.name, &new).await?;
+        let (behind, free): (Vec<&Envelope>, Vec<&Envelope>) =
+            new.iter().copied().partition(|event| keys.contains(&event.key));
+        parked::park_behind(&mut tx, &self.subscription, to.name, &behind).await?;
+        if let Err(failed) = self.run(&mut tx, to, &free).await {
+            if failed.is_answered {
+                tx.rollback().await;
+            }
+            return Ok(Attempt::Failed(failed.failure));
+        }
+        self.move_to(&mut tx, to, lane, last.place);
+        fault::point("events.relay.consumed");
+        if let Err(error) = tx.commit().await {
+            return Ok(Attempt::Failed(at_commit(error)?));
+        }
+        fault::point("events.relay.committed");
+        METRICS.effects.add(free.len() as u64, &consumer(to.name));
+        METRICS.parked.add(behind.len() as u64, &consumer(to.name));
+        let turned =
+            Turned { effects: free.len() as u64, known, parked: behind.len() as u64, stopped: false };
+        Ok(Attempt::Done(turned))
+    }
+
+    /// Runs the functions one after the other, each in the context of its event.
+    async fn run(&self, tx: &mut TenantTx, to: &Named, events: &[&Envelope]) -> Result<(), run::Failed> {
+        for event in events {
+            let Some(function) = to.function(&event.name) else { continue };
+            if let Err(error) = tx.continue_in(event.proof().context()).await {
+                return Err(run::Failed { failure: error.into(), is_answered: true });
+            }
+            run::call(function, tx, event, 1, self.limits.timeout).await?;
+        }
+        Ok(())
+    }
+
+    /// Parks an event that failed, and moves the position past it, unless another owner has got further.
+    async fn put_aside(
+        &self,
+        to: &Named,
+        lane: Lane,
+        event: &Envelope,
+        failure: &Failure,
+    ) -> Result<Turned, Error> {
+        let mut tx = self.db.tenant(&event.proof()).begin().await?;
+        if event.place <= self.lock(&mut tx, to, lane).await? {
+            tx.rollback().await;
+            return Ok(Turned { known: 1, ..Turned::default() });
+        }
+        if parked::keys(&mut tx, &self.subscription, to.name, &[event]).await?.is_empty() {
+            let wait = self.wait(failure, 1);
+            said(to.name, &event.name, event.id, failure, 1, wait);
+            parked::park(&mut tx, &self.subscription, to.name, event, failure, wait).await?;
+        } else {
+            parked::park_behind(&mut tx, &self.subscription, to.name, &[event]).await?;
+        }
+        self.move_to(&mut tx, to, lane, event.place);
+        tx.commit().await?;
+        METRICS.parked.add(1, &consumer(to.name));
+        Ok(Turned { parked: 1, ..Turned::default() })
+    }
+
+    /// Locks the consumer's position until the transaction ends, and says where it is.
+    pub(super) async fn lock(&self, tx: &mut TenantTx, to: &Named, lane: Lane) -> Result<Place, Error> {
+        let row = (&self.subscription, to.name, lane.column());
+        if let Some((tick, pos)) = tx.opt(&LOCK, row).await? {
+            return Ok(Place::new(tick, pos));
+        }
+        tx.execute(&ENSURE, row).await?;
+        let (tick, pos) = tx.one(&LOCK, row).await?;
+        Ok(Place::new(tick, pos))
+    }
+
+    /// With the commit, and so without a trip of its own.
+    fn move_to(&self, tx: &mut TenantTx, to: &Named, lane: Lane, place: Place) {
+        let (subscription, consumer) = (self.subscription.clone(), to.name.to_owned());
+        *tx.at_commit::<Moved>() =
+            Moved(Some((subscription, consumer, lane.column(), place.tick, place.pos)));
+    }
+}
+
+/// The consumer's position, to be written with the commit.
+#[derive(Default)]
+struct Moved(Option<(String, String, i16, i64, i64)>);
+
+impl AtCommit for Moved {
+    fn mark(&self) -> usize {
+        usize::from(self.0.is_some())
+    }
+    fn rewind(&mut self, mark: usize) {
+        if mark == 0 {
+            self.0 = None;
+        }
+    }
+    fn statements(&self, _: &Context) -> Vec<Bound> {
+        self.0.iter().map(|position| MOVE.bind(position.clone())).collect()
+    }
+    fn committed(&self, _: &Db) {}
+}
+
+/// What failed at the commit, if it is the event's fault, such as a constraint that is checked then.
+///
+/// # Errors
+/// Where it is the database's.
+pub(super) fn at_commit(error: shared_db::Error) -> Result<Failure, Error> {
+    use shared_db::Error::{Statement, TransactionFailed};
+    match error {
+        Statement { .. } | TransactionFailed { .. } if !error.is_retryable() => {
+            Ok(Failure::from(error).attempting("committing the effect"))
+        }
+        error => Err(error.into()),
+    }
+}
+
+/// Says that an event is put aside, and for how long.
+pub(super) fn said(
+    to: &str,
+    event: &str,
+    id: Uuid,
+    failure: &Failure,
+    attempts: u32,
+    wait: Option<Duration>,
+) {
+    match wait {
+        Some(wait) => {
+            METRICS.retries.add(1, &[]);
+            tracing::warn!(consumer = to, event, event.id = %id, attempts, ?wait, "to be repeated: {failure}");
+        }
+        None => {
+            tracing::error!(consumer = to, event, event.id = %id, attempts, "parked: {failure}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Events from a broker, to consumers of this program.
+
+mod group;
+mod lanes;
+mod lease;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "redis")]
+mod redis;
+mod source;
+#[cfg(test)]
+mod tests;
+mod unread;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared_db::{Check, Db};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use validator::Validate;
+
+pub use self::group::{Delivery, Group};
+#[cfg(feature = "nats")]
+pub use self::nats::JetStreamGroup;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisGroup;
+pub use self::source::{Read, Source, Taken};
+pub use self::unread::{Unread, unread};
+use crate::executor::Executor;
+use crate::{Config, Error, Events, LANES};
+
+/// What the intake's own SQL is, for the test that compares it with the schema.
+#[cfg_attr(not(test), allow(dead_code, reason = "it is for a test"))]
+pub(crate) const STATEMENTS: [&[(&str, &dyn Check)]; 2] = [lease::STATEMENTS, unread::STATEMENTS];
+
+/// A running intake: it reads what another program's relay has brought to a broker, and runs the consumers of this program, as a
+/// [`Relay`](crate::Relay) does with its own log: the effect of an event happens once, in the order of its key; what fails is parked, and
+/// waits for nobody else.
+///
+/// How far each lane was read is kept in this program's database and moves when the effects are committed, so nothing is acknowledged
+/// that did not happen; the broker keeps nothing about its readers. Any number of instances may run: they share the lanes under
+/// leases, and take over from one that is gone.
+///
+/// [`stop`](Self::stop) ends it in order. Dropping it ends it as well: what is under way is rolled back and comes again.
+pub struct Intake {
+    subscription: String,
+    stop: CancellationToken,
+    tasks: [AbortOnDropHandle<()>; 2],
+}
+
+/// What every part of the intake works with.
+struct Core {
+    db: Db,
+    source: Box<dyn Source>,
+    executor: Executor,
+    /// With the name under which all is kept as that of the subscription.
+    config: Config,
+    /// The lanes of this intake.
+    held: lanes::Held,
+}
+
+impl Core {
+    /// Events of a lane in memory at once, so that those of all of them are a page.
+    fn portion(&self) -> usize {
+        (self.config.page as usize / usize::from(LANES)).max(1)
+    }
+}
+
+impl Intake {
+    /// Starts reading in a task of its own. `config.subscription` names the group of programs that do this together; what is kept of it, and
+    /// parked, is under the source's name and this one, such as `redis:events:main`. A new group begins at the oldest event that the
+    /// broker has. On another server the same streams need a group of their own.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings or consumers that can't work, [`Error::Database`].
+    pub async fn start<S: Send + Sync + 'static>(
+        db: Db,
+        state: S,
+        events: Events<S>,
+        source: impl Source,
+        config: Config,
+    ) -> Result<Self, Error> {
+        let config = named(source.name(), config)?;
+        Self::read(db, state, events, source, config.clone(), &config).await
+    }
+
+    /// The same for a broker to which relays bring this database's own log: what the consumers have done is known, and what they could not do
+    /// is parked, under `config.subscription` itself, as a [`Relay`](crate::Relay) has it. So a program may change from its log to the
+    /// broker and back ([`handover`](crate::handover)), and its effects still happen once. With the events of another log they would not: their
+    /// places would be taken for those of this one.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub async fn of_own_log<S: Send + Sync + 'static>(
+        db: Db,
+        state: S,
+        events: Events<S>,
+        source: impl Source,
+        config: Config,
+    ) -> Result<Self, Error> {
+        let group = named(source.name(), config.clone())?;
+        Self::read(db, state, events, source, group, &config).await
+    }
+
+    /// How far it has come is kept by `config`, and what the consumers have done by `done`.
+    async fn read<S: Send + Sync + 'static>(
+        db: Db,
+        state: S,
+        events: Events<S>,
+        source: impl Source,
+        config: Config,
+        done: &Config,
+    ) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let executor = Executor::new(db.clone(), events.bind(state)?, done, stop.clone());
+        lease::begin(&db, &config.subscription).await?;
+        let subscription = config.subscription.clone();
+        let core =
+            Arc::new(Core { db, source: Box::new(source), executor, config, held: lanes::Held::default() });
+        let reading = tokio::spawn(lanes::run(Arc::clone(&core), stop.clone()));
+        let retrying = tokio::spawn(lanes::retry(core, stop.clone()));
+        let tasks = [reading, retrying].map(AbortOnDropHandle::new);
+        Ok(Self { subscription, stop, tasks })
+    }
+
+    /// The same from a group that the broker keeps, which brings events in no order: what a consumer has done of them is known by their
+    /// ids, for a week. `config.subscription` is one more word of the name under which it is kept. A message is acknowledged when its effects
+    /// are committed, or it is parked.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub async fn grouped<S: Send + Sync + 'static>(
+        db: Db,
+        state: S,
+        events: Events<S>,
+        group: impl Group,
+        config: Config,
+    ) -> Result<Self, Error> {
+        let config = named(group.name(), config)?;
+        let stop = CancellationToken::new();
+        let executor = Executor::new(db.clone(), events.bind(state)?, &config, stop.clone());
+        let subscription = config.subscription.clone();
+        let reader = Arc::new(group::Reader { db, group: Box::new(group), executor, config });
+        let reading = tokio::spawn(group::run(Arc::clone(&reader), stop.clone()));
+        let keeping = tokio::spawn(group::keep(reader, stop.clone()));
+        Ok(Self { subscription, stop, tasks: [reading, keeping].map(AbortOnDropHandle::new) })
+    }
+
+    /// Lets the transactions under way finish, hands the lanes on, and returns when nothing runs any more. Dropping the future ends it
+    /// at once, as dropping the intake does.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            // It can only have ended by itself: nobody else has the handle to abort it.
+            let _ = task.await;
+        }
+    }
+
+    /// Whether its tasks still run; for a liveness probe. They end by `stop` alone, unless there is a bug.
+    pub fn is_running(&self) -> bool {
+        !self.tasks.iter().any(AbortOnDropHandle::is_finished)
+    }
+}
+
+/// The settings under the name under which all is kept.
+fn named(source: String, mut config: Config) -> Result<Config, Error> {
+    // The validator's own words quote the values.
+    config.validate().map_err(|errors| {
+        let fields: Vec<String> = errors.errors().keys().map(ToString::to_string).collect();
+        Error::Config(format!("these settings are outside of their range: {}", fields.join(", ")))
+    })?;
+    config.subscription = format!("{source}:{}", config.subscription);
+    match config.subscription.len() {
+        ..=63 => Ok(config),
+        _ => Err(Error::Config(format!("the name `{}` has more than 63 characters", config.subscription))),
+    }
+}
+
+/// Waits, or until it is to stop.
+async fn pause(wait: Duration, stop: &CancellationToken) {
+    let _ = tokio::time::timeout(wait, stop.cancelled()).await;
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("subscription", &self.subscription).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,169 @@
+//! Events that come in no order, from a group of readers that the broker keeps.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use shared_core::Backoff;
+use shared_db::Db;
+use tokio_util::sync::CancellationToken;
+
+use super::pause;
+use crate::executor::{self, Executor};
+use crate::metrics::METRICS;
+use crate::{Config, Envelope, Error, Lane};
+
+/// A group of readers that a broker keeps, which shares its messages among them: each comes to one of them, and once more to any where
+/// that one has not acknowledged it for a time.
+#[async_trait]
+pub trait Group: Send + Sync + 'static {
+    /// What is read and by whom, such as `redis:orders:mailers`: what a consumer has done is kept under this name.
+    fn name(&self) -> String;
+
+    /// Messages for this reader, at most so many: new ones, and those that another has not acknowledged. It waits for none.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] or [`Error::Database`]: why it can't be read now. What a dropped future has taken comes again, later.
+    async fn take(&self, most: usize) -> Result<Vec<Delivery>, Error>;
+
+    /// Acknowledges messages, by their tokens. One that is lost brings its message again.
+    ///
+    /// # Errors
+    /// As of [`take`](Self::take).
+    async fn acknowledge(&self, tokens: &[String]) -> Result<(), Error>;
+}
+
+/// A message of a group.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// By which it is acknowledged.
+    pub token: String,
+    /// The event, or why it is none that can be read.
+    pub event: Result<Envelope, String>,
+}
+
+impl Delivery {
+    /// An event with the token by which it is acknowledged.
+    pub const fn new(token: String, event: Result<Envelope, String>) -> Self {
+        Self { token, event }
+    }
+}
+
+/// For so long a reader may keep a message before it goes to another: twice as long as an attempt may take, and each waits for few others.
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub(crate) const REDELIVERED: Duration = Duration::from_secs(60);
+
+/// For so long it is remembered what was done: much longer than a message can stay unacknowledged while a reader of its group runs.
+const REMEMBERED: Duration = Duration::from_hours(7 * 24);
+
+/// Between two times that what is older than that is forgotten: the table then holds an hour's worth too many.
+const FORGETTING: Duration = Duration::from_hours(1);
+
+/// Messages that a reader takes at once: some for each transaction at the same time, so that none waits for long.
+const PORTION: usize = 64;
+
+/// The first wait where nothing is new; it doubles up to the poll.
+const GLANCE: Duration = Duration::from_millis(5);
+
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+
+/// What the tasks of a group's reader work with.
+pub(super) struct Reader {
+    pub(super) db: Db,
+    pub(super) group: Box<dyn Group>,
+    pub(super) executor: Executor,
+    pub(super) config: Config,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("subscription", &self.config.subscription).finish_non_exhaustive()
+    }
+}
+
+/// Takes messages, runs the consumers, and then acknowledges.
+pub(super) async fn run(reader: Arc<Reader>, stop: CancellationToken) {
+    let (mut failures, mut glance) = (0, GLANCE);
+    while !stop.is_cancelled() {
+        let wait = match portion(&reader).await {
+            Ok(0) => {
+                glance = (glance * 2).min(reader.config.poll);
+                glance
+            }
+            Ok(_) => {
+                (failures, glance) = (0, GLANCE);
+                continue;
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(subscription = reader.config.subscription, "the intake pauses: {error}");
+                BACKOFF.delay(failures)
+            }
+        };
+        pause(wait, &stop).await;
+    }
+}
+
+async fn portion(reader: &Reader) -> Result<usize, Error> {
+    let taken = reader.group.take(PORTION).await?;
+    let count = taken.len();
+    let each = taken.into_iter().map(|Delivery { token, event, .. }| async {
+        match event {
+            Ok(event) => reader.executor.once(&event).await.map(|turned| (!turned.stopped).then_some(token)),
+            Err(why) => {
+                METRICS.foreign.add(1, &[]);
+                let subscription = &reader.config.subscription;
+                tracing::error!(subscription, token, "the broker has something that is no event: {why}");
+                Ok(Some(token))
+            }
+        }
+    });
+    let (mut done, mut failed) = (Vec::new(), None);
+    for each in join_all(each).await {
+        match each {
+            Ok(token) => done.extend(token),
+            Err(error) => failed = Some(error),
+        }
+    }
+    if !done.is_empty() {
+        reader.group.acknowledge(&done).await?;
+        METRICS.delivered.add(done.len() as u64, &[]);
+    }
+    failed.map_or(Ok(count), Err)
+}
+
+/// Runs again what is parked, when it is due, and forgets what is long done.
+pub(super) async fn keep(reader: Arc<Reader>, stop: CancellationToken) {
+    let lanes: Vec<Lane> = Lane::all().collect();
+    let (mut failures, mut forgotten) = (0, None::<Instant>);
+    while !stop.is_cancelled() {
+        let due = forgotten.is_none_or(|last| last.elapsed() >= FORGETTING);
+        let kept = async {
+            if due
+                && !executor::forget(&reader.db, &reader.config.subscription, REMEMBERED.as_secs_f64())
+                    .await?
+            {
+                forgotten = Some(Instant::now());
+            }
+            reader.executor.retry(&lanes).await
+        };
+        let wait = match kept.await {
+            Ok(retried) => {
+                failures = 0;
+                retried.next.unwrap_or(reader.config.poll).min(reader.config.poll)
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(
+                    subscription = reader.config.subscription,
+                    "what is parked can't be run again now: {error}"
+                );
+                BACKOFF.delay(failures)
+            }
+        };
+        pause(wait, &stop).await;
+    }
+}

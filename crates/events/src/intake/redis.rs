@@ -1,0 +1,152 @@
+//! Redis Streams as a source, and a consumer group of any stream.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared_db::redis::{FromRedisValue, Redis, Value, cmd};
+use uuid::Uuid;
+
+use super::group::REDELIVERED;
+use super::{Delivery, Group, Read, Source, Taken};
+use crate::sink::{RedisStreams, fields};
+use crate::{Envelope, Error, Lane};
+
+/// An entry as Redis answers: its id, and its fields as one list of names and values.
+type Entry = (String, Vec<Vec<u8>>);
+
+#[async_trait]
+impl Source for RedisStreams {
+    fn name(&self) -> String {
+        format!("redis:{}", self.prefix_name())
+    }
+
+    /// With the entry of the mark: if it is not there, it was trimmed.
+    async fn read(&self, lane: Lane, mark: Option<&str>, most: usize) -> Result<Read, Error> {
+        let since = mark.unwrap_or("-");
+        let most = most.saturating_add(usize::from(mark.is_some()));
+        let mut command = cmd("XRANGE");
+        command.arg(self.key(lane)).arg(since).arg("+").arg("COUNT").arg(most);
+        let mut entries: Vec<Entry> = self.redis.command(&command).await?;
+        let is_marked = entries.first().map(|(id, _)| id.as_str()) == mark && mark.is_some();
+        if is_marked {
+            entries.remove(0);
+        }
+        let missed = mark.is_some() && !is_marked && !entries.is_empty();
+        let taken = entries.into_iter().map(|(id, words)| {
+            let event = event(lane, &id, words);
+            Taken::new(id, event)
+        });
+        Ok(Read::new(taken.collect(), missed))
+    }
+}
+
+/// An event of a lane's stream.
+fn event(lane: Lane, id: &str, words: Vec<Vec<u8>>) -> Result<Envelope, String> {
+    let event = message(words)?;
+    // The order is that of the ids, and what was done is known by the places: they must be the same.
+    match event.lane == lane && event.place.to_string() == id {
+        true => Ok(event),
+        false => Err("its place is another than its id says".to_owned()),
+    }
+}
+
+fn message(words: Vec<Vec<u8>>) -> Result<Envelope, String> {
+    let text = |word| String::from_utf8(word).map_err(|_| "one of its fields is no text".to_owned());
+    let (mut words, mut fields, mut body) = (words.into_iter(), Vec::new(), Vec::new());
+    while let (Some(name), Some(value)) = (words.next(), words.next()) {
+        match text(name)? {
+            name if name == fields::DATA => body = value,
+            name => fields.push((name, text(value)?)),
+        }
+    }
+    fields::read(&fields, body)
+}
+
+/// A consumer group of a stream of Redis 6.2 or later, whoever writes to it: for events that come in no order. What a reader does not
+/// acknowledge for a minute goes to another.
+pub struct RedisGroup {
+    redis: Redis,
+    stream: String,
+    group: String,
+    /// This reader, as the group knows it.
+    reader: String,
+    redelivered: Duration,
+}
+
+impl RedisGroup {
+    /// The group of this name of the stream with this key. Where it is not there it is made, and begins with the stream's first entry.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn open(redis: &Redis, stream: &str, group: &str) -> Result<Self, Error> {
+        let mut create = cmd("XGROUP");
+        create.arg("CREATE").arg(stream).arg(group).arg("0").arg("MKSTREAM");
+        match redis.command::<Value>(&create).await {
+            Err(error) if error.code() != Some("BUSYGROUP") => return Err(error.into()),
+            _ => {}
+        }
+        let reader = Uuid::now_v7().to_string();
+        let (stream, group) = (stream.to_owned(), group.to_owned());
+        Ok(Self { redis: redis.clone(), stream, group, reader, redelivered: REDELIVERED })
+    }
+
+    /// After how long another reader takes what one has not acknowledged. A minute, unless it is said here: twice as long as an
+    /// attempt may take. What only takes longer is done once all the same.
+    #[must_use]
+    pub fn redelivered_after(self, redelivered: Duration) -> Self {
+        Self { redelivered, ..self }
+    }
+
+    /// Entries of others that have not acknowledged them for long.
+    async fn claim(&self, most: usize) -> Result<Vec<Entry>, Error> {
+        let mut claim = cmd("XAUTOCLAIM");
+        claim.arg(&self.stream).arg(&self.group).arg(&self.reader);
+        claim.arg(self.redelivered.as_millis().to_string()).arg("0-0").arg("COUNT").arg(most);
+        // Where to go on; the entries, of which Redis 6.2 also names those that were trimmed; Redis 7 names these besides.
+        let mut parts: Vec<Value> = self.redis.command(&claim).await?;
+        let entries = if parts.len() > 1 { parts.swap_remove(1) } else { Value::Nil };
+        let entries = Option::<Vec<Option<Entry>>>::from_redis_value(entries);
+        let entries = entries.map_err(|_| Error::Broker("XAUTOCLAIM answers no entries".to_owned()))?;
+        Ok(entries.into_iter().flatten().flatten().collect())
+    }
+
+    async fn fresh(&self, most: usize) -> Result<Vec<Entry>, Error> {
+        let mut read = cmd("XREADGROUP");
+        read.arg("GROUP").arg(&self.group).arg(&self.reader).arg("COUNT").arg(most);
+        read.arg("STREAMS").arg(&self.stream).arg(">");
+        let streams: Option<Vec<(String, Vec<Entry>)>> = self.redis.command(&read).await?;
+        Ok(streams.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
+    }
+}
+
+#[async_trait]
+impl Group for RedisGroup {
+    fn name(&self) -> String {
+        format!("redis:{}:{}", self.stream, self.group)
+    }
+
+    async fn take(&self, most: usize) -> Result<Vec<Delivery>, Error> {
+        let mut entries = self.claim(most).await?;
+        if entries.len() < most {
+            entries.extend(self.fresh(most - entries.len()).await?);
+        }
+        Ok(entries.into_iter().map(|(id, words)| Delivery::new(id, message(words))).collect())
+    }
+
+    async fn acknowledge(&self, tokens: &[String]) -> Result<(), Error> {
+        let mut command = cmd("XACK");
+        command.arg(&self.stream).arg(&self.group).arg(tokens);
+        let _: u64 = self.redis.command(&command).await?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RedisGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisGroup")
+            .field("stream", &self.stream)
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
+}

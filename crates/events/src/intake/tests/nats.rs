@@ -1,0 +1,103 @@
+use shared_devkit::{Nats, TestNats};
+
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+
+use super::*;
+use crate::intake::JetStreamGroup;
+use crate::sink::{JetStream, tests::nats::context};
+
+async fn connected(url: &str, name: &str) -> JetStream {
+    JetStream::open(context(url).await, name).await.unwrap()
+}
+
+async fn of(namespace: &TestNats) -> JetStream {
+    // Its name is part of the group's, which has at most 63 letters.
+    connected(namespace.url(), namespace.prefix()).await
+}
+
+#[tokio::test]
+async fn from_nats_each_event_has_its_effect_once_and_in_its_order() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    each_event_has_its_effect_once_and_in_its_order(&of(&namespace).await).await;
+}
+
+#[tokio::test]
+async fn from_nats_intakes_share_the_lanes_and_take_over() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    intakes_share_the_lanes_and_take_over(&of(&namespace).await).await;
+}
+
+#[tokio::test]
+async fn from_nats_a_poisoned_event_holds_up_its_key_alone() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    a_poisoned_event_holds_up_its_key_alone(&of(&namespace).await).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_killed_is_read_on_when_it_is_back() {
+    let mut server = Nats::exclusive().await.unwrap();
+    let broker = connected(server.url(), "events").await;
+    let (there, published) = (There::new().await, Published::new(10));
+    let intake = there.intake(broker.clone()).await;
+    published.send(&broker).await;
+    there.has_seen(1).await;
+    server.kill().await.unwrap();
+    server.start().await.unwrap();
+    there.has_seen(published.count()).await;
+    intake.stop().await;
+    assert_eq!(there.seen().await, published.expected);
+}
+
+/// Its messages have numbers that others had before.
+#[tokio::test]
+async fn a_stream_that_was_made_anew_is_read_from_its_start() {
+    let server = Nats::exclusive().await.unwrap();
+    let broker = connected(server.url(), "events").await;
+    let (there, published) = (There::new().await, Published::new(3));
+    published.send(&broker).await;
+    let intake = there.intake(broker.clone()).await;
+    there.has_seen(published.count()).await;
+    intake.stop().await;
+
+    broker.context.delete_stream("events").await.unwrap();
+    let broker = connected(server.url(), "events").await;
+    let more = Published::new(6);
+    more.send(&broker).await;
+    let intake = there.intake(broker).await;
+    there.has_seen(more.count()).await;
+    intake.stop().await;
+    assert_eq!(there.seen().await, more.expected);
+}
+
+#[tokio::test]
+async fn of_a_nats_group_each_event_has_its_effect_once() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    let (broker, published) = (of(&namespace).await, Published::new(5));
+    published.send(&broker).await;
+    let short = pull::Config {
+        durable_name: Some("seers".to_owned()),
+        filter_subject: format!("{}.*", namespace.prefix()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: Duration::from_millis(500),
+        ..pull::Config::default()
+    };
+    broker.stream.create_consumer(short).await.unwrap();
+    let filter = format!("{}.*", namespace.prefix());
+    let open = async || {
+        JetStreamGroup::open(broker.context.clone(), namespace.prefix(), &filter, "seers").await.unwrap()
+    };
+    let unacknowledged = async || broker.stream.consumer_info("seers").await.unwrap().num_ack_pending;
+    each_event_of_a_group_has_its_effect_once(&published, open, unacknowledged).await;
+}
+
+#[tokio::test]
+async fn of_a_nats_group_a_poisoned_event_holds_up_its_key_alone() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    let (broker, published) = (of(&namespace).await, Published::new(4));
+    published.send(&broker).await;
+    let filter = format!("{}.*", namespace.prefix());
+    let open = async || {
+        JetStreamGroup::open(broker.context.clone(), namespace.prefix(), &filter, "seers").await.unwrap()
+    };
+    a_poisoned_event_of_a_group_holds_up_its_key_alone(&published, open).await;
+}

@@ -1,0 +1,122 @@
+use shared_db::redis::{Config, FromRedisValue, Redis, Value, cmd};
+use shared_devkit::Redis as Server;
+
+use super::*;
+use crate::intake::RedisGroup;
+use crate::sink::{RedisStreams, fields};
+
+async fn connected(url: &str) -> RedisStreams {
+    RedisStreams::new(&Redis::connect(&Config::new(url)).await.unwrap())
+}
+
+#[tokio::test]
+async fn from_redis_each_event_has_its_effect_once_and_in_its_order() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    each_event_has_its_effect_once_and_in_its_order(&connected(database.url()).await).await;
+}
+
+#[tokio::test]
+async fn from_redis_intakes_share_the_lanes_and_take_over() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    intakes_share_the_lanes_and_take_over(&connected(database.url()).await).await;
+}
+
+#[tokio::test]
+async fn from_redis_a_poisoned_event_holds_up_its_key_alone() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    a_poisoned_event_holds_up_its_key_alone(&connected(database.url()).await).await;
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_passed_by() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let broker = connected(database.url()).await;
+    let lane = Lane::new(0).unwrap();
+    for (id, field) in [("1-1", "data"), ("1-2", "ce-id")] {
+        let mut add = cmd("XADD");
+        add.arg(broker.key(lane)).arg(id).arg(field).arg(b"\xff\xfe".as_slice());
+        let _: String = broker.redis.command(&add).await.unwrap();
+    }
+    let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+    let next = raised(lane, tenant, "0", 1, Place::new(2, 1));
+    assert_eq!(broker.send(lane, None, &[next]).await.count, 1);
+    let there = There::new().await;
+    let intake = there.intake(broker).await;
+    there.has_seen(1).await;
+    intake.stop().await;
+}
+
+/// The mark's own entry says whether something between it and the first one was trimmed.
+#[tokio::test]
+async fn what_was_trimmed_unread_shows() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let broker = connected(database.url()).await;
+    let lane = Lane::new(0).unwrap();
+    let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+    let page: Vec<_> = (1..=9).map(|n| raised(lane, tenant, "0", n, Place::new(1, n))).collect();
+    broker.send(lane, None, &page).await;
+    let read = broker.read(lane, Some("1-3"), 4).await.unwrap();
+    assert!(!read.missed);
+    assert_eq!(
+        read.taken.iter().map(|taken| taken.mark.as_str()).collect::<Vec<_>>(),
+        ["1-4", "1-5", "1-6", "1-7"]
+    );
+    assert!(!broker.read(lane, Some("1-9"), 4).await.unwrap().missed);
+    let _: usize =
+        broker.redis.command(cmd("XTRIM").arg(broker.key(lane)).arg("MAXLEN").arg(4)).await.unwrap();
+    let read = broker.read(lane, Some("1-3"), 4).await.unwrap();
+    assert!(read.missed && read.taken.len() == 4);
+    let read = broker.read(lane, Some("1-6"), 4).await.unwrap();
+    assert!(!read.missed && read.taken.len() == 3);
+}
+
+#[tokio::test]
+async fn a_broker_that_is_killed_is_read_on_when_it_is_back() {
+    let mut server = Server::exclusive().await.unwrap();
+    let (broker, there, published) = (connected(server.url()).await, There::new().await, Published::new(10));
+    let intake = there.intake(broker.clone()).await;
+    published.send(&broker).await;
+    there.has_seen(1).await;
+    server.kill().await.unwrap();
+    server.start().await.unwrap();
+    there.has_seen(published.count()).await;
+    intake.stop().await;
+    assert_eq!(there.seen().await, published.expected);
+}
+
+/// As a program without our streams adds them: in any order, and each twice.
+async fn add(redis: &Redis, stream: &str, published: &Published) {
+    for event in published.all().chain(published.all()) {
+        let mut add = cmd("XADD");
+        add.arg(stream).arg("*");
+        for (name, value) in fields::of(&crate::cloudevents::Source::default(), event).headers {
+            add.arg(name).arg(value);
+        }
+        let _: String = redis.command(add.arg(fields::DATA).arg(&event.payload)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_a_redis_group_each_event_has_its_effect_once() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (redis, published) = (Redis::connect(&Config::new(database.url())).await.unwrap(), Published::new(5));
+    add(&redis, "raised", &published).await;
+    let open = async || {
+        let group = RedisGroup::open(&redis, "raised", "seers").await.unwrap();
+        group.redelivered_after(Duration::from_millis(300))
+    };
+    let unacknowledged = async || {
+        let pending: Vec<Value> = redis.command(cmd("XPENDING").arg("raised").arg("seers")).await.unwrap();
+        usize::from_redis_value_ref(&pending[0]).unwrap()
+    };
+    each_event_of_a_group_has_its_effect_once(&published, open, unacknowledged).await;
+}
+
+#[tokio::test]
+async fn of_a_redis_group_a_poisoned_event_holds_up_its_key_alone() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (redis, published) = (Redis::connect(&Config::new(database.url())).await.unwrap(), Published::new(4));
+    add(&redis, "raised", &published).await;
+    let open = async || RedisGroup::open(&redis, "raised", "seers").await.unwrap();
+    a_poisoned_event_of_a_group_holds_up_its_key_alone(&published, open).await;
+}

@@ -1,0 +1,70 @@
+//! What a broker has that was not read yet.
+
+use std::time::Duration;
+
+use shared_db::{Db, statements};
+use time::OffsetDateTime;
+
+use super::{Source, named};
+use crate::{Config, Error, Lane};
+
+/// Events of a lane that are counted at most: they are read for it.
+const COUNTED: u64 = 10_000;
+
+/// Events that are read at once.
+const PORTION: usize = 500;
+
+statements! {
+    const MARKS: Statement<(String,), (i16, Option<String>)> = "
+        select lane, mark from shared_events.intake where subscription = $1 order by lane";
+    const AGE: Statement<(OffsetDateTime,), f64> = "
+        select greatest(0, extract(epoch from clock_timestamp() - $1))::float8 as age";
+}
+
+/// What a broker has, and a group of readers has yet to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Unread {
+    /// So many events; of each lane some ten thousand are counted.
+    pub waiting: u64,
+    /// How old the oldest of them is, by the server's clock.
+    pub oldest: Option<Duration>,
+}
+
+/// Looks at what an [`Intake`](crate::Intake) with these settings has yet to read of its source. It reads what it counts: fine for a
+/// person, a test, or a probe every some seconds. Before the intake was started for the first time there is nothing.
+///
+/// # Errors
+/// [`Error::Broker`] and [`Error::Database`].
+pub async fn unread(db: &Db, source: &dyn Source, config: &Config) -> Result<Unread, Error> {
+    let group = named(source.name(), config.clone())?.subscription;
+    let (mut waiting, mut first) = (0, None::<OffsetDateTime>);
+    for (lane, mark) in db.system().all(&MARKS, (group,)).await? {
+        let Some(lane) = u8::try_from(lane).ok().and_then(Lane::new) else { continue };
+        let (count, at) = count(source, lane, mark).await?;
+        waiting += count;
+        first = [first, at].into_iter().flatten().min();
+    }
+    let oldest = match first {
+        Some(at) => Some(Duration::from_secs_f64(db.system().one(&AGE, (at,)).await?)),
+        None => None,
+    };
+    Ok(Unread { waiting, oldest })
+}
+
+/// How many there are behind the mark, and when the first of them was published.
+async fn count(
+    source: &dyn Source,
+    lane: Lane,
+    mut mark: Option<String>,
+) -> Result<(u64, Option<OffsetDateTime>), Error> {
+    let (mut count, mut first) = (0, None);
+    while count < COUNTED {
+        let taken = source.read(lane, mark.as_deref(), PORTION).await?.taken;
+        let Some(last) = taken.last() else { break };
+        count += taken.len() as u64;
+        mark = Some(last.mark.clone());
+        first = first.or_else(|| taken.iter().find_map(|taken| Some(taken.event.as_ref().ok()?.at)));
+    }
+    Ok((count, first))
+}

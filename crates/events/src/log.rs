@@ -1,0 +1,64 @@
+//! The rows of the log, as whoever reads them gets them.
+
+use shared_core::{Actor, Context, TenantId};
+use shared_db::Row;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Envelope, Lane, Place};
+
+/// The columns of a row of `log`, for [`Stored`].
+macro_rules! stored {
+    () => {
+        "log.pos, log.xid::text::bigint as xid, log.lane, log.id, log.tenant_id, log.name, log.version, log.key,
+               log.payload::text as payload, log.context::text as context, log.at,
+               extract(epoch from clock_timestamp() - log.at)::float8 as age"
+    };
+}
+pub(crate) use stored;
+
+/// An event as it lies in the log.
+#[derive(Row)]
+pub(crate) struct Stored {
+    pub(crate) pos: i64,
+    xid: i64,
+    pub(crate) lane: i16,
+    id: Uuid,
+    tenant_id: TenantId,
+    name: String,
+    version: i32,
+    key: String,
+    payload: String,
+    context: String,
+    at: OffsetDateTime,
+    /// Seconds since `at`, by the server's clock.
+    pub(crate) age: f64,
+}
+
+impl Stored {
+    /// The event at the place that this tick gives it. A context that can't be read becomes one of nobody's tenant, so that a
+    /// consumer refuses it.
+    pub(crate) fn at(self, tick: i64) -> Envelope {
+        let context = serde_json::from_str(&self.context)
+            .unwrap_or_else(|_| Context::new(TenantId::new(), Actor::new("unknown")));
+        Envelope {
+            id: self.id,
+            name: self.name,
+            version: self.version.unsigned_abs(),
+            key: self.key,
+            tenant: self.tenant_id,
+            at: self.at,
+            context,
+            payload: self.payload,
+            lane: lane(self.lane),
+            place: Place::new(tick, self.pos),
+            replay: false,
+            xid: Some(self.xid),
+        }
+    }
+}
+
+/// The lane of this number. The tables have none but these.
+pub(crate) fn lane(number: i16) -> Lane {
+    u8::try_from(number).ok().and_then(Lane::new).unwrap_or(Lane::FIRST)
+}

@@ -1,0 +1,148 @@
+//! How the subscriptions stand.
+
+use std::time::Duration;
+
+use shared_db::{Row, statements};
+use time::OffsetDateTime;
+
+use super::lanes::{LaneStatus, lanes};
+use super::{Subscription, Subscriptions};
+use crate::Error;
+
+statements! {
+    const SUBSCRIPTIONS: Statement<(Option<String>,), StatusRow> = "
+        select s.name, s.kind, s.paused, s.filter is not null as replay, s.ends, s.created, coalesce(p.parked, 0) as parked,
+               coalesce(p.dead, 0) as dead,
+               (select count(*) from shared_events.relay as r where r.subscription = s.name and r.expires > clock_timestamp()) as relays
+          from shared_events.subscription as s
+          left join (select subscription, count(*) as parked, count(*) filter (where state = 'dead') as dead
+                       from shared_events.parked
+                      where state <> 'sent' and ($1::text is null or subscription = $1) group by subscription) as p
+            on p.subscription = s.name
+         where $1::text is null or s.name = $1
+         order by s.name";
+}
+
+/// To whom a subscription brings events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// To functions of a program.
+    Consumers,
+    /// To a sink outside of it.
+    Sink,
+}
+
+impl Kind {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consumers => "consumers",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// A subscription at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SubscriptionStatus {
+    /// Its name.
+    pub name: String,
+    /// To whom it brings events.
+    pub kind: Kind,
+    /// Whether it is stopped by an operator.
+    pub paused: bool,
+    /// Whether it brings what was there before once more.
+    pub replay: bool,
+    /// The tick at which it ends, if it is a replay that does.
+    pub ends: Option<i64>,
+    /// Committed events that it has not passed; of each lane some ten thousand are counted. Of a replay, before its filter.
+    pub waiting: u64,
+    /// How old the oldest of them is, by the server's clock.
+    pub oldest: Option<Duration>,
+    /// Events put aside, with those that wait behind them.
+    pub parked: u64,
+    /// Keys that wait for an operator.
+    pub dead: u64,
+    /// Lanes that a relay has.
+    pub held: u32,
+    /// Relays that work on it.
+    pub relays: u32,
+    /// Since when it has been there.
+    pub created: OffsetDateTime,
+}
+
+#[derive(Row)]
+struct StatusRow {
+    name: String,
+    kind: String,
+    paused: bool,
+    replay: bool,
+    ends: Option<i64>,
+    created: OffsetDateTime,
+    parked: i64,
+    dead: i64,
+    relays: i64,
+}
+
+impl Subscriptions {
+    /// All of them, by name. It reads an index entry for each event that it counts: fine for a person, or a probe every some seconds.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn status(&self) -> Result<Vec<SubscriptionStatus>, Error> {
+        self.standing(None).await
+    }
+
+    pub(super) async fn standing(&self, name: Option<&str>) -> Result<Vec<SubscriptionStatus>, Error> {
+        let rows: Vec<StatusRow> = self.db.system().all(&SUBSCRIPTIONS, (name,)).await?;
+        let lanes = lanes(&self.db, name).await?;
+        Ok(rows.into_iter().map(|row| SubscriptionStatus::of(row, &lanes)).collect())
+    }
+}
+
+impl Subscription {
+    /// How it stands; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// [`Error::NotDone`] for a name that none can have, [`Error::Database`].
+    pub async fn status(&self) -> Result<Option<SubscriptionStatus>, Error> {
+        self.check("looking at a subscription")?;
+        Ok(self.subscriptions.standing(Some(&self.name)).await?.pop())
+    }
+
+    /// Its lanes, in their order.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn lanes(&self) -> Result<Vec<LaneStatus>, Error> {
+        self.check("looking at a subscription")?;
+        lanes(&self.subscriptions.db, Some(&self.name)).await
+    }
+}
+
+impl SubscriptionStatus {
+    fn of(row: StatusRow, lanes: &[LaneStatus]) -> Self {
+        let lanes = || lanes.iter().filter(|lane| lane.subscription == row.name);
+        Self {
+            kind: if row.kind == "sink" { Kind::Sink } else { Kind::Consumers },
+            paused: row.paused,
+            replay: row.replay,
+            ends: row.ends,
+            waiting: lanes().map(|lane| lane.waiting).sum(),
+            oldest: lanes().filter_map(|lane| lane.oldest).max(),
+            parked: row.parked.unsigned_abs(),
+            dead: row.dead.unsigned_abs(),
+            held: lanes().map(|lane| u32::from(lane.holder.is_some())).sum(),
+            relays: u32::try_from(row.relays).unwrap_or_default(),
+            created: row.created,
+            name: row.name,
+        }
+    }
+
+    /// Whether it is a replay that has come to its end.
+    pub fn is_over(&self) -> bool {
+        self.ends.is_some() && self.waiting == 0
+    }
+}

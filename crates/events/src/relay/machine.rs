@@ -1,0 +1,307 @@
+//! Which lane reads next, what it has in hand, and how far it has come: decisions alone, without a clock, a database or a sink.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::{Lane, Place};
+
+/// How far a subscription has come in a lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cursor {
+    /// It has passed every event up to this tick,
+    pub(crate) passed: i64,
+    /// and of the batch behind it those up to this position.
+    pub(crate) pos: i64,
+}
+
+#[cfg(test)]
+impl Cursor {
+    /// Whether this place is behind it.
+    fn has_passed(self, place: Place) -> bool {
+        place.tick <= self.passed || place.tick == self.passed + 1 && place.pos <= self.pos
+    }
+}
+
+/// A lane that this relay owns, as a beat reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) lane: Lane,
+    /// Counts the owners of the lane: what an earlier one writes touches nothing.
+    pub(crate) epoch: i64,
+    pub(crate) cursor: Cursor,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// To ask the sink what it has last of this lane.
+    Ask(Lane),
+    /// To read what these lanes have between this tick and the next, together.
+    Read { passed: i64, lanes: Vec<Lane> },
+    /// To read a page of a batch that is too large for that.
+    Page { lane: Lane, cursor: Cursor, to: i64 },
+}
+
+/// What work for a lane is to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// Its result is to name it.
+    pub(crate) grant: u64,
+    pub(crate) cursor: Cursor,
+    /// The last that the sink is known to have.
+    pub(crate) floor: Option<Place>,
+}
+
+pub(crate) struct Machine {
+    lanes: BTreeMap<Lane, Held>,
+    /// The lanes that were given up, with their epochs: a beat that was on its way then still reports them.
+    given_up: BTreeMap<Lane, i64>,
+    share: usize,
+    /// The tick behind which there was none.
+    end: Option<i64>,
+    /// Whether a sink is to be asked what it has, before it gets anything of a lane.
+    asks: bool,
+    grants: u64,
+}
+
+struct Held {
+    epoch: i64,
+    /// Tells the results of work for this grant from those for an earlier one.
+    grant: u64,
+    cursor: Cursor,
+    written: Cursor,
+    phase: Phase,
+    /// The last that the sink is known to have.
+    floor: Option<Place>,
+    /// The batch up to this tick is read page by page.
+    large: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Unasked,
+    Free,
+    Busy,
+}
+
+impl Machine {
+    pub(crate) fn new(asks: bool) -> Self {
+        Self { lanes: BTreeMap::new(), given_up: BTreeMap::new(), share: 0, end: None, asks, grants: 0 }
+    }
+
+    /// Takes in what a beat reports. Returns the lanes that are lost: whatever is in hand for them is to be dropped.
+    pub(crate) fn beat(&mut self, owned: &[Owned], share: usize) -> Vec<Lane> {
+        self.share = share;
+        let is_mine = |lane: &Lane, held: &Held| {
+            owned.iter().any(|owned| (owned.lane, owned.epoch) == (*lane, held.epoch))
+        };
+        let lost =
+            self.lanes.extract_if(.., |lane, held| !is_mine(lane, held)).map(|(lane, _)| lane).collect();
+        for owned in owned {
+            let is_old = self.given_up.get(&owned.lane).is_some_and(|epoch| *epoch >= owned.epoch);
+            if !is_old && !self.lanes.contains_key(&owned.lane) {
+                self.grant(*owned);
+            }
+        }
+        lost
+    }
+
+    fn grant(&mut self, owned: Owned) {
+        self.grants += 1;
+        let held = Held {
+            epoch: owned.epoch,
+            grant: self.grants,
+            cursor: owned.cursor,
+            written: owned.cursor,
+            phase: if self.asks { Phase::Unasked } else { Phase::Free },
+            floor: None,
+            large: None,
+        };
+        self.lanes.insert(owned.lane, held);
+        self.end = None;
+    }
+
+    /// The leases may have run out: nothing is held any more until the next beat.
+    pub(crate) fn silent(&mut self) {
+        self.lanes.clear();
+    }
+
+    /// Lanes beyond its share, of which nothing is in hand: they are let go.
+    pub(crate) fn surplus(&mut self) -> Vec<Owned> {
+        let most = self.lanes.len().saturating_sub(self.share.max(1));
+        let free = self.lanes.iter().filter(|(_, held)| held.phase != Phase::Busy);
+        let lanes: Vec<Lane> = free.map(|(lane, _)| *lane).take(most).collect();
+        self.let_go(lanes)
+    }
+
+    /// All of them, at the end.
+    pub(crate) fn all(&mut self) -> Vec<Owned> {
+        let lanes = self.held();
+        self.let_go(lanes)
+    }
+
+    fn let_go(&mut self, lanes: Vec<Lane>) -> Vec<Owned> {
+        let gone = lanes.into_iter().filter_map(|lane| Some((lane, self.lanes.remove(&lane)?)));
+        let gone: Vec<Owned> =
+            gone.map(|(lane, held)| Owned { lane, epoch: held.epoch, cursor: held.cursor }).collect();
+        self.given_up.extend(gone.iter().map(|owned| (owned.lane, owned.epoch)));
+        gone
+    }
+
+    /// These could not be let go: a beat gives them back.
+    pub(crate) fn takes_back(&mut self, owned: &[Owned]) {
+        for owned in owned {
+            self.given_up.remove(&owned.lane);
+        }
+    }
+
+    /// Those that are held.
+    pub(crate) fn held(&self) -> Vec<Lane> {
+        self.lanes.keys().copied().collect()
+    }
+
+    /// Whether work for a lane is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.lanes.values().any(|held| held.phase == Phase::Busy)
+    }
+
+    /// What there is to do; `None` until something is done, or there are new events. Large batches go on first, and then the
+    /// lanes that are furthest behind.
+    pub(crate) fn next(&self) -> Option<Next> {
+        let free = |phase| self.lanes.iter().filter(move |(_, held)| held.phase == phase);
+        if let Some((lane, _)) = free(Phase::Unasked).next() {
+            return Some(Next::Ask(*lane));
+        }
+        let page = free(Phase::Free)
+            .find_map(|(lane, held)| Some(Next::Page { lane: *lane, cursor: held.cursor, to: held.large? }));
+        let passed = free(Phase::Free).map(|(_, held)| held.cursor.passed).min();
+        page.or_else(|| {
+            let passed = passed.filter(|passed| Some(*passed) != self.end)?;
+            let there = |held: &Held| held.cursor == Cursor { passed, pos: 0 };
+            // One that stands within a batch is alone there.
+            let within = free(Phase::Free).find(|(_, held)| held.cursor.passed == passed && !there(held));
+            let lanes = match within {
+                Some((lane, _)) => vec![*lane],
+                None => free(Phase::Free).filter(|(_, held)| there(held)).map(|(lane, _)| *lane).collect(),
+            };
+            Some(Next::Read { passed, lanes })
+        })
+    }
+
+    /// Whether one of these has passed a part of its batch.
+    pub(crate) fn stands_within(&self, lanes: &[Lane]) -> bool {
+        lanes.iter().filter_map(|lane| self.lanes.get(lane)).any(|held| held.cursor.pos > 0)
+    }
+
+    /// There is no tick behind this one.
+    pub(crate) fn at_end(&mut self, passed: i64) {
+        self.end = Some(passed);
+    }
+
+    /// There may be one now.
+    pub(crate) fn wake(&mut self) {
+        self.end = None;
+    }
+
+    /// The lanes' batches up to this tick are to be read page by page.
+    pub(crate) fn is_large(&mut self, lanes: &[Lane], to: i64) {
+        for lane in lanes {
+            if let Some(held) = self.lanes.get_mut(lane) {
+                held.large = Some(to);
+            }
+        }
+    }
+
+    /// The lane has nothing up to there.
+    pub(crate) fn passes(&mut self, lane: Lane, to: Cursor) {
+        if let Some(held) = self.lanes.get_mut(&lane) {
+            held.reach(to);
+        }
+    }
+
+    /// Something of the lane is taken in hand. Returns what the work is to know.
+    pub(crate) fn takes(&mut self, lane: Lane) -> Option<Taken> {
+        let held = self.lanes.get_mut(&lane)?;
+        held.phase = Phase::Busy;
+        Some(Taken { grant: held.grant, cursor: held.cursor, floor: held.floor })
+    }
+
+    /// What was in hand is done, up to there; the sink has this last.
+    pub(crate) fn done(&mut self, lane: Lane, grant: u64, to: Cursor, floor: Option<Place>) {
+        if let Some(held) = self.of(lane, grant) {
+            held.phase = Phase::Free;
+            held.floor = floor;
+            held.reach(to);
+        }
+    }
+
+    /// What was in hand is not done: it is to be read again.
+    pub(crate) fn undone(&mut self, lane: Lane, grant: u64) {
+        if let Some(held) = self.of(lane, grant) {
+            held.phase = Phase::Free;
+        }
+    }
+
+    /// Somebody else has written to the sink's lane: it is to be asked.
+    pub(crate) fn fenced(&mut self, lane: Lane, grant: u64) {
+        let asks = self.asks;
+        if let Some(held) = self.of(lane, grant) {
+            held.phase = if asks { Phase::Unasked } else { Phase::Free };
+            held.large = None;
+        }
+    }
+
+    /// The sink has this last. What it lacks behind `back` it gets again: the lane goes back to there.
+    pub(crate) fn asked(&mut self, lane: Lane, grant: u64, floor: Option<Place>, back: Option<Cursor>) {
+        let Some(held) = self.of(lane, grant) else { return };
+        held.phase = Phase::Free;
+        held.floor = floor;
+        if let Some(back) = back {
+            held.cursor = held.cursor.min(back);
+            held.large = None;
+            self.end = None;
+        }
+    }
+
+    /// The sink is to be asked about every lane of which nothing is in hand.
+    pub(crate) fn ask_again(&mut self) {
+        for held in self.lanes.values_mut().filter(|held| held.phase == Phase::Free) {
+            held.phase = Phase::Unasked;
+        }
+    }
+
+    /// The cursors that are not written yet.
+    pub(crate) fn unwritten(&self) -> Vec<Owned> {
+        let moved = self.lanes.iter().filter(|(_, held)| held.cursor != held.written);
+        moved.map(|(lane, held)| Owned { lane: *lane, epoch: held.epoch, cursor: held.cursor }).collect()
+    }
+
+    /// These were written; those that were not are no longer its own. Returns them.
+    pub(crate) fn wrote(&mut self, tried: &[Owned], written: &[Lane]) -> Vec<Lane> {
+        let mut lost = Vec::new();
+        for owned in tried {
+            if !written.contains(&owned.lane) {
+                self.lanes.remove(&owned.lane);
+                lost.push(owned.lane);
+            } else if let Some(held) = self.lanes.get_mut(&owned.lane) {
+                held.written = owned.cursor;
+            }
+        }
+        lost
+    }
+
+    fn of(&mut self, lane: Lane, grant: u64) -> Option<&mut Held> {
+        self.lanes.get_mut(&lane).filter(|held| held.grant == grant)
+    }
+}
+
+impl Held {
+    fn reach(&mut self, to: Cursor) {
+        self.cursor = to;
+        if to.pos == 0 {
+            self.large = None;
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The machine against a simple model, under a random schedule: several relays, some of which sleep through their leases or die,
+//! and a sink that refuses what is not behind its last.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{Cursor, Machine, Next, Owned};
+use crate::{Lane, Place};
+
+/// The lanes of the model: enough to be shared.
+const MODEL_LANES: u8 = 4;
+
+/// What the schedule does next, to one of the relays.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    /// An event is committed in this lane, and a tick may follow.
+    Publish(u8, bool),
+    Beat(usize),
+    Act(usize),
+    /// Something that is in hand is done, or fails.
+    Finish(usize, usize, bool),
+    Write(usize),
+    /// Its leases run out, in the database and, unless it sleeps, by its own clock.
+    Expire(usize, bool),
+    Die(usize),
+    /// The sink loses the newest of a lane.
+    Lose(u8),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let relay = 0..3usize;
+    let one = prop_oneof![
+        4 => (0..MODEL_LANES, any::<bool>()).prop_map(|(lane, tick)| Move::Publish(lane, tick)),
+        4 => relay.clone().prop_map(Move::Beat),
+        8 => relay.clone().prop_map(Move::Act),
+        8 => (relay.clone(), any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(r, n, ok)| Move::Finish(r, n, ok)),
+        2 => relay.clone().prop_map(Move::Write),
+        1 => (relay.clone(), any::<bool>()).prop_map(|(r, sleeps)| Move::Expire(r, sleeps)),
+        1 => relay.prop_map(Move::Die),
+        1 => (0..MODEL_LANES).prop_map(Move::Lose),
+    ];
+    prop::collection::vec(one, 0..300)
+}
+
+/// The database and the sink.
+#[derive(Default)]
+struct World {
+    /// Of each lane its events by their places, and the events that no tick has cut off.
+    log: BTreeMap<Lane, Vec<Place>>,
+    open: Vec<(Lane, i64)>,
+    pos: i64,
+    tick: i64,
+    cursors: BTreeMap<Lane, (Cursor, i64, Option<usize>)>,
+    sink: BTreeMap<Lane, Vec<Place>>,
+}
+
+/// Work that a relay has in hand.
+struct Hand {
+    lane: Lane,
+    grant: u64,
+    floor: Option<Place>,
+    /// `None` where the sink is asked.
+    events: Option<(Vec<Place>, Cursor)>,
+    cursor: Cursor,
+}
+
+struct Relay {
+    machine: Machine,
+    hands: Vec<Hand>,
+}
+
+impl Relay {
+    fn new() -> Self {
+        Self { machine: Machine::new(true), hands: Vec::new() }
+    }
+}
+
+impl World {
+    fn lanes() -> impl Iterator<Item = Lane> {
+        (0..MODEL_LANES).filter_map(Lane::new)
+    }
+
+    fn cut(&mut self) {
+        self.tick += 1;
+        for (lane, pos) in std::mem::take(&mut self.open) {
+            self.log.entry(lane).or_default().push(Place::new(self.tick, pos));
+        }
+    }
+
+    fn between(&self, lane: Lane, from: Cursor, to: i64) -> Vec<Place> {
+        let places = self.log.get(&lane).into_iter().flatten().copied();
+        places.filter(|place| !from.has_passed(*place) && place.tick <= to).collect()
+    }
+
+    fn last(&self, lane: Lane) -> Option<Place> {
+        self.sink.get(&lane).and_then(|sent| sent.last().copied())
+    }
+
+    fn beat(&mut self, relay: usize, machine: &mut Machine) {
+        let free = self.cursors.values_mut().filter(|(_, _, owner)| owner.is_none());
+        // Two at a time, so that they come to share.
+        for (_, epoch, owner) in free.take(2) {
+            (*epoch, *owner) = (*epoch + 1, Some(relay));
+        }
+        let owned: Vec<Owned> = self
+            .cursors
+            .iter()
+            .filter(|(_, (_, _, owner))| *owner == Some(relay))
+            .map(|(lane, (cursor, epoch, _))| Owned { lane: *lane, epoch: *epoch, cursor: *cursor })
+            .collect();
+        machine.beat(&owned, 2);
+        for owned in machine.surplus() {
+            self.write(relay, owned);
+            if let Some(entry) = self.cursors.get_mut(&owned.lane)
+                && (entry.1, entry.2) == (owned.epoch, Some(relay))
+            {
+                entry.2 = None;
+            }
+        }
+    }
+
+    /// Whether the epoch still counts.
+    fn write(&mut self, relay: usize, owned: Owned) -> bool {
+        let Some((cursor, epoch, owner)) = self.cursors.get_mut(&owned.lane) else { return false };
+        if (*epoch, *owner) != (owned.epoch, Some(relay)) {
+            return false;
+        }
+        *cursor = owned.cursor;
+        // Never beyond what the sink has got: what it lost since then is found when it is asked.
+        true
+    }
+
+    /// A sink with exact places: known ones count as accepted, and one that has lost something takes nothing.
+    fn send(&mut self, lane: Lane, after: Option<Place>, events: &[Place]) -> bool {
+        let sent = self.sink.entry(lane).or_default();
+        if sent.last().copied() < after {
+            return false;
+        }
+        for place in events {
+            if sent.last() < Some(place) {
+                sent.push(*place);
+            }
+        }
+        true
+    }
+}
+
+fn act(world: &mut World, relay: &mut Relay) {
+    match relay.machine.next() {
+        None => {}
+        Some(Next::Ask(lane)) => {
+            if let Some(taken) = relay.machine.takes(lane) {
+                let hand =
+                    Hand { lane, grant: taken.grant, floor: taken.floor, events: None, cursor: taken.cursor };
+                relay.hands.push(hand);
+            }
+        }
+        Some(Next::Read { passed, lanes }) => {
+            if passed >= world.tick {
+                return relay.machine.at_end(passed);
+            }
+            if lanes.len() == 1 || passed % 3 == 0 || relay.machine.stands_within(&lanes) {
+                return relay.machine.is_large(&lanes, passed + 1);
+            }
+            for lane in lanes {
+                let from = Cursor { passed, pos: 0 };
+                let events = world.between(lane, from, passed + 1);
+                deliver(relay, lane, events, Cursor { passed: passed + 1, pos: 0 });
+            }
+        }
+        Some(Next::Page { lane, cursor, to }) => {
+            let mut events = world.between(lane, cursor, to);
+            let is_last = events.len() <= 2;
+            events.truncate(2);
+            let reached = match is_last {
+                true => Cursor { passed: to, pos: 0 },
+                false => Cursor { passed: cursor.passed, pos: events.last().map_or(0, |place| place.pos) },
+            };
+            deliver(relay, lane, events, reached);
+        }
+    }
+}
+
+fn deliver(relay: &mut Relay, lane: Lane, events: Vec<Place>, reached: Cursor) {
+    if events.is_empty() {
+        return relay.machine.passes(lane, reached);
+    }
+    if let Some(taken) = relay.machine.takes(lane) {
+        let events = events.into_iter().filter(|place| Some(*place) > taken.floor).collect();
+        let events = Some((events, reached));
+        relay.hands.push(Hand { lane, grant: taken.grant, floor: taken.floor, events, cursor: taken.cursor });
+    }
+}
+
+fn finish(world: &mut World, relay: &mut Relay, which: usize, works: bool) {
+    if relay.hands.is_empty() {
+        return;
+    }
+    let hand = relay.hands.swap_remove(which % relay.hands.len());
+    let Hand { lane, grant, .. } = hand;
+    match hand.events {
+        None if !works => relay.machine.fenced(lane, grant),
+        None => {
+            let floor = world.last(lane);
+            let back =
+                floor.map_or(Cursor::default(), |last| Cursor { passed: last.tick - 1, pos: last.pos });
+            let has_lost = world.between(lane, back, hand.cursor.passed).len()
+                > world.between(lane, hand.cursor, hand.cursor.passed).len()
+                || hand.cursor.pos > 0 && back < hand.cursor;
+            relay.machine.asked(lane, grant, floor, has_lost.then_some(back));
+        }
+        // Some of it may have arrived.
+        Some((events, _)) if !works => {
+            world.send(lane, hand.floor, &events[..which % (events.len() + 1)]);
+            relay.machine.undone(lane, grant);
+        }
+        Some((events, reached)) => match world.send(lane, hand.floor, &events) {
+            true => relay.machine.done(lane, grant, reached, events.last().copied().or(hand.floor)),
+            false => relay.machine.fenced(lane, grant),
+        },
+    }
+}
+
+fn step(world: &mut World, relays: &mut [Relay], one: Move) {
+    match one {
+        Move::Publish(lane, tick) => {
+            world.pos += 1;
+            world.open.extend(Lane::new(lane).map(|lane| (lane, world.pos)));
+            if tick {
+                world.cut();
+                relays.iter_mut().for_each(|relay| relay.machine.wake());
+            }
+        }
+        Move::Beat(relay) => world.beat(relay, &mut relays[relay].machine),
+        Move::Act(relay) => act(world, &mut relays[relay]),
+        Move::Finish(relay, which, works) => finish(world, &mut relays[relay], which, works),
+        Move::Write(relay) => {
+            let unwritten = relays[relay].machine.unwritten();
+            let written: Vec<Lane> =
+                unwritten.iter().filter(|one| world.write(relay, **one)).map(|one| one.lane).collect();
+            relays[relay].machine.wrote(&unwritten, &written);
+        }
+        Move::Expire(relay, sleeps) => {
+            for (_, _, owner) in world.cursors.values_mut().filter(|(_, _, owner)| *owner == Some(relay)) {
+                *owner = None;
+            }
+            if !sleeps {
+                relays[relay].machine.silent();
+                relays[relay].hands.clear();
+            }
+        }
+        Move::Die(relay) => {
+            step(world, relays, Move::Expire(relay, true));
+            relays[relay] = Relay::new();
+        }
+        Move::Lose(lane) => {
+            if let Some(sent) = Lane::new(lane).and_then(|lane| world.sink.get_mut(&lane)) {
+                sent.pop();
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn every_lane_arrives_whole_and_in_order(moves in moves()) {
+        let cursors = World::lanes().map(|lane| (lane, (Cursor::default(), 0, None))).collect();
+        let mut world = World { cursors, ..World::default() };
+        let mut relays: Vec<Relay> = (0..3).map(|_| Relay::new()).collect();
+        for one in moves {
+            step(&mut world, &mut relays, one);
+            for sent in world.sink.values() {
+                prop_assert!(sent.is_sorted_by(|a, b| a < b), "out of order: {sent:?}");
+            }
+        }
+        // Then nothing goes wrong any more, and one relay after the other comes to its turn.
+        world.cut();
+        for relay in 0..3 {
+            step(&mut world, &mut relays, Move::Die(relay));
+        }
+        for round in 0..400 {
+            for relay in 0..3 {
+                relays[relay].machine.wake();
+                if round % 50 == 0 {
+                    step(&mut world, &mut relays, Move::Beat(relay));
+                }
+                step(&mut world, &mut relays, Move::Act(relay));
+                step(&mut world, &mut relays, Move::Finish(relay, 0, true));
+                step(&mut world, &mut relays, Move::Write(relay));
+            }
+        }
+        for lane in World::lanes() {
+            let log = world.log.get(&lane).cloned().unwrap_or_default();
+            prop_assert_eq!(world.sink.get(&lane).cloned().unwrap_or_default(), log, "{}", lane);
+            let (cursor, ..) = world.cursors[&lane];
+            prop_assert!(world.between(lane, cursor, world.tick).is_empty(), "the cursor of {} stays behind", lane);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The page of guarantees names tests: they are there.
+
+use std::fs;
+use std::path::Path;
+
+const PAGE: &str = include_str!("../../../../docs/guarantees.md");
+
+/// What stands between back quotes and names a test: `tests/it/publish.rs::publishing_waits_for_nothing`.
+fn named() -> Vec<(&'static str, &'static str)> {
+    let quoted = PAGE.split('`').skip(1).step_by(2);
+    quoted.filter_map(|word| word.split_once("::")).filter(|(file, _)| file.ends_with(".rs")).collect()
+}
+
+#[test]
+fn every_test_that_the_page_names_is_there() {
+    let missing = named().into_iter().filter(|(file, test)| {
+        let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default();
+        !source.contains(&format!("fn {test}("))
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<(&str, &str)>::new());
+}
+
+#[test]
+fn every_guarantee_names_a_test() {
+    let guarantees: Vec<&str> = PAGE.split("\n## ").filter(|part| part.starts_with('G')).collect();
+    assert_eq!(guarantees.len(), 12);
+    for guarantee in guarantees {
+        let name = guarantee.lines().next().unwrap_or_default();
+        let (_, tests) = guarantee.split_once("*Tests.*").unwrap_or_else(|| panic!("no tests of {name}"));
+        assert!(
+            guarantee.contains("*Limits.*") && tests.contains(".rs::"),
+            "{name} names no limits, or no test"
+        );
+    }
+}
