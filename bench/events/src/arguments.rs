@@ -3,8 +3,19 @@
 use std::time::Duration;
 
 /// In the order in which they are run.
-const PARTS: [&str; 10] =
-    ["publish", "writers", "drain", "wal", "latency", "pinned", "inbox", "idle", "kill", "retention"];
+const PARTS: [&str; 11] = [
+    "publish",
+    "writers",
+    "drain",
+    "wal",
+    "latency",
+    "flood",
+    "pinned",
+    "inbox",
+    "idle",
+    "kill",
+    "retention",
+];
 /// What is only run when it is asked for, since it takes minutes and gigabytes.
 const SPECIAL: [&str; 1] = ["memory"];
 

@@ -1,8 +1,8 @@
 //! shared-events beside the outboxes that one writes oneself, on the same Postgres and the same Redis.
 //!
 //! `cargo xtask bench events [PART..] [--quick] [--rounds N] [--pin SECONDS] [--backlog EVENTS]`. Parts are `publish` (what it costs a
-//! transaction), `writers` (64 of them, and the relay that they wake), `drain` (a backlog to Redis Streams), `wal`, `latency`, `pinned` (a
-//! snapshot is held for ten minutes, and a writer left open), `inbox` (a position, or a row for each message), `idle`, `kill`
+//! transaction), `writers` (64 of them, and the relay that they wake), `drain` (a backlog to Redis Streams), `wal`, `latency`, `flood` (of one
+//! tenant, beside others), `pinned` (a snapshot is held for ten minutes, and a writer left open), `inbox` (a position, or a row for each message), `idle`, `kill`
 //! (take-overs) and `retention`; all of them if none is named. `memory`, with a million events, is only run when it is named. `--quick` is
 //! for trying: its figures mean nothing.
 //!
@@ -16,6 +16,7 @@ mod by_hand;
 mod child;
 mod drain;
 mod figures;
+mod flood;
 mod idle;
 mod inbox;
 mod kill;
@@ -67,6 +68,7 @@ async fn compare(arguments: &Arguments) {
             "drain" => drain::compare(arguments, &servers, &mut all).await,
             "wal" => wal::compare(arguments, &servers, &mut all).await,
             "latency" => latency::compare(arguments, &servers, &mut all).await,
+            "flood" => flood::compare(arguments, &servers, &mut all).await,
             "pinned" => pinned::compare(arguments, &servers, &mut all).await,
             "inbox" => inbox::compare(arguments, &servers, &mut all).await,
             "idle" => idle::compare(arguments, &servers, &mut all).await,

@@ -16,6 +16,7 @@
 //! - A [`Context`] says who acts, for whom, and in which conversation and trace.
 //! - A [`Failure`] is how work ends that did not succeed; a [`Problem`] is how an HTTP API says so.
 //! - A [`Secret`] is never shown; a [`Backoff`] has jitter; a [`Clock`] can be moved by a test.
+//! - Operators type a [`command_line`], whose answers are tables.
 //! - A [`fault::point`] is where a test may kill the process. [`panics`] says where a caught panic came from.
 //!
 //! # Guarantees and limits
@@ -30,11 +31,15 @@
 //! | `schema` | the configuration-schema trait [`Setting`](schema::Setting) and its derive, and [`broken_rules`] in words |
 //! | `postgres` | [`TenantId`] and [`Id`] as parameters and columns |
 //! | `axum` | [`Problem`] as a response |
+//! | `admin` | `admin`: what the routers of operators read from a request |
 //! | `faults` | a hook at the points of [`fault`]; for tests alone |
 //! | `trace` | the bridge to the running OpenTelemetry trace, [`trace`] |
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod backoff;
 mod clock;
+pub mod command_line;
 mod context;
 mod failure;
 pub mod fault;

@@ -158,6 +158,31 @@ pub(crate) async fn commit(client: Client<'_>, committed_at: Option<&AtomicU64>)
     committed
 }
 
+/// BEGIN, and behind it, in the same round trip, the first statement of the transaction.
+pub(crate) async fn begin(
+    connection: &mut Connection,
+    lead_in: &str,
+    text: &Text<'_>,
+    tenant: &(dyn ToSql + Sync),
+    given: Vec<&(dyn ToSql + Sync)>,
+) -> Result<Rows, Error> {
+    fit(text, &given)?;
+    connection.asks();
+    let prepared = prepare(connection, text, false).await;
+    if prepared.as_ref().err().is_some_and(Error::is_answer) {
+        // No transaction is open yet.
+        connection.settled();
+    }
+    let statement = prepared?;
+    let arguments = arguments(text, Some(tenant), given);
+    let client = connection.client();
+    let (begun, done) =
+        join(control(client, "begin", lead_in), query(client, text, &statement, &arguments)).await;
+    let done = begun.and(done);
+    connection.answered(&done);
+    Ok(done?.0)
+}
+
 /// A statement in a transaction of its own, in one round trip: `lead_in` opens it, COMMIT ends it.
 pub(crate) async fn one_trip(
     connection: &mut Connection,

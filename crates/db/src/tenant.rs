@@ -186,6 +186,41 @@ impl Tenant {
         TenantTx::begin(pool, self.db.clone(), self.context.clone(), &self.lead_in(), positions).await
     }
 
+    /// Opens a transaction with its first statement, which returns one row: both in one round trip. Always on the primary.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin) and of the statement, and [`Error::RowCount`] unless it returns exactly one row: no transaction is open
+    /// then. Dropping the future rolls back.
+    pub async fn begin_with<P, R: Row>(
+        &self,
+        statement: &Statement<P, R>,
+        params: impl Params<P>,
+    ) -> Result<(TenantTx, R), Error> {
+        let text = statement.text();
+        let (tx, rows) = match self.begun_with(text, &params).await {
+            // A table has changed under the prepared statement, which therefore was not run.
+            Err(error) if error.is_stale() => self.begun_with(text, &params).await?,
+            begun => begun?,
+        };
+        match rows.one() {
+            Ok(row) => Ok((tx, row)),
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begun_with<D>(
+        &self,
+        text: &Text<'_>,
+        params: &impl Params<D>,
+    ) -> Result<(TenantTx, Rows), Error> {
+        let positions = self.marks_commits().then(|| self.committed_at.clone());
+        let (db, context, lead_in) = (self.db.clone(), self.context.clone(), self.lead_in());
+        TenantTx::begin_with(self.db.app(), db, context, &lead_in, positions, (text, params)).await
+    }
+
     /// Runs `work` in a transaction, and commits if it returns `Ok`.
     ///
     /// Where the error's type does not follow from the place of the call, name it:

@@ -65,12 +65,48 @@ impl TenantTx {
         lead_in: &str,
         committed_at: Option<Arc<AtomicU64>>,
     ) -> Result<Self, Error> {
+        let mut tx = Self::unbegun(pool, db, context, committed_at).await?;
+        tx.control("begin", lead_in).await?;
+        Ok(tx)
+    }
+
+    /// BEGIN and the first statement in one round trip.
+    pub(crate) async fn begin_with<D>(
+        pool: &Pool,
+        db: Db,
+        context: Context,
+        lead_in: &str,
+        committed_at: Option<Arc<AtomicU64>>,
+        (text, params): (&Text<'_>, &impl Params<D>),
+    ) -> Result<(Self, Rows), Error> {
+        let mut tx = Self::unbegun(pool, db, context, committed_at).await?;
+        let span = spans::statement_within(&tx.span, text.name, pool);
+        let (tenant, connection) = (tx.context.tenant(), &mut tx.connection);
+        let done =
+            run::begin(connection, lead_in, text, &tenant, params.refs()).instrument(span.clone()).await;
+        spans::end(&span, &done);
+        match done {
+            Ok(rows) => Ok((tx, rows)),
+            Err(error) => {
+                tx.remember(&error);
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// On a connection, and not yet begun.
+    async fn unbegun(
+        pool: &Pool,
+        db: Db,
+        context: Context,
+        committed_at: Option<Arc<AtomicU64>>,
+    ) -> Result<Self, Error> {
         let span = spans::transaction(pool);
         let connection = pool.get().instrument(span.clone()).await;
         spans::end(&span, &connection);
-        let connection = connection?;
-        let mut tx = Self {
-            connection,
+        Ok(Self {
+            connection: connection?,
             db,
             context,
             failed: None,
@@ -81,9 +117,7 @@ impl TenantTx {
             committed_at,
             after_commit: Vec::new(),
             span,
-        };
-        tx.control("begin", lead_in).await?;
-        Ok(tx)
+        })
     }
 
     /// The row that the statement returns.

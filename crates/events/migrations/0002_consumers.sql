@@ -1,13 +1,16 @@
 -- A subscription reads the whole log once, lane by lane. Of `consumers` this program's functions are run; of a `sink` the events are
--- sent elsewhere. A replay reads what its filter lets pass, at its rate, and ends at a tick.
+-- sent elsewhere. A replay reads what its filter lets pass, at its rate, and ends at a tick. An `intake` reads a broker in place of the
+-- log, and a `group` what a broker shares among its readers.
 create table shared_events.subscription (
     name text primary key check (length(name) between 1 and 63),
-    kind text not null default 'consumers' check (kind in ('consumers', 'sink')),
+    kind text not null default 'consumers' check (kind in ('consumers', 'sink', 'intake', 'group')),
     paused boolean not null default false,
     created timestamptz not null default clock_timestamp(),
     filter jsonb,
     ends bigint,
-    rate real check (rate > 0)
+    rate real check (rate > 0),
+    -- Of an intake of this database's own log: the name under which its consumers' positions are, and what they could not do.
+    parked_under text check (length(parked_under) between 1 and 63)
 );
 
 -- How far a subscription has come in a lane: it has passed every event up to `tick`, and of the next tick those up to `pos`. One relay
@@ -24,7 +27,7 @@ create table shared_events.cursor (
     primary key (subscription, lane)
 ) with (fillfactor = 50);
 
--- The relays that are alive, for fair shares of the lanes, and what each says of itself.
+-- The relays and intakes that are alive, for fair shares of the lanes, and what each says of itself.
 create table shared_events.relay (
     subscription text not null references shared_events.subscription (name) on delete cascade,
     owner uuid not null,
@@ -79,5 +82,26 @@ create table shared_events.parked (
 create index parked_due on shared_events.parked (subscription, next_at) where next_at is not null;
 create index parked_stamped on shared_events.parked (subscription, tick) where tick is not null;
 select shared_db.family_table('shared_events.parked');
+
+-- How a turn begins: the consumer's position is locked, and made if it is not there; whoever else delivers the same waits here, and then
+-- sees how far it has come. What is parked of the turn's keys is looked up in a statement of its own, whose snapshot is later than
+-- the wait for the lock: whoever held it may have parked.
+create function shared_events.begin_turn(of_tenant uuid, of_subscription text, of_consumer text, of_lane smallint, of_keys text[],
+                                         out tick bigint, out pos bigint, out parked text[]) language plpgsql
+set search_path = pg_catalog, pg_temp as $function$
+begin
+    loop
+        select p.tick, p.pos into begin_turn.tick, begin_turn.pos from shared_events.position as p
+         where p.tenant_id = of_tenant and p.subscription = of_subscription and p.consumer = of_consumer and p.lane = of_lane for update;
+        exit when found;
+        insert into shared_events.position (tenant_id, subscription, consumer, lane)
+        values (of_tenant, of_subscription, of_consumer, of_lane) on conflict do nothing;
+    end loop;
+    begin_turn.parked := array(select distinct p.key from shared_events.parked as p
+                                where p.tenant_id = of_tenant and p.subscription = of_subscription and p.consumer = of_consumer
+                                  and p.key = any (of_keys));
+end $function$;
+revoke all on function shared_events.begin_turn(uuid, text, text, smallint, text[]) from public;
+grant execute on function shared_events.begin_turn(uuid, text, text, smallint, text[]) to {app};
 
 grant select, insert, update, delete on shared_events.subscription, shared_events.cursor, shared_events.relay to {system};

@@ -1,24 +1,19 @@
 -- What comes from elsewhere: from a broker's streams, to consumers of this program, or from another database's log, into this one.
 
 -- How far the readers of a broker have come in a lane: `mark` is the broker's own word for the last event that is done. One reader at a
--- time owns the lane, under a lease; `epoch` counts the owners, and a write that names an older one touches no row.
+-- time owns the lane, under a lease; `epoch` counts the owners, and a write that names an older one touches no row. What the broker has
+-- behind the mark, and since when, is what the reader saw last.
 create table shared_events.intake (
-    subscription text not null check (length(subscription) between 1 and 63),
+    subscription text not null references shared_events.subscription (name) on delete cascade,
     lane smallint not null check (lane between 0 and 15),
     mark text,
     epoch bigint not null default 0,
     owner uuid,
     expires timestamptz not null default '-infinity',
     moved timestamptz not null default clock_timestamp(),
+    waiting bigint not null default 0,
+    oldest timestamptz,
     primary key (subscription, lane)
-) with (fillfactor = 50);
-
--- The readers that are alive, for fair shares of the lanes.
-create table shared_events.reader (
-    subscription text not null check (length(subscription) between 1 and 63),
-    owner uuid not null,
-    expires timestamptz not null,
-    primary key (subscription, owner)
 ) with (fillfactor = 50);
 
 -- What a consumer has done of events that come in no order, one row an event. It is kept for longer than the broker may bring an event
@@ -47,4 +42,4 @@ create table shared_events.received (
     primary key (source, lane)
 ) with (fillfactor = 50);
 
-grant select, insert, update, delete on shared_events.intake, shared_events.reader, shared_events.received to {system};
+grant select, insert, update, delete on shared_events.intake, shared_events.received to {system};

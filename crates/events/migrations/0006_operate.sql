@@ -25,3 +25,24 @@ create table shared_events.projection (
 );
 grant select on shared_events.projection to {app};
 grant select, insert, update, delete on shared_events.projection to {system};
+
+-- After another server has taken the log on, its transaction counter raised: what was published there before looks like what the newest tick
+-- has seen long ago, and was yet written after it. It gets the transaction id of whoever calls this, which no tick has seen. Returns
+-- how many events that were. Nobody publishes until the transaction ends.
+create function shared_events.restamp() returns bigint language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $function$
+declare
+    newest record;
+    restamped bigint;
+begin
+    select t.snap, t.at into newest from shared_events.tick t order by t.tick desc limit 1;
+    alter table only shared_events.log no force row level security;
+    alter table only shared_events.log disable trigger append_only;
+    update shared_events.log l set xid = pg_current_xact_id() where l.at > newest.at and pg_visible_in_snapshot(l.xid, newest.snap);
+    get diagnostics restamped = row_count;
+    alter table only shared_events.log enable trigger append_only;
+    alter table only shared_events.log force row level security;
+    return restamped;
+end $function$;
+revoke all on function shared_events.restamp() from public;
+grant execute on function shared_events.restamp() to {system};

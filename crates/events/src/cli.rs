@@ -1,6 +1,5 @@
 //! The subscriptions on a command line.
 
-mod options;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -8,6 +7,7 @@ mod tests;
 use std::io::Write;
 use std::process::ExitCode;
 
+use shared_core::command_line::{Misread, Options};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -16,7 +16,6 @@ use crate::cursor::Cursor;
 use crate::delayed::{cancel_delayed, delayed_behind};
 use crate::operate::MAX_LISTED;
 use crate::{Error, ParkedFilter, ParkedState, Subscriptions, seal};
-use options::{Misread, Options};
 
 const USAGE: &str = "\
 usage: <program> <command>
@@ -34,6 +33,7 @@ usage: <program> <command>
                                throw the first event of each key away; with --keys, those behind it too
   days                         the days that the log has, and what keeps it from being shorter
   verify [--from SEAL]         hold the log against its seals; an error names the first that does not fit
+  adopt                        let this server go on with the log of another, after an upgrade or the restore of a dump
   delayed [PAGE]               events that wait for their time, those due first at the front
   cancel TENANT ID             publish such an event never
   replay NAME [--since TIME | --place TICK-POS] [--tenant ID] [--key KEY] [--events NAME,NAME]
@@ -48,6 +48,9 @@ usage: <program> <command>
   PAGE   --most N, 100 if it is not said; --after WORD, with which the page before it ended
 exit code: 0; 1 where what was named is not there; 2 for an error
 ";
+
+/// Options that stand alone.
+const FLAGS: [&str; 3] = ["all", "keys", "until-now"];
 
 /// Things in a list if nothing is said.
 const LISTED: u32 = 100;
@@ -96,7 +99,7 @@ impl From<Error> for Ended {
 type Answer = Result<(String, u8), Ended>;
 
 async fn answer(subscriptions: &Subscriptions, args: &[String]) -> Answer {
-    let mut options = Options::read(args)?;
+    let mut options = Options::read(args, &FLAGS)?;
     match options.word("a command")? {
         "subscriptions" => all(subscriptions, options).await,
         "lag" => {
@@ -130,6 +133,11 @@ async fn answer(subscriptions: &Subscriptions, args: &[String]) -> Answer {
             let verified = seal::verify(&subscriptions.db, from).await?;
             said(format!("{} seals fit the log, over {} events\n", verified.seals, verified.events))
         }
+        "adopt" => {
+            options.end()?;
+            let restamped = subscriptions.adopt().await?;
+            said(format!("this server goes on with the log; {restamped} events were published here before\n"))
+        }
         "delayed" => {
             let page = Page::read(&mut options, Cursor::delayed)?;
             options.end()?;
@@ -137,8 +145,8 @@ async fn answer(subscriptions: &Subscriptions, args: &[String]) -> Answer {
             page.of(&delayed_behind(&subscriptions.db, after, page.most).await?, table::delayed)
         }
         "cancel" => {
-            let tenant = options.value_of("a tenant's UUID", parsed)?;
-            let id = options.value_of("the event's UUID", parsed)?;
+            let tenant = options.next("a tenant's UUID", parsed)?;
+            let id = options.next("the event's UUID", parsed)?;
             options.end()?;
             done(cancel_delayed(&subscriptions.db, tenant, id).await?, "cancelled")
         }

@@ -32,6 +32,7 @@
 
 mod binary;
 mod json;
+mod kafka;
 mod mapping;
 mod percent;
 #[cfg(test)]

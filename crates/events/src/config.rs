@@ -3,6 +3,8 @@ use std::time::Duration;
 use shared_core::{Backoff, Config as Schema};
 use validator::Validate;
 
+use crate::sink::Guarantee;
+
 /// How a program reads the log.
 #[derive(Clone, Debug, Schema, Validate)]
 pub struct Config {
@@ -12,16 +14,23 @@ pub struct Config {
     #[validate(length(min = 1, max = 63))]
     pub subscription: String,
     /// How often an idle relay looks for events that other processes committed; those of its own process wake it at once. A
-    /// look takes one read and no transaction id: once a second is not measurable on a server, and soon enough for a reader.
+    /// look takes one read and no transaction id: once a second is not measurable on a server, and soon enough for a reader. After it has
+    /// found something it looks sooner, since more may follow.
     #[config(default = "1s", min = "10ms", max = "1m")]
     pub poll: Duration,
+    /// Whether processes tell each other by `NOTIFY` what they commit, so that nobody waits for a poll. Off, since it costs a connection
+    /// that listens and up to fifty small transactions a second while events come. A program that publishes and has
+    /// no relay starts a `Notifier`.
+    #[config(default = "false")]
+    pub notify: bool,
     /// How long another relay waits before it takes the place of one that is gone. It is renewed at a third of this, so 10 s
     /// survive two renewals that are late.
     #[config(default = "10s", min = "300ms", max = "5m")]
     pub lease: Duration,
-    /// Events in memory at once, over all lanes. 500 amortise a read to microseconds an event; at the largest payloads they are 128 MiB.
-    #[config(default = "500")]
-    #[validate(range(min = 1, max = 5000))]
+    /// Events in memory at once, over all lanes. With 8,000 a lane that is behind reads 250 at a time, and the next 250 meanwhile: a
+    /// trip is little beside them, and 1 KiB each are some megabytes. Payloads that are larger are bounded by their bytes.
+    #[config(default = "8000")]
+    #[validate(range(min = 1, max = 50000))]
     pub page: u32,
     /// Transactions of consumers at the same time, each with a connection of the app role. 8 leave two of the pool's ten to requests.
     #[config(default = "8")]
@@ -46,6 +55,10 @@ pub struct Config {
     /// The longest wait before any retry, also where the consumer asks for a longer one.
     #[config(default = "5s", min = "1ms", max = "1h")]
     pub retry_longest: Duration,
+    /// What is promised of the events at a sink. A sink that can't give it is refused at the start, so less has to be asked
+    /// for by name.
+    #[config(default = "exact")]
+    pub guarantee: Guarantee,
     /// How long the log is kept, in whole days: a day is dropped when it is as old as that, every subscription has passed it, and
     /// nothing of it is parked. A week is time to notice that a consumer was wrong, and to replay.
     #[config(default = "7d", min = "1h", max = "3650d")]
@@ -67,14 +80,16 @@ impl Default for Config {
         Self {
             subscription: "main".to_owned(),
             poll: Duration::from_secs(1),
+            notify: false,
             lease: Duration::from_secs(10),
-            page: 500,
+            page: 8000,
             concurrency: 8,
             batch: 100,
             attempts: 5,
             attempt_timeout: Duration::from_secs(30),
             retry_first: Duration::from_millis(100),
             retry_longest: Duration::from_secs(5),
+            guarantee: Guarantee::Exact,
             retention: Duration::from_hours(7 * 24),
             rewind: Duration::from_mins(15),
         }

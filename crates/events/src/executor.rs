@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Bound;
+use crate::metrics::{METRICS, consumer};
 use crate::{Config, Envelope, Error, Lane};
 pub(crate) use once::forget;
 pub(crate) use retry::Retried;
@@ -37,6 +38,8 @@ pub(crate) struct Executor {
     subscription: String,
     consumers: Vec<Named>,
     limits: Limits,
+    /// Whether the events are those of this database's log, with positions that no two of them share.
+    of_log: bool,
     /// Connections of the app role that it takes at once.
     slots: Semaphore,
     /// Ends the work between two turns.
@@ -101,7 +104,13 @@ impl Executor {
             longest: config.retry_longest,
         };
         let slots = Semaphore::new(config.concurrency as usize);
-        Self { db, subscription: config.subscription.clone(), consumers, limits, slots, stop }
+        let subscription = config.subscription.clone();
+        Self { db, subscription, consumers, limits, of_log: true, slots, stop }
+    }
+
+    /// The same for events that others have published: in their logs two may have the same position.
+    pub(crate) fn of_others(self) -> Self {
+        Self { of_log: false, ..self }
     }
 
     /// Brings events of one tenant and lane, in their order, to every consumer. `Ok`: each had its effect, was known, or is
@@ -135,5 +144,14 @@ impl Executor {
 impl Named {
     fn function(&self, event: &str) -> Option<&Bound> {
         self.functions.iter().find(|function| function.event == event)
+    }
+
+    /// Counts what was committed.
+    fn counted(&self, turned: Turned) -> Turned {
+        let consumer = consumer(self.name);
+        METRICS.effects.add(turned.effects, &consumer);
+        METRICS.deduplicated.add(turned.known, &consumer);
+        METRICS.parked.add(turned.parked, &consumer);
+        turned
     }
 }

@@ -43,9 +43,11 @@ impl Subscription {
         let db = &self.subscriptions.db;
         let relays = look::relays(db, &self.name).await?;
         let mut causes = cause::of_relays(&status, &lanes, &relays);
-        causes.extend(look::parked(db, &self.name).await?);
-        causes.extend(look::open_transactions(db).await?);
-        causes.extend(look::prepared(db).await?);
+        causes.extend(look::parked(db, &status.parked_under).await?);
+        if status.kind.is_of_log() {
+            causes.extend(look::open_transactions(db).await?);
+            causes.extend(look::prepared(db).await?);
+        }
         causes.extend(cause::slow(&status, &causes));
         Ok(Explanation { status, causes })
     }

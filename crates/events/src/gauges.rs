@@ -44,8 +44,8 @@ impl Gauges {
     }
 }
 
-/// How often a relay looks: as often as collectors usually do.
-const EVERY: Duration = Duration::from_secs(15);
+/// How often a relay or an intake looks: as often as collectors usually do.
+pub(crate) const EVERY: Duration = Duration::from_secs(15);
 
 /// Looks after the gauges of a subscription until it is dropped.
 pub(crate) async fn keep(db: &Db, subscription: &str) {
@@ -58,7 +58,7 @@ pub(crate) async fn keep(db: &Db, subscription: &str) {
 }
 
 /// Looks at one subscription, and records what is seen; what it reads is bounded by what [`Subscriptions::status`] counts.
-async fn record(db: &Db, subscription: &str) -> Result<(), Error> {
+pub(crate) async fn record(db: &Db, subscription: &str) -> Result<(), Error> {
     let Some(status) = Subscriptions::new(db).subscription(subscription).status().await? else {
         return Ok(());
     };

@@ -6,6 +6,7 @@
 use shared_db::{Db, Tx, statements};
 
 use crate::intake::{self, Source};
+use crate::relay::tick;
 use crate::{Config, Error};
 
 statements! {
@@ -86,6 +87,7 @@ pub async fn sink_among(db: &Db, names: &[String]) -> Result<Option<String>, Err
 }
 
 async fn become_the_other(tx: &mut Tx, from: &str, to: &str, kind: &str) -> Result<(), Error> {
+    tick::hold(tx).await?;
     tx.execute(&BEGIN, (to, kind)).await?;
     let go = if kind == "sink" { &GO_ON } else { &GO_BACK };
     tx.execute(go, (from, to)).await?;

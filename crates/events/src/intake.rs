@@ -1,6 +1,8 @@
 //! Events from a broker, to consumers of this program.
 
 mod group;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod lanes;
 mod lease;
 #[cfg(feature = "nats")]
@@ -14,6 +16,7 @@ mod unread;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use shared_db::{Check, Db};
@@ -22,6 +25,8 @@ use tokio_util::task::AbortOnDropHandle;
 use validator::Validate;
 
 pub use self::group::{Delivery, Group};
+#[cfg(feature = "kafka")]
+pub use self::kafka::KafkaGroup;
 #[cfg(feature = "nats")]
 pub use self::nats::JetStreamGroup;
 #[cfg(feature = "redis")]
@@ -47,7 +52,7 @@ pub(crate) const STATEMENTS: [&[(&str, &dyn Check)]; 2] = [lease::STATEMENTS, un
 pub struct Intake {
     subscription: String,
     stop: CancellationToken,
-    tasks: [AbortOnDropHandle<()>; 2],
+    tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 /// What every part of the intake works with.
@@ -57,8 +62,11 @@ struct Core {
     executor: Executor,
     /// With the name under which all is kept as that of the subscription.
     config: Config,
+    reader: lease::Reader,
     /// The lanes of this intake.
     held: lanes::Held,
+    /// An operator has stopped it.
+    paused: AtomicBool,
 }
 
 impl Core {
@@ -83,7 +91,9 @@ impl Intake {
         config: Config,
     ) -> Result<Self, Error> {
         let config = named(source.name(), config)?;
-        Self::read(db, state, events, source, config.clone(), &config).await
+        let stop = CancellationToken::new();
+        let executor = Executor::new(db.clone(), events.bind(state)?, &config, stop.clone()).of_others();
+        Self::read(db, executor, source, (config, None), stop).await
     }
 
     /// The same for a broker to which relays bring this database's own log: what the consumers have done is known, and what they could not do
@@ -101,27 +111,35 @@ impl Intake {
         config: Config,
     ) -> Result<Self, Error> {
         let group = named(source.name(), config.clone())?;
-        Self::read(db, state, events, source, group, &config).await
+        let stop = CancellationToken::new();
+        let executor = Executor::new(db.clone(), events.bind(state)?, &config, stop.clone());
+        Self::read(db, executor, source, (group, Some(&config.subscription)), stop).await
     }
 
-    /// How far it has come is kept by `config`, and what the consumers have done by `done`.
-    async fn read<S: Send + Sync + 'static>(
+    /// How far it has come is kept by `config`, and what the consumers have done by the executor's, which may have another name.
+    async fn read(
         db: Db,
-        state: S,
-        events: Events<S>,
+        executor: Executor,
         source: impl Source,
-        config: Config,
-        done: &Config,
+        (config, parked_under): (Config, Option<&str>),
+        stop: CancellationToken,
     ) -> Result<Self, Error> {
-        let stop = CancellationToken::new();
-        let executor = Executor::new(db.clone(), events.bind(state)?, done, stop.clone());
-        lease::begin(&db, &config.subscription).await?;
         let subscription = config.subscription.clone();
-        let core =
-            Arc::new(Core { db, source: Box::new(source), executor, config, held: lanes::Held::default() });
+        lease::subscribe(&db, &subscription, "intake", parked_under).await?;
+        lease::begin(&db, &subscription).await?;
+        let core = Arc::new(Core {
+            db,
+            source: Box::new(source),
+            executor,
+            config,
+            reader: lease::Reader::new(),
+            held: lanes::Held::default(),
+            paused: AtomicBool::new(false),
+        });
         let reading = tokio::spawn(lanes::run(Arc::clone(&core), stop.clone()));
-        let retrying = tokio::spawn(lanes::retry(core, stop.clone()));
-        let tasks = [reading, retrying].map(AbortOnDropHandle::new);
+        let retrying = tokio::spawn(lanes::retry(Arc::clone(&core), stop.clone()));
+        let looking = tokio::spawn(lanes::look(core, stop.clone()));
+        let tasks = [reading, retrying, looking].map(AbortOnDropHandle::new).into();
         Ok(Self { subscription, stop, tasks })
     }
 
@@ -140,12 +158,17 @@ impl Intake {
     ) -> Result<Self, Error> {
         let config = named(group.name(), config)?;
         let stop = CancellationToken::new();
-        let executor = Executor::new(db.clone(), events.bind(state)?, &config, stop.clone());
+        let executor = Executor::new(db.clone(), events.bind(state)?, &config, stop.clone()).of_others();
         let subscription = config.subscription.clone();
-        let reader = Arc::new(group::Reader { db, group: Box::new(group), executor, config });
-        let reading = tokio::spawn(group::run(Arc::clone(&reader), stop.clone()));
-        let keeping = tokio::spawn(group::keep(reader, stop.clone()));
-        Ok(Self { subscription, stop, tasks: [reading, keeping].map(AbortOnDropHandle::new) })
+        lease::subscribe(&db, &subscription, "group", None).await?;
+        let (reader, paused) = (lease::Reader::new(), AtomicBool::new(false));
+        let reading = group::Reading { db, group: Box::new(group), executor, config, reader, paused };
+        // Whether it is paused is known before it takes anything.
+        reading.greet().await?;
+        let reading = Arc::new(reading);
+        let taking = tokio::spawn(group::run(Arc::clone(&reading), stop.clone()));
+        let keeping = tokio::spawn(group::keep(reading, stop.clone()));
+        Ok(Self { subscription, stop, tasks: [taking, keeping].map(AbortOnDropHandle::new).into() })
     }
 
     /// Lets the transactions under way finish, hands the lanes on, and returns when nothing runs any more. Dropping the future ends it

@@ -58,8 +58,8 @@
 //!   knows who publishes and consumes.
 //! - What a consumer can't do is parked, with its key's later events behind it, and tried again with growing waits.
 //!   [`Subscriptions`] shows and explains what is late, pauses, redrives and throws away; [`Replay`] and [`Projection`] read once more.
-//! - [`Relay::to`] brings events to a [`sink`]: Redis Streams, NATS JetStream or another database. An [`intake`] reads them there
-//!   for the same consumers.
+//! - [`Relay::to`] brings events to a [`sink`]: Redis Streams, NATS JetStream, Kafka or another database. An [`intake`] reads them
+//!   there for the same consumers.
 //!
 //! How it works, its tables, metrics and spans: `docs/events.md`.
 //!
@@ -91,6 +91,7 @@
 //! | `admin` | `admin::router`: the subscriptions seen and steered over HTTP |
 //! | `redis` | Redis Streams: `sink::RedisStreams` and `intake::RedisGroup` |
 //! | `nats` | NATS JetStream: `sink::JetStream` and `intake::JetStreamGroup` |
+//! | `kafka` | Kafka: `sink::KafkaTopic` and `intake::KafkaGroup`; builds librdkafka, with a C compiler and make |
 
 // The derive names the crate as its users do.
 #[cfg(test)]
@@ -121,6 +122,7 @@ pub mod handover;
 pub mod intake;
 mod log;
 mod metrics;
+mod notify;
 mod operate;
 mod payload;
 mod place;
@@ -133,6 +135,7 @@ mod replay;
 mod schema;
 pub mod seal;
 pub mod sink;
+mod spans;
 
 /// What the derive's code calls.
 #[doc(hidden)]
@@ -160,6 +163,7 @@ pub use event::assert_name;
 pub use events::Events;
 pub use explain::{Cause, Explanation};
 pub use intake::Intake;
+pub use notify::Notifier;
 pub use operate::{
     Health, Holder, KeptDays, Kind, LaneStatus, MAX_LISTED, Parked, ParkedFilter, ParkedState, Redrive,
     Stalled, Subscription, SubscriptionStatus, Subscriptions,

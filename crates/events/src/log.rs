@@ -7,12 +7,11 @@ use uuid::Uuid;
 
 use crate::{Envelope, Lane, Place};
 
-/// The columns of a row of `log`, for [`Stored`].
+/// The columns of a row of `log`, for [`Stored`]; `stamp` comes beside them.
 macro_rules! stored {
     () => {
         "log.pos, log.xid::text::bigint as xid, log.lane, log.id, log.tenant_id, log.name, log.version, log.key,
-               log.payload::text as payload, log.context::text as context, log.at,
-               extract(epoch from clock_timestamp() - log.at)::float8 as age"
+               log.payload::text as payload, log.context::text as context, log.at, clock_timestamp() as read"
     };
 }
 pub(crate) use stored;
@@ -21,7 +20,7 @@ pub(crate) use stored;
 #[derive(Row)]
 pub(crate) struct Stored {
     pub(crate) pos: i64,
-    xid: i64,
+    pub(crate) xid: i64,
     pub(crate) lane: i16,
     id: Uuid,
     tenant_id: TenantId,
@@ -31,11 +30,23 @@ pub(crate) struct Stored {
     payload: String,
     context: String,
     at: OffsetDateTime,
-    /// Seconds since `at`, by the server's clock.
-    pub(crate) age: f64,
+    /// When it was read, by the server's clock.
+    read: OffsetDateTime,
+    /// The tick that it comes in again with, if it was parked.
+    pub(crate) stamp: Option<i64>,
 }
 
 impl Stored {
+    /// Seconds from when it was written until it was read.
+    pub(crate) fn age(&self) -> f64 {
+        (self.read - self.at).as_seconds_f64().max(0.0)
+    }
+
+    /// Bytes of what was published.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
     /// The event at the place that this tick gives it. A context that can't be read becomes one of nobody's tenant, so that a
     /// consumer refuses it.
     pub(crate) fn at(self, tick: i64) -> Envelope {

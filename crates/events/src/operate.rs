@@ -1,5 +1,6 @@
 //! The subscriptions seen and steered from outside, by those who run them: over all tenants, and from any process.
 
+mod adopt;
 mod days;
 mod discard;
 mod health;
@@ -28,7 +29,8 @@ use crate::Error;
 use crate::publish::SIGNAL;
 
 #[cfg_attr(not(test), allow(dead_code, reason = "it is for a test"))]
-pub(crate) const STATEMENTS: [&[(&str, &dyn Check)]; 8] = [
+pub(crate) const STATEMENTS: [&[(&str, &dyn Check)]; 9] = [
+    adopt::STATEMENTS,
     days::STATEMENTS,
     discard::STATEMENTS,
     health::STATEMENTS,

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use shared_core::{Context, Id, TraceParent};
+use shared_core::{Context, Id, InTenant, TraceParent, trace};
 use shared_db::{AtCommit, Bound, Db, TenantTx, statements};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::delayed::{self, Due, Schedule};
 use crate::metrics::METRICS;
-use crate::{Delayed, Error, Event, payload};
+use crate::{Delayed, Error, Event, payload, spans};
 
 /// The largest event, as JSON: 256 KiB. An event says what happened; what is larger belongs in a store, with its id in the event.
 /// (Brokers refuse messages of 1 MiB by default.)
@@ -39,7 +39,8 @@ pub trait Publish: sealed::Sealed {
     /// Publishes the event if, and only if, the transaction commits. It is sent with the COMMIT, together with all others of
     /// the transaction, and takes no round trip of its own; what a savepoint rolls back is not published.
     ///
-    /// It carries the transaction's context: tenant, actor, correlation, the event that caused it, and the span that is current now.
+    /// It carries the transaction's context: tenant, actor, correlation, the event that caused it, and a span of kind producer, a child of the
+    /// one that is current now.
     ///
     /// # Errors
     /// [`Error::Refused`] if the event breaks its rules, can't be written as JSON, or is larger than [`MAX_EVENT`], or all of the
@@ -90,16 +91,19 @@ pub trait Publish: sealed::Sealed {
 
 impl Publish for TenantTx {
     async fn publish<E: Event>(&mut self, event: E) -> Result<(), Error> {
-        self.at_commit::<Outbox>().push(Unsent::of(&event)?)
+        let event = Unsent::of(&event, self.context())?;
+        self.at_commit::<Outbox>().push(event)
     }
 
     async fn publish_at<E: Event>(&mut self, event: E, due: OffsetDateTime) -> Result<Id<E>, Error> {
-        let id = self.at_commit::<Schedule>().push(Unsent::of(&event)?, Due::At(due))?;
+        let event = Unsent::of(&event, self.context())?;
+        let id = self.at_commit::<Schedule>().push(event, Due::At(due))?;
         Ok(Id::from_uuid(id))
     }
 
     async fn publish_in<E: Event>(&mut self, event: E, wait: Duration) -> Result<Id<E>, Error> {
-        let id = self.at_commit::<Schedule>().push(Unsent::of(&event)?, Due::In(wait))?;
+        let event = Unsent::of(&event, self.context())?;
+        let id = self.at_commit::<Schedule>().push(event, Due::In(wait))?;
         Ok(Id::from_uuid(id))
     }
 
@@ -115,6 +119,11 @@ impl Publish for TenantTx {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for shared_db::TenantTx {}
+}
+
+/// Whether the database takes it as a key.
+pub(crate) fn is_key(key: &str) -> bool {
+    (1..=MAX_KEY).contains(&key.chars().count()) && !key.contains('\0')
 }
 
 /// What is left of [`MAX_TRANSACTION`].
@@ -157,12 +166,13 @@ pub(crate) struct Unsent {
 
 impl Unsent {
     /// The event, if it can be stored.
-    fn of<E: Event>(event: &E) -> Result<Self, Error> {
+    fn of<E: Event>(event: &E, context: &Context) -> Result<Self, Error> {
         let refused = |reason: String| Err(Error::refused(E::NAME, reason));
         let payload = payload::write(event)?;
         let key = event.key();
-        let (characters, bytes) = (key.chars().count(), payload.len());
-        if !(1..=MAX_KEY).contains(&characters) || key.contains('\0') {
+        let bytes = payload.len();
+        if !is_key(&key) {
+            let characters = key.chars().count();
             return refused(format!(
                 "its key has {characters} characters; 1 to {MAX_KEY} fit, none of them NUL"
             ));
@@ -172,8 +182,9 @@ impl Unsent {
                 "it has {bytes} bytes, at most {MAX_EVENT} fit; store the rest, and publish its id"
             ));
         }
-        let traceparent = shared_core::trace::current();
-        Ok(Self { id: Uuid::now_v7(), name: E::NAME, version: E::VERSION, key, payload, traceparent })
+        let id = Uuid::now_v7();
+        let traceparent = spans::publish(E::NAME, id, bytes, context).in_scope(trace::current);
+        Ok(Self { id, name: E::NAME, version: E::VERSION, key, payload, traceparent })
     }
 
     fn size(&self) -> usize {

@@ -9,15 +9,17 @@ mod machine;
 #[cfg(test)]
 mod plans;
 mod read;
+mod reader;
 mod send;
 pub(crate) mod tick;
+mod ticks;
 mod work;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared_db::{Check, Db, statements};
-use tokio::sync::{Notify, watch};
+use shared_db::{Check, Db, Listener, statements};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -25,7 +27,7 @@ use uuid::Uuid;
 use crate::executor::Executor;
 use crate::operate::{Health, of_relay};
 use crate::sink::Sink;
-use crate::{Config, Error, Events, days, gauges};
+use crate::{Config, Error, Events, days, gauges, notify};
 use send::Outlet;
 
 statements! {
@@ -36,8 +38,15 @@ statements! {
 
 /// What the relay's own SQL is, for the test that compares it with the schema.
 #[cfg_attr(not(test), allow(dead_code, reason = "it is for a test"))]
-pub(crate) const ALL_STATEMENTS: [&[(&str, &dyn Check)]; 6] =
-    [STATEMENTS, check::STATEMENTS, lease::STATEMENTS, read::STATEMENTS, send::STATEMENTS, tick::STATEMENTS];
+pub(crate) const ALL_STATEMENTS: [&[(&str, &dyn Check)]; 7] = [
+    STATEMENTS,
+    check::STATEMENTS,
+    lease::STATEMENTS,
+    read::STATEMENTS,
+    send::STATEMENTS,
+    tick::STATEMENTS,
+    ticks::STATEMENTS,
+];
 
 /// A running relay: it reads the log for one subscription, and runs the consumers of this program or brings the events to a sink.
 ///
@@ -59,8 +68,15 @@ pub(crate) struct Core {
     stop: CancellationToken,
     /// Something of the parked may be due.
     woken: Notify,
+    /// Other processes have committed something.
+    told: Notify,
+    /// Lanes that catch up read with so many connections at once.
+    reads: Semaphore,
     state: Mutex<State>,
 }
+
+/// As many as keep a server busy that has a disk to read from, and leave most of a pool's ten to others.
+const READS: usize = 4;
 
 /// Where the events go.
 enum Target {
@@ -98,23 +114,32 @@ impl Relay {
         check::subscription(&db, &config.subscription, "consumers").await?;
         let stop = CancellationToken::new();
         let executor = Executor::new(db.clone(), consumers, &config, stop.clone());
-        Ok(Self::spawn(db, config, Target::Consumers(executor), stop))
+        let listener = listener(&db, &config).await?;
+        Ok(Self::spawn(db, config, Target::Consumers(executor), stop, listener))
     }
 
-    /// Starts bringing the events to a sink, in a task of its own. Where the sink can say what it has last, nothing comes twice, and
-    /// what it has lost comes again, as far back as [`Config::rewind`].
+    /// Starts bringing the events to a sink, in a task of its own: each once and in order, unless [`Config::guarantee`] asks for less. What
+    /// the sink has lost comes again, as far back as [`Config::rewind`].
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As [`start`](Self::start), and [`Error::Config`] for a sink that can't give [`Config::guarantee`].
     pub async fn to(db: Db, sink: Arc<dyn Sink>, config: Config) -> Result<Self, Error> {
         check::config(&config)?;
+        check::sink(&*sink, &config)?;
         check::database(&db).await?;
         check::subscription(&db, &config.subscription, "sink").await?;
         let outlet = Outlet { sink, breaker: Default::default() };
-        Ok(Self::spawn(db, config, Target::Sink(outlet), CancellationToken::new()))
+        let listener = listener(&db, &config).await?;
+        Ok(Self::spawn(db, config, Target::Sink(outlet), CancellationToken::new(), listener))
     }
 
-    fn spawn(db: Db, config: Config, target: Target, stop: CancellationToken) -> Self {
+    fn spawn(
+        db: Db,
+        config: Config,
+        target: Target,
+        stop: CancellationToken,
+        listener: Option<Listener>,
+    ) -> Self {
         let core = Arc::new(Core {
             db,
             config,
@@ -123,9 +148,11 @@ impl Relay {
             host: host(),
             stop,
             woken: Notify::new(),
+            told: Notify::new(),
+            reads: Semaphore::new(READS),
             state: Mutex::default(),
         });
-        let task = AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&core))));
+        let task = AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&core), listener)));
         Self { core, task }
     }
 
@@ -179,6 +206,11 @@ impl fmt::Debug for Relay {
 }
 
 impl Core {
+    /// The log as its subscription reads it.
+    fn log(&self) -> read::Log<'_> {
+        read::Log { db: &self.db, subscription: &self.config.subscription }
+    }
+
     /// What it says of itself, as JSON.
     fn state(&self) -> String {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -200,19 +232,33 @@ impl Core {
     }
 }
 
+/// What hears of other processes' commits, if it is wanted.
+async fn listener(db: &Db, config: &Config) -> Result<Option<Listener>, Error> {
+    Ok(if config.notify { Some(notify::listen(db).await?) } else { None })
+}
+
+/// Hears of other processes' commits, and tells them of this one's.
+async fn notify(core: &Core, listener: Option<Listener>) {
+    match listener {
+        Some(listener) => drop(tokio::join!(notify::hear(listener, &core.told), notify::tell(&core.db))),
+        None => std::future::pending().await,
+    }
+}
+
 /// The relay's whole life.
-async fn run(core: Arc<Core>) {
+async fn run(core: Arc<Core>, listener: Option<Listener>) {
     let (views, view) = watch::channel(None);
     tokio::select! {
         () = coordinator::Coordinator::new(Arc::clone(&core)).run(view) => {}
         () = lease::beat(&core, &views) => {}
+        () = notify(&core, listener) => {}
         () = days::keep(&core.db, &core.config) => {}
         () = gauges::keep(&core.db, &core.config.subscription) => {}
     }
 }
 
 /// The machine's name, for whoever looks for a relay that holds a lane.
-fn host() -> String {
+pub(crate) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

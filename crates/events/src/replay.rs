@@ -8,13 +8,14 @@ mod tests;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use shared_core::TenantId;
-use shared_db::{Tx, cut, cut_lock, statements};
+use shared_db::{Tx, statements};
 use time::OffsetDateTime;
 
 pub(crate) use bounds::{Bounds, Pace};
 pub(crate) use filter::Filter;
 
 use crate::operate::{Subscriptions, check_name, refuse};
+use crate::relay::tick;
 use crate::{Error, LANES, Place};
 
 /// The highest rate, in events per second.
@@ -24,8 +25,6 @@ const HIGHEST_RATE: f32 = 1_000_000.0;
 const MOST_NAMES: usize = 100;
 
 statements! {
-    const LOCK: Statement<(), bool> = cut_lock!("shared_events.tick_lock");
-    const CUT: Statement<(), i64> = "insert into shared_events.tick (snap) values (pg_current_snapshot()) returning tick";
     // A tick that was made before then has seen nothing that was written since.
     const BEFORE: Statement<(OffsetDateTime,), i64> = "select coalesce(max(tick), 0) from shared_events.tick where at <= $1";
     // The tick before that place's own, which has to be there: the batch between the two is what the place was in.
@@ -156,6 +155,8 @@ impl Replay {
 
     async fn subscribe(&self, tx: &mut Tx) -> Result<(), Error> {
         const ATTEMPTED: &str = "beginning a replay";
+        // Before the tick is looked for.
+        tick::hold(tx).await?;
         let tick = match self.from {
             Beginning::Log => 0,
             Beginning::Time(at) => tx.one(&BEFORE, (at,)).await?,
@@ -165,7 +166,7 @@ impl Replay {
                 })?
             }
         };
-        let ends = if self.until_now { Some(cut_now(tx).await?) } else { None };
+        let ends = if self.until_now { Some(tick::cut_within(tx).await?) } else { None };
         let made = tx.execute(&SUBSCRIBE, (&self.name, self.filter.to_json(), ends, self.rate)).await?;
         if made == 0 {
             return Err(Error::not_done(
@@ -176,12 +177,6 @@ impl Replay {
         tx.execute(&BEGIN_AT, (&self.name, tick, i32::from(LANES))).await?;
         Ok(())
     }
-}
-
-/// A tick of this moment.
-async fn cut_now(tx: &mut Tx) -> Result<i64, Error> {
-    cut::lock(tx, &LOCK).await.map_err(Error::uncut)?;
-    Ok(tx.one(&CUT, ()).await?)
 }
 
 impl IntoFuture for Replay {

@@ -22,8 +22,8 @@ mod tests {
 
     use super::MIGRATIONS;
     use crate::{
-        backlog, days, delayed, executor, explain, handover, intake, operate, projection, publish, registry,
-        relay, replay, seal, sink,
+        backlog, days, delayed, executor, explain, handover, intake, notify, operate, projection, publish,
+        registry, relay, replay, seal, sink,
     };
 
     #[tokio::test]
@@ -45,6 +45,7 @@ mod tests {
             handover::STATEMENTS,
             sink::STATEMENTS,
             seal::STATEMENTS,
+            notify::STATEMENTS,
         ]
         .concat();
         for block in [publish::STATEMENTS, &relay, &executor, &more, &operate, &operators, &intake] {

@@ -6,84 +6,120 @@
 //!
 //! Seals are made in the background by the relays, about once a minute, and cost writers nothing.
 
+#[cfg(test)]
+mod tests;
+
 use shared_db::{Db, Row, statements};
 
 use crate::Error;
 
-/// The hash of the events between the cuts `cut.seen` and `cut.sees`, as one row: `events`, `since` and `digest`. Numbers are of fixed
-/// forms and texts come with their lengths, so that two different events never look the same.
+/// The rows between the cuts `cut.seen` and `cut.sees`, with these of their columns: by two legs of the index, what began after the earlier
+/// one, and what was open then. `$where` bounds their positions.
+macro_rules! rows {
+    ($columns:literal, $where:literal) => {
+        concat!(
+            "(select ", $columns, "
+                from cut cross join generate_series(0, 15) as own (lane)
+                join shared_events.log on log.lane = own.lane and log.xid >= pg_snapshot_xmax(cut.seen)
+                                      and log.xid < pg_snapshot_xmax(cut.sees)
+               where pg_visible_in_snapshot(log.xid, cut.sees) and ", $where, "
+               union all
+              select ", $columns, "
+                from cut cross join generate_series(0, 15) as own (lane) cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
+                join shared_events.log on log.lane = own.lane and log.xid = open.xid
+               where pg_visible_in_snapshot(log.xid, cut.sees) and ", $where, ")"
+        )
+    };
+}
+
+/// The hash of the events behind the position `page.behind`, up to `page.upto` if there is one, as one row: `events`, `since` and `digest`.
+/// Numbers are of fixed forms and texts come with their lengths, so that two different events never look the same.
 macro_rules! digest {
     () => {
-        "rows as (
-            select log.pos, log.xid, log.lane, log.id, log.tenant_id, log.name, log.version, log.key,
-                   log.payload::text as payload, log.context::text as context, log.at
-              from cut cross join generate_series(0, 15) as own (lane)
-              join shared_events.log on log.lane = own.lane and log.xid >= pg_snapshot_xmax(cut.seen)
-                                    and log.xid < pg_snapshot_xmax(cut.sees)
-             where pg_visible_in_snapshot(log.xid, cut.sees)
-             union all
-            select log.pos, log.xid, log.lane, log.id, log.tenant_id, log.name, log.version, log.key,
-                   log.payload::text, log.context::text, log.at
-              from cut cross join generate_series(0, 15) as own (lane) cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
-              join shared_events.log on log.lane = own.lane and log.xid = open.xid
-             where pg_visible_in_snapshot(log.xid, cut.sees)),
-        digest as (
+        concat!(
+            "cut as materialized (select seen, sees, behind, coalesce(upto, 9223372036854775807) as most from page),
+            rows as ", rows!(
+                "log.pos, log.xid, log.lane, log.id, log.tenant_id, log.name, log.version, log.key,
+                 log.payload::text as payload, log.context::text as context, log.at",
+                "log.pos > cut.behind and log.pos <= cut.most"), ",
+            digest as (
             select count(*) as events, min(at) as since,
                    coalesce(string_agg(sha256(convert_to(concat_ws('|', pos, xid, lane, id, tenant_id, version,
                        (extract(epoch from at) * 1000000)::bigint, length(name), name, length(key), key,
                        length(payload), payload, length(context), context), 'UTF8')), ''::bytea order by pos), ''::bytea) as digest
               from rows)"
+        )
     };
 }
 
-/// The root of a seal, from `previous`, `snap`, `events` and `digest`.
+/// The root of a seal, from `previous`, `snap`, `upto`, `events` and `digest`.
 macro_rules! root {
-    ($previous:literal, $snap:literal) => {
+    ($previous:literal, $snap:literal, $upto:literal) => {
         concat!(
             "sha256(",
             $previous,
             " || convert_to(concat_ws('|', ",
             $snap,
-            ", digest.events, (extract(epoch from digest.since) * 1000000)::bigint), 'UTF8') || digest.digest)"
+            ", coalesce(",
+            $upto,
+            ", 0), digest.events, (extract(epoch from digest.since) * 1000000)::bigint), 'UTF8') || digest.digest)"
         )
     };
 }
 
 statements! {
-    const LOCK: Statement<(), bool> = "select one from shared_events.upkeep for update";
-    // After hours without a relay there is much to hash, and it is not less the next time.
-    const UNBOUND: Statement<(), String> = "select set_config('statement_timeout', '0', true)";
-    // What the newest tick sees, and the last seal did not.
-    const SEAL: Statement<(), i64> = concat!("
-        with last as materialized (select snap, root from shared_events.seal order by seal desc limit 1),
+    const LOCK: Statement<(), bool> = "select one from shared_events.upkeep for no key update";
+    // What the newest tick sees and the last whole seal did not: of that `$1` events, in the order of their positions. Returns whether
+    // there is more.
+    const SEAL: Statement<(i32,), bool> = concat!("
+        with last as materialized (select snap, upto, root from shared_events.seal order by seal desc limit 1),
         cut as materialized (
-            select coalesce((select snap from last), '1:1:'::pg_snapshot) as seen, tick.snap as sees,
+            select coalesce((select snap from shared_events.seal where upto is null order by seal desc limit 1), '1:1:'::pg_snapshot) as seen,
+                   coalesce((select snap from last where upto is not null), tick.snap) as sees,
+                   coalesce((select upto from last), 0) as behind,
                    coalesce((select root from last), sha256(''::bytea)) as previous
               from shared_events.tick order by tick.tick desc limit 1),
-        ", digest!(), "
-        insert into shared_events.seal (snap, events, since, previous, root)
-        select cut.sees, digest.events, digest.since, cut.previous, ", root!("cut.previous", "cut.sees"), "
-          from cut cross join digest where digest.events > 0
-        returning events");
+        page as materialized (
+            select cut.seen, cut.sees, cut.behind, cut.previous,
+                   (select case when count(*) > $1 then (array_agg(pos order by pos))[$1] end
+                      from (select pos from ", rows!("log.pos", "log.pos > cut.behind"), " as key order by pos limit $1 + 1) as first) as upto
+              from cut),
+        sealed as (
+            with ", digest!(), "
+            select page.sees, page.upto, digest.events, digest.since, page.previous, ", root!("page.previous", "page.sees", "page.upto"), " as root
+              from page cross join digest where digest.events > 0)
+        insert into shared_events.seal (snap, upto, events, since, previous, root)
+        select sees, upto, events, since, previous, root from sealed
+        returning upto is not null");
     const FORGET: Statement<(f64,), ()> = "
         delete from shared_events.seal where at < clock_timestamp() - make_interval(secs => $1)";
     const SEALS: Statement<(i64, i64), i64> = "
         select seal from shared_events.seal where seal >= $1 order by seal limit $2";
-    // A seal whose first events are of a day that is gone can't be computed again.
+    // A seal whose first events are of a day that is gone can't be computed again, nor one whose beginning is forgotten.
     const CHECK: Statement<(i64,), Found> = concat!("
-        with this as materialized (select seal, snap, events, since, previous, root from shared_events.seal where seal = $1),
+        with this as materialized (select seal, snap, upto, events, since, previous, root from shared_events.seal where seal = $1),
         before as materialized (
-            select snap, root from shared_events.seal where seal < $1 order by seal desc limit 1),
-        cut as materialized (
-            select coalesce((select snap from before), '1:1:'::pg_snapshot) as seen, this.snap as sees from this),
+            select upto, root from shared_events.seal where seal < $1 order by seal desc limit 1),
+        whole as materialized (
+            select snap from shared_events.seal where seal < $1 and upto is null order by seal desc limit 1),
+        page as materialized (
+            select coalesce((select snap from whole), '1:1:'::pg_snapshot) as seen, this.snap as sees,
+                   coalesce((select upto from before), 0) as behind, this.upto from this),
         ", digest!(), "
         select this.events, digest.events as found, this.root as root,
-               ", root!("this.previous", "this.snap"), " as computed,
+               ", root!("this.previous", "this.snap", "this.upto"), " as computed,
                coalesce((select root from before) = this.previous, true) as follows,
-               exists (select 1 from before) or this.previous = sha256(''::bytea) as has_before,
-               coalesce(this.since >= (select min(day) from shared_events.days() as day)::timestamp at time zone 'UTC', false) as is_kept
+               exists (select 1 from whole)
+                   or (select previous from shared_events.seal order by seal limit 1) = sha256(''::bytea) as has_before,
+               coalesce(this.since >= (select min(day) from shared_events.days())::timestamp at time zone 'UTC', false) as is_kept
           from this cross join digest");
 }
+
+/// Events of one seal at most: hashed within a second or so, while the log's upkeep waits.
+const SEALED: i32 = 50_000;
+
+/// Seals that are made in one turn at most, a minute after the other.
+const TURN: usize = 20;
 
 /// Seals that are read at once.
 const PAGE: i64 = 100;
@@ -153,16 +189,24 @@ impl Found {
     }
 }
 
-/// Seals what was committed since the last time, and forgets seals that are older than that.
+/// Seals what was committed since the last time, page by page, and forgets seals that are older than that.
 pub(crate) async fn seal(db: &Db, kept: std::time::Duration) -> Result<(), Error> {
+    for _ in 0..TURN {
+        if !page(db, SEALED).await? {
+            break;
+        }
+    }
+    db.system().execute(&FORGET, (kept.as_secs_f64(),)).await?;
+    Ok(())
+}
+
+/// One seal of so many events at most. Returns whether there are more.
+async fn page(db: &Db, events: i32) -> Result<bool, Error> {
     db.system()
         .tx(async |tx| {
             // One at a time; in a statement of its own, so that the next sees the last seal.
             tx.one(&LOCK, ()).await?;
-            tx.one(&UNBOUND, ()).await?;
-            tx.opt(&SEAL, ()).await?;
-            tx.execute(&FORGET, (kept.as_secs_f64(),)).await?;
-            Ok(())
+            Ok(tx.opt(&SEAL, (events,)).await?.unwrap_or(false))
         })
         .await
 }

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "redis", feature = "nats"))]
 pub(crate) mod fields;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 mod postgres;
@@ -13,7 +15,10 @@ pub(crate) mod tests;
 use std::fmt;
 
 use async_trait::async_trait;
+use shared_core::Config as Schema;
 
+#[cfg(feature = "kafka")]
+pub use self::kafka::KafkaTopic;
 #[cfg(feature = "nats")]
 pub use self::nats::JetStream;
 pub use self::postgres::PostgresLog;
@@ -36,7 +41,23 @@ pub enum Dedup {
     Exact,
 }
 
-/// What a sink can do. A relay refuses to start where the guarantee that is asked of it needs more.
+/// What a relay promises of the events at its sink. Each asks for what those before it do, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Schema)]
+#[non_exhaustive]
+pub enum Guarantee {
+    /// Each event was there once at least. It may be there again, and behind later ones; what the sink itself loses may be gone. Whoever
+    /// reads it needs an inbox.
+    AtLeastOnce,
+    /// A lane's events are in order but for those that are there again, and what the sink loses comes again. It needs a sink that keeps the
+    /// order, and says what it has last.
+    Restored,
+    /// Each event is there once. It needs a sink that always knows what is sent again, and refuses what comes late from a relay that has lost
+    /// its lane.
+    #[default]
+    Exact,
+}
+
+/// What a sink can do. A relay refuses to start where its [`Guarantee`] needs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -54,6 +75,18 @@ impl Capabilities {
     /// What a sink can do.
     pub const fn new(dedup: Dedup, fencing: bool, readable: bool, ordered: bool) -> Self {
         Self { dedup, fencing, readable, ordered }
+    }
+
+    /// What it can't do, of what this guarantee needs.
+    pub(crate) fn lacks(self, guarantee: Guarantee) -> Vec<&'static str> {
+        let needs = [
+            (Guarantee::Restored, self.ordered, "keep the order of a lane"),
+            (Guarantee::Restored, self.readable, "say what it has last"),
+            (Guarantee::Exact, self.dedup == Dedup::Exact, "always know what is sent again"),
+            (Guarantee::Exact, self.fencing, "refuse a relay that has lost its lane"),
+        ];
+        let lacks = needs.into_iter().filter(|(by, can, _)| *by <= guarantee && !can);
+        lacks.map(|(_, _, need)| need).collect()
     }
 }
 

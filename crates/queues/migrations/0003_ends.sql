@@ -57,8 +57,8 @@ begin
     return shared_queues.put_back(jobs);
 end $function$;
 
--- Takes up to `most` leases apart whose workers are gone.
-create function shared_queues.rescue(most integer, crash_budget integer, words text,
+-- Takes up to `most` leases apart whose workers are gone: of this queue, or of all if it is null.
+create function shared_queues.rescue(most integer, crash_budget integer, words text, of_queue text,
                                      out leases bigint, out rescued bigint, out doomed bigint)
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
@@ -70,6 +70,7 @@ begin
     with orphan as materialized (
              select l.ctid from shared_queues.lease l
               where not exists (select from shared_queues.worker w where w.incarnation = l.worker)
+                and (of_queue is null or l.queue = of_queue)
               limit most for update skip locked),
          freed as (delete from shared_queues.lease where ctid = any (array(select o.ctid from orphan o)) returning ids)
     select count(*), array(select unnest(f.ids) from freed f) into leases, jobs from freed;
@@ -284,7 +285,7 @@ do $make$
 declare
     one text;
 begin
-    foreach one in array array['put_back(uuid[])', 'retire(uuid)', 'give_back(uuid, bigint[])', 'rescue(integer, integer, text)',
+    foreach one in array array['put_back(uuid[])', 'retire(uuid)', 'give_back(uuid, bigint[])', 'rescue(integer, integer, text, text)',
                                'bury(uuid[], text[], text[])', 'cancel(uuid)', 'reschedule(uuid, bigint)',
                                'settle(uuid, uuid[], bigint[], text[], bigint[], text[], text[])',
                                'renew(uuid, bigint, uuid[], float8[], text[])'] loop

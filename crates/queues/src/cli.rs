@@ -1,6 +1,5 @@
 //! The queues on a command line.
 
-mod options;
 mod table;
 
 use std::io::Write;
@@ -8,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use shared_core::TenantId;
+use shared_core::command_line::{Misread, Options};
 use shared_core::schema::Value;
 
 use crate::cursor::Cursor;
@@ -15,7 +15,6 @@ use crate::{
     Cancelled, DeadFilter, Error, JobFilter, JobId, Limit, MAX_LISTED, MissedRuns, Queues, Rate, Reason,
     ScheduleEdit, ScheduleView, State,
 };
-use options::{Misread, Options};
 
 const USAGE: &str = "\
 usage: <program> <command>
@@ -50,6 +49,9 @@ usage: <program> <command>
   PAGE   --most N, 100 if it is not said; --after WORD, with which the page before it ended
 exit code: 0; 1 where what was named is not there; 2 for an error
 ";
+
+/// Options that stand alone.
+const FLAGS: [&str; 2] = ["all", "none"];
 
 /// Things in a list if nothing is said.
 const LISTED: u32 = 100;
@@ -98,7 +100,7 @@ impl From<Error> for Ended {
 type Answer = Result<(String, u8), Ended>;
 
 async fn answer(queues: &Queues, args: &[String]) -> Answer {
-    let mut options = Options::read(args)?;
+    let mut options = Options::read(args, &FLAGS)?;
     match options.word("a command")? {
         "queues" => {
             let page = Page::read(&mut options, Cursor::queue)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared_core::{Id, Secret};
-use shared_db::Db;
+use shared_db::{Db, Error};
 use shared_devkit::Proxy;
 
 use crate::support::{BODIES, COUNT, Collecting, Database, INSERT, database, tenant};
@@ -47,6 +47,26 @@ async fn a_transaction_takes_one_trip_to_begin_one_for_each_statement_and_one_to
         db.tenant(&tenant).tx(async |tx| tx.one(&INSERT, (Id::new(), "x")).await).await.unwrap();
     };
     assert_eq!(proxy.round_trips(transaction).await, 3);
+}
+
+#[tokio::test]
+async fn a_transaction_s_first_statement_goes_out_with_its_begin() {
+    let (_database, proxy, db) = counted().await;
+    let tenant = tenant();
+    let transaction = async |body: &str| {
+        let (mut tx, first) = db.tenant(&tenant).begin_with(&INSERT, (Id::new(), body)).await?;
+        assert_eq!(first.body, body);
+        tx.one(&INSERT, (Id::new(), "and another")).await?;
+        tx.commit().await
+    };
+    transaction("warm").await.unwrap();
+    assert_eq!(proxy.round_trips(async { transaction("x").await.unwrap() }).await, 3);
+    assert_eq!(db.tenant(&tenant).one(&COUNT, ()).await.unwrap(), 4);
+
+    // A refused one leaves nothing open, and the connection as it was.
+    assert!(matches!(transaction("nul \0").await, Err(Error::Statement { .. })));
+    assert_eq!(proxy.round_trips(async { transaction("y").await.unwrap() }).await, 3);
+    assert_eq!(db.tenant(&tenant).one(&COUNT, ()).await.unwrap(), 6);
 }
 
 #[tokio::test]

@@ -28,12 +28,14 @@ pub(crate) struct Incidents {
 }
 
 impl Incidents {
-    /// Whether a lane that the killed process left had to wait for something else, too.
-    pub(crate) fn hindered(&self, pid: u32, from: i64, to: i64) -> bool {
-        let away = |&(down, up): &(i64, i64)| down < to && from < up;
-        let stood = |&(_, down, up): &(u32, i64, i64)| down < to && from < up;
-        let killed = |&(other, at): &(u32, i64)| other != pid && from < at && at < to;
-        self.outages.iter().any(away) || self.stops.iter().any(stood) || self.relay_kills.iter().any(killed)
+    /// When the last thing ended for which a lane had to wait that the killed process left; `None` if there was nothing of the kind. While
+    /// the database is away nobody takes a lane; one who is killed or stands still counts among the living for a lease.
+    pub(crate) fn hindered(&self, pid: u32, from: i64, to: i64) -> Option<i64> {
+        let outages = self.outages.iter().filter(|(down, up)| *down < to && from < *up).map(|(_, up)| *up);
+        let stops =
+            self.stops.iter().filter(|(_, down, up)| *down < to && from < *up).map(|(_, down, _)| *down);
+        let kills = self.relay_kills.iter().filter(|(other, at)| *other != pid && from < *at && *at < to);
+        outages.chain(stops).chain(kills.map(|(_, at)| *at)).max().map(|last| last.clamp(from, to))
     }
 }
 

@@ -46,7 +46,7 @@ impl fmt::Display for Report<'_> {
         }
         let take_overs = &history.take_overs;
         spread(f, "from a kill to a lane's next owner", &take_overs.clear)?;
-        spread(f, "the same, behind an outage, a stop or another kill", &take_overs.hindered)?;
+        spread(f, "from an outage, a stop or another kill meanwhile", &take_overs.hindered)?;
         writeln!(f, "  lanes of killed relays that nobody took: {}", take_overs.never)
     }
 }

@@ -64,7 +64,8 @@ pub(crate) async fn watch(url: &str, over: &CancellationToken) -> Vec<Grant> {
 pub(crate) struct TakeOvers {
     /// Those that had nothing else to wait for.
     pub clear: Vec<i64>,
-    /// Those during which the database was away, or another relay was killed or stood still, which may have been the next owner.
+    /// Those during which the database was away, or another relay was killed or stood still, which may have been the next owner: from the
+    /// last of that on.
     pub hindered: Vec<i64>,
     /// Lanes that nobody took before the run was over.
     pub never: usize,
@@ -82,10 +83,10 @@ impl TakeOvers {
                 let same_lane =
                     |grant: &&Grant| (&grant.subscription, grant.lane) == (&last.subscription, last.lane);
                 match grants.iter().filter(same_lane).find(|grant| grant.epoch > last.epoch) {
-                    Some(next) if incidents.hindered(pid, killed, next.at) => {
-                        found.hindered.push(next.at - killed);
-                    }
-                    Some(next) => found.clear.push(next.at - killed),
+                    Some(next) => match incidents.hindered(pid, killed, next.at) {
+                        Some(since) => found.hindered.push(next.at - since),
+                        None => found.clear.push(next.at - killed),
+                    },
                     None => found.never += 1,
                 }
             }

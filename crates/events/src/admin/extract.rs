@@ -1,71 +1,11 @@
 //! What handlers read from a request. What can't be read is answered by a problem that quotes no value.
 
-use axum::body::to_bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use shared_core::{FieldError, Problem};
+pub(super) use shared_core::admin::{At, Body, Params, word, wrong};
+use shared_core::{Problem, admin};
 
 use crate::cursor::Cursor;
 use crate::operate::MAX_LISTED;
-
-/// The largest body, in bytes: what may be said here is a few words.
-const LARGEST_BODY: usize = 16 * 1024;
-
-/// Things in a list if nothing is said.
-const LISTED: u32 = 100;
-
-/// A JSON body with no fields that the type does not know.
-pub(super) struct Body<T>(pub(super) T);
-
-/// The query, the same way.
-pub(super) struct Params<T>(pub(super) T);
-
-/// What stands in the path. Something of another shape is not there.
-pub(super) struct At<T>(pub(super) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let kind =
-            request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::unsupported_media_type().with_detail("the body's content type is not JSON"));
-        }
-        let body = to_bytes(request.into_body(), LARGEST_BODY).await;
-        let body = body.map_err(|_| Problem::content_too_large().with_detail("16 KiB are the limit"))?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            Problem::unprocessable_content().with_detail(format!(
-                "the body is not what the OpenAPI document says, at line {line}, column {column}"
-            ))
-        })
-    }
-}
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let read = Query::<T>::from_request_parts(parts, state).await;
-        read.map(|Query(value)| Self(value)).map_err(|_| {
-            Problem::bad_request().with_detail("the query is not what the OpenAPI document says")
-        })
-    }
-}
-
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let read = Path::<T>::from_request_parts(parts, state).await;
-        read.map(|Path(value)| Self(value)).map_err(|_| Problem::not_found())
-    }
-}
 
 /// Which part of a list is asked for.
 #[derive(Deserialize)]
@@ -77,10 +17,7 @@ pub(super) struct Page {
 
 /// How many things a list has.
 pub(super) fn most(asked: Option<u32>) -> Result<u32, Problem> {
-    match asked.unwrap_or(LISTED) {
-        most @ 1..=MAX_LISTED => Ok(most),
-        _ => Err(wrong("most", format!("expected 1 to {MAX_LISTED}"))),
-    }
+    admin::most(asked, MAX_LISTED)
 }
 
 /// Behind which place of its list a page begins.
@@ -91,22 +28,4 @@ pub(super) fn after<P>(
     let Some(word) = word else { return Ok(None) };
     let place = Cursor::read(&word).and_then(read);
     place.map(Some).ok_or_else(|| wrong("after", "expected the `next` of a page of this list".to_owned()))
-}
-
-/// A word of a list of words.
-pub(super) fn word<T>(
-    field: &str,
-    word: Option<String>,
-    read: impl Fn(&str) -> Option<T>,
-    words: &str,
-) -> Result<Option<T>, Problem> {
-    let Some(word) = word else { return Ok(None) };
-    read(&word).map(Some).ok_or_else(|| wrong(field, format!("expected {words}")))
-}
-
-/// 422, with the field that is wrong and what was expected.
-pub(super) fn wrong(field: &str, detail: String) -> Problem {
-    Problem::unprocessable_content()
-        .with_detail("a field is not as it should be")
-        .with_errors(vec![FieldError { pointer: field.to_owned(), detail }])
 }

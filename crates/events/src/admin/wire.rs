@@ -47,7 +47,7 @@ impl From<SubscriptionStatus> for SubscriptionJson {
 #[derive(Serialize)]
 pub(super) struct LaneJson {
     lane: u8,
-    place: String,
+    place: Option<String>,
     waiting: u64,
     oldest_seconds: Option<f64>,
     unmoved_seconds: f64,
@@ -65,7 +65,7 @@ impl From<LaneStatus> for LaneJson {
     fn from(lane: LaneStatus) -> Self {
         Self {
             lane: lane.lane.number(),
-            place: lane.place.to_string(),
+            place: lane.place.map(|place| place.to_string()).or(lane.mark),
             waiting: lane.waiting,
             oldest_seconds: lane.oldest.map(|age| age.as_secs_f64()),
             unmoved_seconds: lane.still.as_secs_f64(),

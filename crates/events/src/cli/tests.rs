@@ -110,6 +110,21 @@ async fn days_are_listed_with_what_holds_them() {
 }
 
 #[tokio::test]
+async fn another_server_adopts_the_log() {
+    let world = Fixture::new().await;
+    world.run("update shared_events.tick_lock set server = 7").await;
+    let (said, code) = run(&world, "adopt").await;
+    assert_eq!(
+        (said.as_str(), code),
+        ("this server goes on with the log; 0 events were published here before\n", 0)
+    );
+    assert_eq!(world.text("select server <> 7 from shared_events.tick_lock").await, "true");
+    world.run("update shared_events.tick set snap = '30000000000:30000000000:'").await;
+    let (said, code) = run(&world, "adopt").await;
+    assert!(said.contains("`pg_resetwal --epoch=7`") && code == 2, "{said}");
+}
+
+#[tokio::test]
 async fn delayed_events_are_seen_and_cancelled() {
     let world = Fixture::new().await;
     world.delay(3).await;

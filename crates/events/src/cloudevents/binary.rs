@@ -4,7 +4,7 @@
 use super::{CloudEvent, Data, InvalidCloudEvent, percent};
 
 /// In front of the name of each attribute.
-const PREFIX: &str = "ce-";
+pub(super) const PREFIX: &str = "ce-";
 
 /// A request, or a message of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,13 +18,7 @@ pub struct Message {
 impl CloudEvent {
     /// The event as headers and a body.
     pub fn to_binary(&self) -> Message {
-        let (content_type, body) = match &self.data {
-            Some(Data::Json(text)) => (Some("application/json"), text.clone().into_bytes()),
-            Some(Data::Text(text)) => (Some("text/plain; charset=utf-8"), text.clone().into_bytes()),
-            Some(Data::Bytes(bytes)) => (Some("application/octet-stream"), bytes.clone()),
-            None => (None, Vec::new()),
-        };
-        let content_type = self.datacontenttype.as_deref().or(content_type);
+        let (content_type, body) = self.typed_body();
         let content_type = content_type.map(|value| ("content-type".to_owned(), percent::encode_odd(value)));
         let attributes = self.attributes().into_iter().filter(|(name, _)| *name != "datacontenttype");
         let headers = attributes.map(|(name, value)| (format!("{PREFIX}{name}"), percent::encode(&value)));
@@ -55,8 +49,19 @@ impl CloudEvent {
         Ok(event)
     }
 
+    /// The data as it is, and its media type.
+    pub(super) fn typed_body(&self) -> (Option<&str>, Vec<u8>) {
+        let (content_type, body) = match &self.data {
+            Some(Data::Json(text)) => (Some("application/json"), text.clone().into_bytes()),
+            Some(Data::Text(text)) => (Some("text/plain; charset=utf-8"), text.clone().into_bytes()),
+            Some(Data::Bytes(bytes)) => (Some("application/octet-stream"), bytes.clone()),
+            None => (None, Vec::new()),
+        };
+        (self.datacontenttype.as_deref().or(content_type), body)
+    }
+
     /// The data by its media type. No body is no data: an empty one is none of JSON, and says nothing elsewhere.
-    fn body(&self, body: Vec<u8>) -> Result<Option<Data>, InvalidCloudEvent> {
+    pub(super) fn body(&self, body: Vec<u8>) -> Result<Option<Data>, InvalidCloudEvent> {
         let Some(media_type) = self.datacontenttype.as_deref().filter(|_| !body.is_empty()) else {
             return Ok((!body.is_empty()).then_some(Data::Bytes(body)));
         };

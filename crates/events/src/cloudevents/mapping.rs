@@ -5,10 +5,19 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use shared_core::{Actor, Context, TenantId};
+#[cfg(any(feature = "redis", feature = "nats"))]
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
+use super::binary::PREFIX;
 use super::{CloudEvent, Data, InvalidCloudEvent};
+#[cfg(any(feature = "redis", feature = "nats"))]
+use super::{SPEC, percent};
+use crate::publish::is_key;
 use crate::{Envelope, Error, Lane, Place};
+
+/// What payloads are.
+const JSON: &str = "application/json";
 
 /// Where a program's events come from, for those who read them elsewhere: the attribute `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,33 +44,65 @@ impl Source {
 
     /// The event in the words of CloudEvents. See [the module](super) for what becomes what.
     pub fn cloud_event(&self, of: &Envelope) -> CloudEvent {
-        let context = &of.context;
         let mut extensions = BTreeMap::new();
-        let mut say = |name: &str, value: Option<&dyn Display>| {
-            if let Some(value) = value {
-                extensions.insert(name.to_owned(), value.to_string());
-            }
-        };
-        say("tenantid", Some(&of.tenant));
-        say("siteid", context.site().as_ref().map(|site| site as &dyn Display));
-        say("actor", Some(context.actor()));
-        say("delegate", context.delegate().map(|delegate| delegate as &dyn Display));
-        say("correlationid", Some(context.correlation()));
-        say("causationid", context.causation().as_ref().map(|event| event as &dyn Display));
-        say("traceparent", context.traceparent().as_ref().map(|span| span as &dyn Display));
-        say("eventversion", Some(&of.version));
-        say("lane", Some(&of.lane));
-        say("place", Some(&of.place));
-        say("replay", of.replay.then_some(&true as &dyn Display));
+        extensions_of(of, |name, value| {
+            extensions.insert(name.trim_start_matches(PREFIX).to_owned(), value.to_string());
+        });
         CloudEvent {
             subject: Some(of.key.clone()),
             time: Some(of.at),
-            datacontenttype: Some("application/json".to_owned()),
+            datacontenttype: Some(JSON.to_owned()),
             dataschema: Some(format!("event:{}/{}", of.name, of.version)),
             extensions,
             data: Some(Data::Json(of.payload.clone())),
             ..CloudEvent::new(of.id.to_string(), &self.0, &of.name)
         }
+    }
+
+    /// The headers of the event in the binary form, as [`CloudEvent::to_binary`] makes them; but without the steps between, since every event that
+    /// is sent goes this way. The payload is the body.
+    #[cfg(any(feature = "redis", feature = "nats"))]
+    pub(crate) fn headers(&self, of: &Envelope) -> Vec<(&'static str, String)> {
+        let mut headers = Vec::with_capacity(20);
+        let mut say = |name, value: &dyn Display| headers.push((name, percent::encoded(value)));
+        say("ce-specversion", &SPEC);
+        say("ce-id", &of.id);
+        say("ce-source", &self.0);
+        say("ce-type", &of.name);
+        say("ce-subject", &of.key);
+        if let Ok(time) = of.at.format(&Rfc3339) {
+            say("ce-time", &time);
+        }
+        say("ce-dataschema", &format_args!("event:{}/{}", of.name, of.version));
+        extensions_of(of, &mut say);
+        headers.push(("content-type", JSON.to_owned()));
+        headers
+    }
+}
+
+/// What is said about an event beyond what the specification knows, under the names of the headers, in their order.
+fn extensions_of(of: &Envelope, mut say: impl FnMut(&'static str, &dyn Display)) {
+    let context = &of.context;
+    say("ce-actor", context.actor());
+    if let Some(event) = context.causation() {
+        say("ce-causationid", &event);
+    }
+    say("ce-correlationid", context.correlation());
+    if let Some(delegate) = context.delegate() {
+        say("ce-delegate", delegate);
+    }
+    say("ce-eventversion", &of.version);
+    say("ce-lane", &of.lane);
+    say("ce-place", &of.place);
+    if of.replay {
+        say("ce-replay", &true);
+    }
+    if let Some(site) = context.site() {
+        say("ce-siteid", &site);
+    }
+    say("ce-tenantid", &of.tenant);
+    if let Some(span) = context.traceparent() {
+        say("ce-traceparent", &span);
     }
 }
 
@@ -89,13 +130,19 @@ impl TryFrom<CloudEvent> for Envelope {
             return Err(InvalidCloudEvent::Data { expected: "JSON" });
         };
         let missing = |name: &'static str| InvalidCloudEvent::attribute(name, "it to be there");
+        let key = event.subject.ok_or_else(|| missing("subject"))?;
+        if !is_key(&key) {
+            return Err(InvalidCloudEvent::attribute("subject", "1 to 255 characters, none of them NUL"));
+        }
+        // An offset may lead beyond the years that there are.
+        let at = event.time.ok_or_else(|| missing("time"))?.checked_to_offset(time::UtcOffset::UTC);
         Ok(Self {
             id,
             name: event.kind,
             version,
-            key: event.subject.ok_or_else(|| missing("subject"))?,
+            key,
             tenant,
-            at: event.time.ok_or_else(|| missing("time"))?.to_offset(time::UtcOffset::UTC),
+            at: at.ok_or_else(|| InvalidCloudEvent::attribute("time", "a time of the years to 9999"))?,
             context: said.context(tenant)?,
             payload,
             lane: lane.ok_or_else(|| InvalidCloudEvent::attribute("lane", "an integer below 16"))?,

@@ -6,15 +6,37 @@ use super::InvalidCloudEvent;
 
 /// All bytes but visible ASCII become `%XX`, and so do the quote and the percent sign.
 pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'%' => _ = write!(encoded, "%{byte:02X}"),
-            0x21..=0x7E => encoded.push(char::from(byte)),
-            _ => _ = write!(encoded, "%{byte:02X}"),
+    let mut encoded = Encoded(String::with_capacity(text.len()));
+    // A text takes all that is written to it.
+    _ = encoded.write_str(text);
+    encoded.0
+}
+
+/// The same of what is printed so.
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub(super) fn encoded(value: &dyn std::fmt::Display) -> String {
+    let mut encoded = Encoded(String::with_capacity(40));
+    _ = write!(encoded, "{value}");
+    encoded.0
+}
+
+struct Encoded(String);
+
+impl Write for Encoded {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let is_plain = |byte: u8| matches!(byte, 0x21..=0x7E) && byte != b'"' && byte != b'%';
+        if text.bytes().all(is_plain) {
+            self.0.push_str(text);
+            return Ok(());
         }
+        for byte in text.bytes() {
+            match is_plain(byte) {
+                true => self.0.push(char::from(byte)),
+                false => write!(self.0, "%{byte:02X}")?,
+            }
+        }
+        Ok(())
     }
-    encoded
 }
 
 /// The same for a value that others read too, such as a media type: as it is, unless it can't be a header.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use shared_core::{Actor, Context, Id, TenantId};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
 use uuid::Uuid;
 
@@ -52,6 +53,32 @@ fn batches_are_lists() {
     assert_eq!(batch.len(), 3);
     assert_eq!(CloudEvent::batch_from_json(&CloudEvent::batch_to_json(&batch)).unwrap(), batch);
     assert_eq!(CloudEvent::batch_from_json(OBJECT), Err(InvalidCloudEvent::Json));
+}
+
+/// The Kafka binding's example (3.2.5), and values that need no escapes.
+#[test]
+fn the_kafka_binding_s_example_is_read_and_written() {
+    let headers = [
+        ("ce_specversion", "1.0"),
+        ("ce_type", "com.example.someevent"),
+        ("ce_source", "/mycontext/subcontext"),
+        ("ce_id", "1234-1234-1234"),
+        ("ce_time", "2018-04-05T03:56:24Z"),
+        ("ce_euro", "Euro € 😀, 100 %"),
+        ("content-type", "application/avro"),
+        ("traceid", "of somebody else"),
+    ];
+    let event = CloudEvent::from_kafka(&headers, vec![0, 255]).unwrap();
+    assert_eq!(event.time, Some(datetime!(2018-04-05 3:56:24 UTC)));
+    assert_eq!(event.extensions["euro"], "Euro € 😀, 100 %");
+    assert_eq!(event.data, Some(Data::Bytes(vec![0, 255])));
+    let message = event.to_kafka();
+    assert_eq!(message.body, [0, 255]);
+    for (name, value) in &headers[..7] {
+        assert!(message.headers.contains(&((*name).to_owned(), (*value).to_owned())), "{name}");
+    }
+    assert_eq!(message.headers.len(), 7);
+    assert_eq!(CloudEvent::from_kafka(&message.headers, message.body).unwrap(), event);
 }
 
 /// The HTTP binding's example (3.1.4), and its example of a header (3.1.3.2).
@@ -139,6 +166,20 @@ fn an_event_of_others_has_no_place_in_the_log() {
     assert_eq!(refused.to_string(), "attribute `eventversion`: expected an integer from 1");
 }
 
+/// What the database could not keep, or no clock tell, is no event: a reader passes it by.
+#[test]
+fn a_subject_that_is_no_key_and_a_time_beyond_all_years_are_refused() {
+    let event = Source::new("/notes").unwrap().cloud_event(&envelope());
+    assert!(Envelope::try_from(event.clone()).is_ok());
+    for bad in [String::new(), "a\0b".to_owned(), "k".repeat(256)] {
+        let refused = Envelope::try_from(CloudEvent { subject: Some(bad), ..event.clone() }).unwrap_err();
+        assert!(refused.to_string().starts_with("attribute `subject`"), "{refused}");
+    }
+    let time = OffsetDateTime::parse("9999-12-31T23:59:59-01:00", &Rfc3339).unwrap();
+    let refused = Envelope::try_from(CloudEvent { time: Some(time), ..event }).unwrap_err();
+    assert!(refused.to_string().starts_with("attribute `time`"), "{refused}");
+}
+
 #[test]
 fn names_of_our_own_attributes_are_as_the_specification_wants_them() {
     let source = Source::new("/notes").unwrap();
@@ -190,7 +231,7 @@ prop_compose! {
 prop_compose! {
     fn any_envelope()(tenant in any::<u128>())(
         context in any_context(TenantId::from_uuid(Uuid::from_u128(tenant))),
-        id in any::<u128>(), key in ".{1,20}", version in 1u32..70_000, micros in 0i64..4_000_000_000_000_000,
+        id in any::<u128>(), key in "[^\x00]{1,20}", version in 1u32..70_000, micros in 0i64..4_000_000_000_000_000,
         text in any::<String>(), lane in 0..LANES, tick in 0i64.., pos in 0i64.., replay in any::<bool>(),
     ) -> Envelope {
         Envelope {
@@ -222,6 +263,15 @@ proptest! {
         let attributes: Vec<_> = event.attributes().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         prop_assert_eq!(CloudEvent::from_attributes(attributes).unwrap().extensions, event.extensions.clone());
         prop_assert_eq!(Envelope::try_from(event).unwrap(), envelope);
+    }
+
+    #[cfg(any(feature = "redis", feature = "nats"))]
+    #[test]
+    fn the_headers_are_those_of_the_binary_form(envelope in any_envelope()) {
+        let source = Source::new("/notes").unwrap();
+        let headers: Vec<_> =
+            source.headers(&envelope).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        prop_assert_eq!(headers, source.cloud_event(&envelope).to_binary().headers);
     }
 
     #[test]

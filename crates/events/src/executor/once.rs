@@ -2,18 +2,22 @@
 
 use futures_util::future::try_join_all;
 use shared_core::Failure;
-use shared_db::{Db, statements};
+use shared_db::{Db, TenantTx, statements};
 use uuid::Uuid;
 
-use super::{Executor, Named, Turned, parked, run, turn};
-use crate::metrics::{METRICS, consumer};
+use super::{Executor, Named, Turned, run, turn};
 use crate::{Envelope, Error};
 
 statements! {
     // While another transaction has the same mark in hand, it waits for that one's end.
-    const MARK: Statement<(String, String, Uuid), ()> = "
-        insert into shared_events.inbox (tenant_id, subscription, consumer, event_id) values ($tenant, $1, $2, $3)
-            on conflict do nothing";
+    const MARK: Statement<(String, String, Uuid), bool> = "
+        with marked as (
+            insert into shared_events.inbox (tenant_id, subscription, consumer, event_id) values ($tenant, $1, $2, $3)
+                on conflict do nothing returning 1)
+        select exists (select from marked)";
+    const IS_PARKED: Statement<(String, String, String), bool> = "
+        select exists (select from shared_events.parked
+                        where tenant_id = $tenant and subscription = $1 and consumer = $2 and key = $3)";
     // The oldest of one group; marks of others go with theirs.
     const FORGET: Statement<(String, f64, i64), ()> = "
         delete from shared_events.inbox
@@ -54,37 +58,22 @@ impl Executor {
             Once::Failed(failure) => self.park_once(to, event, &failure).await?,
             once => once,
         };
-        Ok(match once {
-            Once::Effect => {
-                METRICS.effects.add(1, &consumer(to.name));
-                Turned { effects: 1, ..Turned::default() }
-            }
-            Once::Known => {
-                METRICS.duplicates.add(1, &consumer(to.name));
-                Turned { known: 1, ..Turned::default() }
-            }
-            Once::Parked | Once::Failed(_) => {
-                METRICS.parked.add(1, &consumer(to.name));
-                Turned { parked: 1, ..Turned::default() }
-            }
-        })
+        Ok(to.counted(match once {
+            Once::Effect => Turned { effects: 1, ..Turned::default() },
+            Once::Known => Turned { known: 1, ..Turned::default() },
+            Once::Parked | Once::Failed(_) => Turned { parked: 1, ..Turned::default() },
+        }))
     }
 
     /// The mark and the effect, in one transaction.
     async fn try_once(&self, to: &Named, event: &Envelope) -> Result<Once, Error> {
-        let mut tx = self.db.tenant(&event.proof()).begin().await?;
-        if tx.execute(&MARK, (&self.subscription, to.name, event.id)).await? == 0 {
-            tx.rollback().await;
-            return Ok(Once::Known);
-        }
-        if !parked::keys(&mut tx, &self.subscription, to.name, &[event]).await?.is_empty() {
-            // Under the lock nobody takes the last one of the key out while this one goes behind it.
-            self.lock(&mut tx, to, event.lane).await?;
-            if !parked::keys(&mut tx, &self.subscription, to.name, &[event]).await?.is_empty() {
-                parked::park_behind(&mut tx, &self.subscription, to.name, &[event]).await?;
-                tx.commit().await?;
-                return Ok(Once::Parked);
-            }
+        let Some(mut tx) = self.mark(to, event).await? else { return Ok(Once::Known) };
+        let key = (&self.subscription, to.name, &event.key);
+        // Under the lock nobody takes the last one of the key out while this one goes behind it.
+        if tx.one(&IS_PARKED, key).await? && self.lock(&mut tx, to, event.lane, event).await? {
+            self.park_behind(&mut tx, to, &[event]).await?;
+            tx.commit().await?;
+            return Ok(Once::Parked);
         }
         let Some(function) = to.function(&event.name) else { return Ok(Once::Known) };
         if let Err(failed) = run::call(function, &mut tx, event, 1, self.limits.timeout).await {
@@ -101,21 +90,24 @@ impl Executor {
 
     /// The mark and its place among the parked, in one transaction.
     async fn park_once(&self, to: &Named, event: &Envelope, failure: &Failure) -> Result<Once, Error> {
-        let mut tx = self.db.tenant(&event.proof()).begin().await?;
-        if tx.execute(&MARK, (&self.subscription, to.name, event.id)).await? == 0 {
-            tx.rollback().await;
-            return Ok(Once::Known);
-        }
-        self.lock(&mut tx, to, event.lane).await?;
-        if parked::keys(&mut tx, &self.subscription, to.name, &[event]).await?.is_empty() {
-            let wait = self.wait(failure, 1);
-            turn::said(to.name, &event.name, event.id, failure, 1, wait);
-            parked::park(&mut tx, &self.subscription, to.name, event, failure, wait).await?;
-        } else {
-            parked::park_behind(&mut tx, &self.subscription, to.name, &[event]).await?;
+        let Some(mut tx) = self.mark(to, event).await? else { return Ok(Once::Known) };
+        match self.lock(&mut tx, to, event.lane, event).await? {
+            false => self.park(&mut tx, to, event, failure).await?,
+            true => self.park_behind(&mut tx, to, &[event]).await?,
         }
         tx.commit().await?;
         Ok(Once::Parked)
+    }
+
+    /// A transaction with the event's mark; `None` if it was there already.
+    async fn mark(&self, to: &Named, event: &Envelope) -> Result<Option<TenantTx>, Error> {
+        let params = (&self.subscription, to.name, event.id);
+        let (tx, is_new) = self.db.tenant(&event.proof()).begin_with(&MARK, params).await?;
+        if !is_new {
+            tx.rollback().await;
+            return Ok(None);
+        }
+        Ok(Some(tx))
     }
 }
 

@@ -7,6 +7,7 @@ use shared_core::{AssumedTenant, Failure, InTenant, TenantId, fault};
 use shared_db::{Row, TenantTx, statements};
 use uuid::Uuid;
 
+use super::turn::Begun;
 use super::{Executor, Named, keep, parked, run, turn};
 use crate::log::{Stored, lane, stored};
 use crate::metrics::{METRICS, consumer};
@@ -29,7 +30,7 @@ statements! {
           from shared_events.parked where tenant_id = $tenant and subscription = $1 and consumer = $2 and key = $3
          order by state = 'waiting', pos limit 1 for update";
     const EVENT: Statement<(i16, i64, i64), Stored> = concat!("
-        select ", stored!(), " from shared_events.log
+        select ", stored!(), ", null::bigint as stamp from shared_events.log
          where log.lane = $1 and log.xid = $2::int8::text::xid8 and log.pos = $3 and log.tenant_id = $tenant");
     const UNPARK: Statement<(String, String, String, i64), ()> = "
         delete from shared_events.parked
@@ -118,9 +119,8 @@ impl Executor {
     /// Runs the head of a key, if it is due, and takes it out with its effect.
     async fn head(&self, tenant: TenantId, to: &Named, lane: Lane, key: &str) -> Result<Step, Error> {
         let proof = AssumedTenant::new(tenant, "a parked event of the tenant");
-        let mut tx = self.db.tenant(&proof).begin().await?;
         // Whoever delivers the key's next event waits, and then sees whether it is still parked.
-        self.lock(&mut tx, to, lane).await?;
+        let Begun { mut tx, .. } = self.begin(&proof, to, lane, &[]).await?;
         let head = tx.opt(&HEAD, (&self.subscription, to.name, key)).await?;
         let Some(head) = head.filter(|head| head.is_due) else {
             tx.rollback().await;
@@ -154,6 +154,9 @@ impl Executor {
         };
         tx.continue_in(event.proof().context()).await?;
         let attempt = head.attempts.unsigned_abs() + 1;
+        if attempt > 1 {
+            METRICS.redelivered.add(1, &consumer(to.name));
+        }
         if let Err(failed) = run::call(function, &mut tx, event, attempt, self.limits.timeout).await {
             if failed.is_answered {
                 tx.rollback().await;
@@ -161,7 +164,7 @@ impl Executor {
             return Ok(Err(failed.failure));
         }
         let taken = async {
-            tx.execute(&UNPARK, (&self.subscription, to.name, &event.key, event.place.pos)).await?;
+            tx.execute(&UNPARK, (&self.subscription, to.name, &event.key, head.pos)).await?;
             let next = tx.opt(&PROMOTE, (&self.subscription, to.name, &event.key)).await?;
             fault::point("events.relay.consumed");
             tx.commit().await?;

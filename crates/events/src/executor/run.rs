@@ -4,12 +4,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use shared_core::{Failure, InTenant, trace};
+use shared_core::Failure;
 use shared_db::TenantTx;
-use tracing::{Instrument, Span, info_span};
+use tracing::Instrument;
 
-use crate::Envelope;
 use crate::events::Bound;
+use crate::{Envelope, spans};
 
 /// Why a function had no effect, and whether its transaction can still be rolled back in order: after a panic or a time-out a
 /// statement of it may be unanswered.
@@ -26,7 +26,7 @@ pub(super) async fn call(
     attempt: u32,
     limit: Duration,
 ) -> Result<(), Failed> {
-    let span = span(to, event, attempt);
+    let span = spans::process(to.name, event, attempt);
     let work = AssertUnwindSafe(async { (to.run)(tx, event).await }).catch_unwind();
     let done = match tokio::time::timeout(limit, work.instrument(span.clone())).await {
         Ok(Ok(Ok(()))) => return Ok(()),
@@ -39,28 +39,4 @@ pub(super) async fn call(
     };
     span.record("otel.status_code", "ERROR");
     Err(done)
-}
-
-/// The span of an attempt, as a child of the one that published.
-fn span(to: &Bound, event: &Envelope, attempt: u32) -> Span {
-    let proof = event.proof();
-    let context = proof.context();
-    trace::continuing(context.traceparent(), || {
-        info_span!(
-            "process",
-            otel.name = format!("process {}", event.name),
-            otel.kind = "consumer",
-            otel.status_code = tracing::field::Empty,
-            messaging.system = "shared_events",
-            messaging.operation.name = "process",
-            messaging.operation.type = "process",
-            messaging.destination.name = event.name,
-            messaging.consumer.group.name = to.name,
-            messaging.message.id = %event.id,
-            event.id = %event.id,
-            tenant_id = %event.tenant,
-            correlation_id = %context.correlation(),
-            attempt,
-        )
-    })
 }

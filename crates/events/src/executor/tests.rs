@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use shared_core::{Actor, AssumedTenant, Context, Failure, InTenant, TenantId};
 use shared_db::{Db, MigrationSet, Step, TenantTx, bootstrap, statements};
-use shared_devkit::Postgres;
+use shared_devkit::{Postgres, Proxy, TestDatabase};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Executor;
+use super::{Executor, Turned, forget};
 use crate::{Config, Envelope, Event, Events, FromDelivery, Lane, Place, Received};
 
 statements! {
@@ -90,10 +91,20 @@ fn events(tenant: TenantId, lane: Lane) -> Vec<Envelope> {
     (0..EVENTS).map(event).collect()
 }
 
+/// A database with these tables, and the door to it.
+async fn database() -> (TestDatabase, Db) {
+    let server = Postgres::shared().await.unwrap();
+    let database = server.empty_database().await.unwrap();
+    let config = shared_db::Config::new(database.url());
+    bootstrap(&config, &[crate::MIGRATIONS, TABLES]).await.unwrap();
+    let db = Db::connect(&config).await.unwrap();
+    (database, db)
+}
+
 fn executor(db: &Db, failing: u64) -> Executor {
     let calls = Calls { made: Arc::default(), failing };
     let bound = Events::new().handle("see", see).bind(calls).unwrap();
-    let (first, longest) = (std::time::Duration::from_millis(1), std::time::Duration::from_millis(5));
+    let (first, longest) = (Duration::from_millis(1), Duration::from_millis(5));
     let config =
         Config { batch: 7, attempts: 100, retry_first: first, retry_longest: longest, ..Config::default() };
     Executor::new(db.clone(), bound, &config, CancellationToken::new())
@@ -114,11 +125,7 @@ async fn own(executor: &Executor, lane: Lane, events: &[Envelope], mut random: S
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_owners_of_a_lane_do_nothing_twice_and_nothing_out_of_order() {
-    let server = Postgres::shared().await.unwrap();
-    let database = server.empty_database().await.unwrap();
-    let config = shared_db::Config::new(database.url());
-    bootstrap(&config, &[crate::MIGRATIONS, TABLES]).await.unwrap();
-    let db = Db::connect(&config).await.unwrap();
+    let (_database, db) = database().await;
     let seed: u64 = rand::rng().random();
     println!("seed {seed}");
     for (round, failing) in [0, 0, 3, 4, 5, 7].into_iter().enumerate() {
@@ -137,4 +144,79 @@ async fn two_owners_of_a_lane_do_nothing_twice_and_nothing_out_of_order() {
             assert_eq!(seen, Vec::from_iter(1..=EVENTS / 3), "{key}, round {round}, seed {seed}");
         }
     }
+}
+
+/// Two events of one key, whose writers have logs of their own and have drawn the same position.
+fn of_two_writers(tenant: TenantId, lane: Lane) -> Vec<Envelope> {
+    let mut events: Vec<Envelope> =
+        events(tenant, lane).into_iter().filter(|event| event.key == "a").take(2).collect();
+    events.iter_mut().zip(1..).for_each(|(event, tick)| event.place = Place::new(tick, 5));
+    events
+}
+
+async fn run_all_that_is_parked(db: &Db, executor: &Executor, lane: Lane) {
+    while db.system().one(&LEFT, ()).await.unwrap() > 0 {
+        executor.retry(&[lane]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn parked_events_of_two_writers_with_the_same_position_are_both_kept() {
+    let (_database, db) = database().await;
+    let (lane, failing, mended) = (Lane::FIRST, executor(&db, 1).of_others(), executor(&db, 0).of_others());
+    for in_order in [false, true] {
+        let tenant = AssumedTenant::new(TenantId::new(), "a test");
+        for event in of_two_writers(tenant.context().tenant(), lane) {
+            let turned = match in_order {
+                true => failing.turn(lane, &[event]).await.unwrap(),
+                false => failing.once(&event).await.unwrap(),
+            };
+            assert_eq!(turned.parked, 1);
+        }
+        assert_eq!(db.system().one(&LEFT, ()).await.unwrap(), 2);
+        run_all_that_is_parked(&db, &mended, lane).await;
+        assert_eq!(db.tenant(&tenant).all(&SEEN, ("a",)).await.unwrap(), [1, 2], "in order: {in_order}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_takes_two_round_trips_and_those_of_its_consumers() {
+    let (database, _) = database().await;
+    let proxy = Proxy::to(database.url()).await.unwrap();
+    let config = shared_db::Config { pool_size: 1, ..shared_db::Config::new(proxy.url(database.url())) };
+    let db = Db::connect(&config).await.unwrap();
+    // Longer than a busy machine needs to send what waits for no answer.
+    proxy.to_client().delay(Duration::from_millis(40));
+    let (lane, tenant) = (Lane::FIRST, TenantId::new());
+    let bound = Events::new().handle("see", see).bind(Calls { made: Arc::default(), failing: 0 }).unwrap();
+    let executor = Executor::new(db, bound, &Config::default(), CancellationToken::new());
+    let events = events(tenant, lane);
+    // The first time on a connection the statements are prepared.
+    executor.turn(lane, &events[..1]).await.unwrap();
+    let turn = async |events: &[Envelope]| {
+        let turned = executor.turn(lane, events).await.unwrap();
+        assert_eq!(turned.effects, events.len() as u64);
+    };
+    assert_eq!(
+        proxy.round_trips(turn(&events[1..2])).await,
+        2 + 1,
+        "one event, one statement of its consumer"
+    );
+    assert_eq!(proxy.round_trips(turn(&events[2..30])).await, 2 + 28);
+}
+
+#[tokio::test]
+async fn marks_of_events_without_order_are_known_until_they_are_forgotten() {
+    let (_database, db) = database().await;
+    let event = events(TenantId::new(), Lane::FIRST).remove(0);
+    let executor = executor(&db, 0);
+    assert_eq!(executor.once(&event).await.unwrap(), Turned { effects: 1, ..Turned::default() });
+    for younger in [3600.0, 60.0] {
+        assert!(!forget(&db, "main", younger).await.unwrap(), "there is no more to forget");
+        assert_eq!(executor.once(&event).await.unwrap(), Turned { known: 1, ..Turned::default() });
+    }
+    forget(&db, "other", 0.0).await.unwrap();
+    assert_eq!(executor.once(&event).await.unwrap().known, 1, "those of other groups are theirs");
+    forget(&db, "main", 0.0).await.unwrap();
+    assert_eq!(executor.once(&event).await.unwrap().effects, 1);
 }

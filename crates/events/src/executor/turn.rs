@@ -2,26 +2,30 @@
 
 use std::time::Duration;
 
-use shared_core::{Context, Failure, InTenant, fault};
+use shared_core::{AssumedTenant, Context, Failure, InTenant, fault};
 use shared_db::{AtCommit, Bound, Db, TenantTx, statements};
 
 use uuid::Uuid;
 
 use super::{Executor, Named, Turned, parked, run};
-use crate::metrics::{METRICS, consumer};
 use crate::{Envelope, Error, Lane, Place};
 
 statements! {
-    // Whoever else delivers the same waits here, and then sees how far it has come.
-    const LOCK: Statement<(String, String, i16), (i64, i64)> = "
-        select tick, pos from shared_events.position
-         where tenant_id = $tenant and subscription = $1 and consumer = $2 and lane = $3 for update";
-    const ENSURE: Statement<(String, String, i16), ()> = "
-        insert into shared_events.position (tenant_id, subscription, consumer, lane)
-        values ($tenant, $1, $2, $3) on conflict do nothing";
+    // The position, which is locked, and those of these keys of which something is parked.
+    const BEGIN: Statement<(String, String, i16, Vec<String>), (i64, i64, Vec<String>)> = "
+        select tick, pos, parked from shared_events.begin_turn($tenant, $1, $2, $3, $4)";
     const MOVE: Statement<(String, String, i16, i64, i64), ()> = "
         update shared_events.position set tick = $4, pos = $5
          where tenant_id = $tenant and subscription = $1 and consumer = $2 and lane = $3";
+}
+
+/// A transaction of a turn, at its beginning.
+pub(super) struct Begun {
+    pub(super) tx: TenantTx,
+    /// How far the consumer has come. It can't move until the transaction ends.
+    pub(super) passed: Place,
+    /// The keys of the turn of which something is parked.
+    pub(super) parked: Vec<String>,
 }
 
 /// What became of the transaction of some events.
@@ -68,40 +72,41 @@ impl Executor {
 
     /// One transaction for these events.
     async fn attempt(&self, to: &Named, lane: Lane, events: &[&Envelope]) -> Result<Attempt, Error> {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else {
-            return Ok(Attempt::Done(Turned::default()));
-        };
-        let mut tx = self.db.tenant(&first.proof()).begin().await?;
-        let passed = self.lock(&mut tx, to, lane).await?;
-        let new: Vec<&Envelope> = events.iter().filter(|event| event.place > passed).copied().collect();
+        let Some(first) = events.first() else { return Ok(Attempt::Done(Turned::default())) };
+        let Begun { mut tx, mut passed, parked } = self.begin(&first.proof(), to, lane, events).await?;
+        // A broker may have some of them once more, behind later ones.
+        let new: Vec<&Envelope> = events
+            .iter()
+            .copied()
+            .filter(|event| {
+                let is_new = event.place > passed;
+                passed = passed.max(event.place);
+                is_new
+            })
+            .collect();
         let known = (events.len() - new.len()) as u64;
-        METRICS.duplicates.add(known, &consumer(to.name));
         if new.is_empty() {
             tx.rollback().await;
-            return Ok(Attempt::Done(Turned { known, ..Turned::default() }));
+            return Ok(Attempt::Done(to.counted(Turned { known, ..Turned::default() })));
         }
-        // In a statement of its own, after the lock: whoever held it may have parked.
-        let keys = parked::keys(&mut tx, &self.subscription, to.name, &new).await?;
         let (behind, free): (Vec<&Envelope>, Vec<&Envelope>) =
-            new.iter().copied().partition(|event| keys.contains(&event.key));
-        parked::park_behind(&mut tx, &self.subscription, to.name, &behind).await?;
+            new.iter().copied().partition(|event| parked.contains(&event.key));
+        self.park_behind(&mut tx, to, &behind).await?;
         if let Err(failed) = self.run(&mut tx, to, &free).await {
             if failed.is_answered {
                 tx.rollback().await;
             }
             return Ok(Attempt::Failed(failed.failure));
         }
-        self.move_to(&mut tx, to, lane, last.place);
+        self.move_to(&mut tx, to, lane, passed);
         fault::point("events.relay.consumed");
         if let Err(error) = tx.commit().await {
             return Ok(Attempt::Failed(at_commit(error)?));
         }
         fault::point("events.relay.committed");
-        METRICS.effects.add(free.len() as u64, &consumer(to.name));
-        METRICS.parked.add(behind.len() as u64, &consumer(to.name));
         let turned =
             Turned { effects: free.len() as u64, known, parked: behind.len() as u64, stopped: false };
-        Ok(Attempt::Done(turned))
+        Ok(Attempt::Done(to.counted(turned)))
     }
 
     /// Runs the functions one after the other, each in the context of its event.
@@ -124,33 +129,44 @@ impl Executor {
         event: &Envelope,
         failure: &Failure,
     ) -> Result<Turned, Error> {
-        let mut tx = self.db.tenant(&event.proof()).begin().await?;
-        if event.place <= self.lock(&mut tx, to, lane).await? {
+        let Begun { mut tx, passed, parked } = self.begin(&event.proof(), to, lane, &[event]).await?;
+        if event.place <= passed {
             tx.rollback().await;
-            return Ok(Turned { known: 1, ..Turned::default() });
+            return Ok(to.counted(Turned { known: 1, ..Turned::default() }));
         }
-        if parked::keys(&mut tx, &self.subscription, to.name, &[event]).await?.is_empty() {
-            let wait = self.wait(failure, 1);
-            said(to.name, &event.name, event.id, failure, 1, wait);
-            parked::park(&mut tx, &self.subscription, to.name, event, failure, wait).await?;
-        } else {
-            parked::park_behind(&mut tx, &self.subscription, to.name, &[event]).await?;
+        match parked.is_empty() {
+            true => self.park(&mut tx, to, event, failure).await?,
+            false => self.park_behind(&mut tx, to, &[event]).await?,
         }
         self.move_to(&mut tx, to, lane, event.place);
         tx.commit().await?;
-        METRICS.parked.add(1, &consumer(to.name));
-        Ok(Turned { parked: 1, ..Turned::default() })
+        Ok(to.counted(Turned { parked: 1, ..Turned::default() }))
     }
 
-    /// Locks the consumer's position until the transaction ends, and says where it is.
-    pub(super) async fn lock(&self, tx: &mut TenantTx, to: &Named, lane: Lane) -> Result<Place, Error> {
-        let row = (&self.subscription, to.name, lane.column());
-        if let Some((tick, pos)) = tx.opt(&LOCK, row).await? {
-            return Ok(Place::new(tick, pos));
-        }
-        tx.execute(&ENSURE, row).await?;
-        let (tick, pos) = tx.one(&LOCK, row).await?;
-        Ok(Place::new(tick, pos))
+    /// Opens a transaction with the consumer's position locked, in one round trip.
+    pub(super) async fn begin(
+        &self,
+        proof: &AssumedTenant,
+        to: &Named,
+        lane: Lane,
+        events: &[&Envelope],
+    ) -> Result<Begun, Error> {
+        let params = (&self.subscription, to.name, lane.column(), parked::keys(events));
+        let (tx, (tick, pos, parked)) = self.db.tenant(proof).begin_with(&BEGIN, params).await?;
+        Ok(Begun { tx, passed: Place::new(tick, pos), parked })
+    }
+
+    /// Locks the consumer's position until the transaction ends, and says whether something is parked of the event's key.
+    pub(super) async fn lock(
+        &self,
+        tx: &mut TenantTx,
+        to: &Named,
+        lane: Lane,
+        event: &Envelope,
+    ) -> Result<bool, Error> {
+        let params = (&self.subscription, to.name, lane.column(), parked::keys(&[event]));
+        let (_, _, parked) = tx.one(&BEGIN, params).await?;
+        Ok(!parked.is_empty())
     }
 
     /// With the commit, and so without a trip of its own.
@@ -205,11 +221,8 @@ pub(super) fn said(
 ) {
     match wait {
         Some(wait) => {
-            METRICS.retries.add(1, &[]);
-            tracing::warn!(consumer = to, event, event.id = %id, attempts, ?wait, "to be repeated: {failure}");
+            tracing::warn!(consumer = to, event, event.id = %id, attempts, ?wait, "to be repeated: {failure}")
         }
-        None => {
-            tracing::error!(consumer = to, event, event.id = %id, attempts, "parked: {failure}");
-        }
+        None => tracing::error!(consumer = to, event, event.id = %id, attempts, "parked: {failure}"),
     }
 }

@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub enum Cause {
     /// An operator has stopped it.
     Paused,
-    /// Events wait, or are to be tried again, and no relay is alive.
+    /// Events wait, or are to be tried again, and no relay is alive. Of an intake nobody knows whether events wait then.
     NoRelay,
     /// A replay has come to the tick at which it ends.
     ReplayIsOver,
@@ -55,6 +55,16 @@ pub enum Cause {
         pid: u32,
         /// What the sink said last, if the relay tells.
         error: Option<String>,
+    },
+    /// An intake can't read its broker, or not bring forward what it has read.
+    #[non_exhaustive]
+    CannotRead {
+        /// The intake's machine.
+        host: String,
+        /// The intake's process.
+        pid: u32,
+        /// Why.
+        error: String,
     },
     /// An event failed, and the later ones of its key wait behind it.
     #[non_exhaustive]
@@ -120,6 +130,7 @@ impl Cause {
             Self::StuckHolder { .. } => "stuck_holder",
             Self::FreeLane { .. } => "free_lane",
             Self::OpenBreaker { .. } => "open_breaker",
+            Self::CannotRead { .. } => "cannot_read",
             Self::ParkedKey { .. } => "parked_key",
             Self::OpenTransaction { .. } => "open_transaction",
             Self::PreparedTransaction { .. } => "prepared_transaction",
@@ -150,13 +161,17 @@ pub(super) fn of_relays(
     if status.is_over() {
         causes.push(Cause::ReplayIsOver);
     }
-    if relays.is_empty() && (status.waiting > 0 || status.parked > 0) {
+    if relays.is_empty() && (status.waiting > 0 || status.parked > 0 || !status.kind.is_of_log()) {
         causes.push(Cause::NoRelay);
     }
     if !status.paused && !relays.is_empty() {
         causes.extend(lanes.iter().filter(|lane| lane.is_stalled(STUCK)).map(standing));
     }
     causes.extend(relays.iter().filter_map(LivingRelay::open_breaker));
+    if !status.kind.is_of_log() {
+        causes.extend(relays.iter().filter_map(LivingRelay::cannot_read));
+        return causes;
+    }
     let is_left = status.paused || relays.is_empty();
     let held = status.oldest.filter(|oldest| is_left && *oldest >= DAY);
     causes.extend(held.map(|oldest| Cause::HoldsRetention { oldest }));
@@ -221,6 +236,14 @@ impl fmt::Display for Cause {
                     "the sink `{sink}` fails, and process {pid} on {host} leaves it in peace for a while"
                 )?;
                 error.as_deref().map_or(Ok(()), |error| write!(f, ": {}", plain(error)))
+            }
+            Self::CannotRead { host, pid, error } => {
+                write!(
+                    f,
+                    "process {pid} on {} can't go on reading: {}; it tries again by itself",
+                    plain(host),
+                    plain(error)
+                )
             }
             Self::ParkedKey { tenant, consumer, key, state, attempts, reason, events } => {
                 let (consumer, key) = (plain(consumer), plain(key));

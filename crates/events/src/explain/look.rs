@@ -96,6 +96,12 @@ pub(super) async fn relays(db: &Db, subscription: &str) -> Result<Vec<LivingRela
 }
 
 impl LivingRelay {
+    /// What an intake says of its broker, or of its own database.
+    pub(super) fn cannot_read(&self) -> Option<Cause> {
+        let (host, pid) = (self.host.clone(), self.pid);
+        self.state.last_error.clone().map(|error| Cause::CannotRead { host, pid, error })
+    }
+
     pub(super) fn open_breaker(&self) -> Option<Cause> {
         self.state.breaker_open.then(|| Cause::OpenBreaker {
             sink: self.state.sink.clone().unwrap_or_default(),

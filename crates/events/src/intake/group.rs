@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use shared_core::Backoff;
 use shared_db::Db;
 use tokio_util::sync::CancellationToken;
 
+use super::lease::Reader;
 use super::pause;
 use crate::executor::{self, Executor};
 use crate::metrics::METRICS;
@@ -33,6 +35,15 @@ pub trait Group: Send + Sync + 'static {
     /// # Errors
     /// As of [`take`](Self::take).
     async fn acknowledge(&self, tokens: &[String]) -> Result<(), Error>;
+
+    /// Stays a reader of the group, and takes nothing: it is called again and again while an operator has paused the intake. For most brokers
+    /// that is nothing.
+    ///
+    /// # Errors
+    /// As of [`take`](Self::take).
+    async fn stay(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A message of a group.
@@ -71,25 +82,48 @@ const GLANCE: Duration = Duration::from_millis(5);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// What the tasks of a group's reader work with.
-pub(super) struct Reader {
+pub(super) struct Reading {
     pub(super) db: Db,
     pub(super) group: Box<dyn Group>,
     pub(super) executor: Executor,
     pub(super) config: Config,
+    pub(super) reader: Reader,
+    /// An operator has stopped it.
+    pub(super) paused: AtomicBool,
 }
 
-impl fmt::Debug for Reader {
+impl Reading {
+    /// Says that it is alive, and hears whether it is to pause.
+    pub(super) async fn greet(&self) -> Result<(), Error> {
+        let (paused, _) = self.reader.greet(&self.db, &self.config).await?;
+        self.paused.store(paused, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("subscription", &self.config.subscription).finish_non_exhaustive()
+        f.debug_struct("Reading").field("subscription", &self.config.subscription).finish_non_exhaustive()
     }
 }
 
 /// Takes messages, runs the consumers, and then acknowledges.
-pub(super) async fn run(reader: Arc<Reader>, stop: CancellationToken) {
+pub(super) async fn run(reader: Arc<Reading>, stop: CancellationToken) {
     let (mut failures, mut glance) = (0, GLANCE);
     while !stop.is_cancelled() {
+        if reader.is_paused() {
+            let stayed = reader.group.stay().await;
+            reader.reader.says(None, stayed.err().map(|error| error.to_string()));
+            pause(reader.config.poll, &stop).await;
+            continue;
+        }
         let wait = match portion(&reader).await {
             Ok(0) => {
+                reader.reader.says(None, None);
                 glance = (glance * 2).min(reader.config.poll);
                 glance
             }
@@ -99,6 +133,7 @@ pub(super) async fn run(reader: Arc<Reader>, stop: CancellationToken) {
             }
             Err(error) => {
                 failures += 1;
+                reader.reader.says(None, Some(error.to_string()));
                 tracing::warn!(subscription = reader.config.subscription, "the intake pauses: {error}");
                 BACKOFF.delay(failures)
             }
@@ -107,7 +142,7 @@ pub(super) async fn run(reader: Arc<Reader>, stop: CancellationToken) {
     }
 }
 
-async fn portion(reader: &Reader) -> Result<usize, Error> {
+async fn portion(reader: &Reading) -> Result<usize, Error> {
     let taken = reader.group.take(PORTION).await?;
     let count = taken.len();
     let each = taken.into_iter().map(|Delivery { token, event, .. }| async {
@@ -135,25 +170,14 @@ async fn portion(reader: &Reader) -> Result<usize, Error> {
     failed.map_or(Ok(count), Err)
 }
 
-/// Runs again what is parked, when it is due, and forgets what is long done.
-pub(super) async fn keep(reader: Arc<Reader>, stop: CancellationToken) {
-    let lanes: Vec<Lane> = Lane::all().collect();
+/// Beats, runs again what is parked when it is due, and forgets what is long done.
+pub(super) async fn keep(reader: Arc<Reading>, stop: CancellationToken) {
     let (mut failures, mut forgotten) = (0, None::<Instant>);
     while !stop.is_cancelled() {
-        let due = forgotten.is_none_or(|last| last.elapsed() >= FORGETTING);
-        let kept = async {
-            if due
-                && !executor::forget(&reader.db, &reader.config.subscription, REMEMBERED.as_secs_f64())
-                    .await?
-            {
-                forgotten = Some(Instant::now());
-            }
-            reader.executor.retry(&lanes).await
-        };
-        let wait = match kept.await {
-            Ok(retried) => {
+        let wait = match turn(&reader, &mut forgotten).await {
+            Ok(next) => {
                 failures = 0;
-                retried.next.unwrap_or(reader.config.poll).min(reader.config.poll)
+                next.unwrap_or(reader.config.poll).min(reader.config.poll).min(reader.config.lease / 3)
             }
             Err(error) => {
                 failures += 1;
@@ -166,4 +190,22 @@ pub(super) async fn keep(reader: Arc<Reader>, stop: CancellationToken) {
         };
         pause(wait, &stop).await;
     }
+    // Where it can't be said, it shows by itself.
+    let _ = reader.reader.leave(&reader.db, &reader.config.subscription).await;
+}
+
+/// Returns when the next of the parked is due.
+async fn turn(reader: &Reading, forgotten: &mut Option<Instant>) -> Result<Option<Duration>, Error> {
+    reader.greet().await?;
+    let (db, subscription) = (&reader.db, &reader.config.subscription);
+    if forgotten.is_none_or(|last| last.elapsed() >= FORGETTING)
+        && !executor::forget(db, subscription, REMEMBERED.as_secs_f64()).await?
+    {
+        *forgotten = Some(Instant::now());
+    }
+    if reader.is_paused() {
+        return Ok(None);
+    }
+    let lanes: Vec<Lane> = Lane::all().collect();
+    Ok(reader.executor.retry(&lanes).await?.next)
 }

@@ -1,20 +1,35 @@
 //! Who reads which lanes. Times are the server's.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use shared_db::{Db, Row, statements};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Config, Error, LANES, Lane};
+use super::unread::Saw;
+use crate::relay::host;
+use crate::{Config, Error, Lane};
 
 statements! {
-    const BEGIN: Statement<(String, i16), ()> = "
+    const SUBSCRIBE: Statement<(String, String, Option<String>), ()> = "
+        insert into shared_events.subscription (name, kind, parked_under) values ($1, $2, $3) on conflict do nothing";
+    const KIND: Statement<(String,), String> = "select kind from shared_events.subscription where name = $1";
+    const LANES: Statement<(String, i16), ()> = "
         insert into shared_events.intake (subscription, lane)
         select $1, lane from generate_series(0, $2::int2 - 1) as lane on conflict do nothing";
-    const GREET: Statement<(String, Uuid, f64), ()> = "
-        insert into shared_events.reader (subscription, owner, expires)
-        values ($1, $2, clock_timestamp() + make_interval(secs => $3))
-            on conflict (subscription, owner) do update set expires = excluded.expires";
-    const LIVING: Statement<(String,), i64> = "
-        select count(*) from shared_events.reader where subscription = $1 and expires > clock_timestamp()";
+    // Whether it is to pause, and how many others live.
+    const GREET: Statement<(String, Uuid, f64, String, i32, String), (bool, i64)> = "
+        with me as (
+            insert into shared_events.relay (subscription, owner, expires, host, pid, state)
+            values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4, $5, $6::text::json)
+                on conflict (subscription, owner) do update set expires = excluded.expires, state = excluded.state),
+        gone as (
+            delete from shared_events.relay
+             where subscription = $1 and owner <> $2 and expires < clock_timestamp() - make_interval(secs => 10 * $3))
+        select coalesce((select paused from shared_events.subscription where name = $1), false) as paused,
+               (select count(*) from shared_events.relay
+                 where subscription = $1 and owner <> $2 and expires > clock_timestamp()) as others";
     const RENEW: Statement<(String, Uuid, f64), Owned> = "
         update shared_events.intake set expires = clock_timestamp() + make_interval(secs => $3)
          where subscription = $1 and owner = $2 returning lane, epoch, mark";
@@ -25,16 +40,19 @@ statements! {
            and lane in (select lane from shared_events.intake where subscription = $1 and expires < clock_timestamp()
                          order by lane limit $4 for update skip locked)
         returning lane, epoch, mark";
-    const ADVANCE: Statement<(String, i16, i64, String), ()> = "
-        update shared_events.intake set mark = $4, moved = clock_timestamp()
+    const ADVANCE: Statement<(String, i16, i64, String, i64), ()> = "
+        update shared_events.intake
+           set mark = $4, moved = clock_timestamp(), waiting = greatest(waiting - $5, 0),
+               oldest = case when waiting > $5 then oldest end
          where subscription = $1 and lane = $2 and epoch = $3";
     const GIVE: Statement<(String, i16, i64), ()> = "
         update shared_events.intake set owner = null, expires = '-infinity'
          where subscription = $1 and lane = $2 and epoch = $3";
-    // With those that are long gone.
     const LEAVE: Statement<(String, Uuid), ()> = "
-        delete from shared_events.reader
-         where subscription = $1 and (owner = $2 or expires < clock_timestamp() - interval '1 hour')";
+        delete from shared_events.relay where subscription = $1 and owner = $2";
+    const SAW: Statement<(String, i16, Uuid, i64, Option<OffsetDateTime>), ()> = "
+        update shared_events.intake set waiting = $4, oldest = $5
+         where subscription = $1 and lane = $2 and owner = $3 and (waiting, oldest) is distinct from ($4, $5)";
 }
 
 /// A lane under a lease.
@@ -53,39 +71,122 @@ impl Owned {
     }
 }
 
+/// What a reader is among those of its group.
+pub(super) struct Reader {
+    owner: Uuid,
+    host: String,
+    /// Why a lane, or all there is, could not be read last, until it can again.
+    errors: Mutex<BTreeMap<Option<Lane>, String>>,
+}
+
+/// What a reader says of itself.
+#[derive(serde::Serialize)]
+struct State<'a> {
+    version: &'static str,
+    last_error: Option<&'a str>,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { owner: Uuid::now_v7(), host: host(), errors: Mutex::default() }
+    }
+
+    pub(super) fn says(&self, lane: Option<Lane>, error: Option<String>) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) => drop(errors.insert(lane, error)),
+            None => drop(errors.remove(&lane)),
+        }
+    }
+
+    fn state(&self) -> String {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_error = errors.values().next().map(String::as_str);
+        let state = State { version: env!("CARGO_PKG_VERSION"), last_error };
+        serde_json::to_string(&state).unwrap_or_else(|_| "null".to_owned())
+    }
+
+    /// Says that it is alive. Returns whether it is to pause, and how many live.
+    pub(super) async fn greet(&self, db: &Db, config: &Config) -> Result<(bool, usize), Error> {
+        let pid = std::process::id().cast_signed();
+        let (name, lease) = (config.subscription.as_str(), config.lease.as_secs_f64());
+        let me = (name, self.owner, lease, self.host.as_str(), pid, self.state());
+        let (paused, others) = db.system().one(&GREET, me).await?;
+        Ok((paused, usize::try_from(others).unwrap_or_default() + 1))
+    }
+
+    /// Says that it is gone.
+    pub(super) async fn leave(&self, db: &Db, group: &str) -> Result<(), Error> {
+        db.system().execute(&LEAVE, (group, self.owner)).await?;
+        Ok(())
+    }
+
+    /// Writes down what the broker has of a lane that is its own.
+    pub(super) async fn saw(&self, db: &Db, group: &str, lane: Lane, saw: Saw) -> Result<(), Error> {
+        let waiting = saw.waiting.cast_signed();
+        db.system().execute(&SAW, (group, lane.column(), self.owner, waiting, saw.oldest)).await?;
+        Ok(())
+    }
+}
+
+/// Makes the subscription of a group of readers, if it is not there.
+pub(super) async fn subscribe(
+    db: &Db,
+    name: &str,
+    kind: &str,
+    parked_under: Option<&str>,
+) -> Result<(), Error> {
+    db.system().execute(&SUBSCRIBE, (name, kind, parked_under)).await?;
+    let found = db.system().one(&KIND, (name,)).await?;
+    match found == kind {
+        true => Ok(()),
+        false => Err(Error::Config(format!(
+            "subscription `{name}` is one of kind `{found}`, and not `{kind}`; use another name"
+        ))),
+    }
+}
+
 /// Makes the lanes of a group, if they are not there.
 pub(super) async fn begin(db: &Db, subscription: &str) -> Result<(), Error> {
-    db.system().execute(&BEGIN, (subscription, i16::from(LANES))).await?;
+    db.system().execute(&LANES, (subscription, i16::from(crate::LANES))).await?;
     Ok(())
 }
 
-/// Says that this reader is alive, renews its lanes, and takes free ones up to its share. Returns all that are its own, and its share.
-pub(super) async fn beat(db: &Db, config: &Config, owner: Uuid) -> Result<(Vec<Owned>, usize), Error> {
-    let (group, lease) = (config.subscription.as_str(), config.lease.as_secs_f64());
-    db.system().execute(&GREET, (group, owner, lease)).await?;
-    let living = usize::try_from(db.system().one(&LIVING, (group,)).await?).unwrap_or(1).max(1);
-    let share = usize::from(LANES).div_ceil(living);
+/// What a beat has found.
+pub(super) struct Beaten {
+    pub(super) paused: bool,
+    pub(super) owned: Vec<Owned>,
+    /// How many lanes are its part.
+    pub(super) share: usize,
+}
+
+/// Says that this reader is alive, renews its lanes, and takes free ones up to its share.
+pub(super) async fn beat(db: &Db, config: &Config, reader: &Reader) -> Result<Beaten, Error> {
+    let (paused, living) = reader.greet(db, config).await?;
+    let (owner, group, lease) = (reader.owner, config.subscription.as_str(), config.lease.as_secs_f64());
+    let share = usize::from(crate::LANES).div_ceil(living);
     let mut owned = db.system().all(&RENEW, (group, owner, lease)).await?;
     if let Some(more) = share.checked_sub(owned.len()).filter(|more| *more > 0) {
         let more = i64::try_from(more).unwrap_or_default();
         owned.extend(db.system().all(&TAKE, (group, owner, lease, more)).await?);
     }
-    Ok((owned, share))
+    Ok(Beaten { paused, owned, share })
 }
 
-/// Writes down what was done last. `false` where the lane is another's.
-pub(super) async fn advance(db: &Db, group: &str, lane: Lane, epoch: i64, mark: &str) -> Result<bool, Error> {
-    Ok(db.system().execute(&ADVANCE, (group, i16::from(lane.number()), epoch, mark)).await? == 1)
+/// Writes down what was done last, so many events further. `false` where the lane is another's.
+pub(super) async fn advance(
+    db: &Db,
+    group: &str,
+    lane: Lane,
+    epoch: i64,
+    (mark, count): (&str, usize),
+) -> Result<bool, Error> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    Ok(db.system().execute(&ADVANCE, (group, lane.column(), epoch, mark, count)).await? == 1)
 }
 
 /// Lets another reader have the lane at once.
 pub(super) async fn give(db: &Db, group: &str, lane: Lane, epoch: i64) -> Result<(), Error> {
-    db.system().execute(&GIVE, (group, i16::from(lane.number()), epoch)).await?;
-    Ok(())
-}
-
-/// Says that this reader is gone.
-pub(super) async fn leave(db: &Db, group: &str, owner: Uuid) -> Result<(), Error> {
-    db.system().execute(&LEAVE, (group, owner)).await?;
+    db.system().execute(&GIVE, (group, lane.column(), epoch)).await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What every intake promises, on real servers: the same tests for each broker.
 
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "redis")]

@@ -5,11 +5,14 @@ use std::time::Duration;
 use shared_db::{Db, statements};
 use time::OffsetDateTime;
 
-use super::{Source, named};
+use super::{Core, Source, named};
 use crate::{Config, Error, Lane};
 
-/// Events of a lane that are counted at most: they are read for it.
+/// Events of a lane that are counted at most when somebody asks: they are read for it.
 const COUNTED: u64 = 10_000;
+
+/// And at most when an intake looks by itself: each of its lanes at the gauges' pace is a thousand events at most, which a broker does not feel.
+const GLIMPSED: u64 = 1_000;
 
 /// Events that are read at once.
 const PORTION: usize = 500;
@@ -41,9 +44,9 @@ pub async fn unread(db: &Db, source: &dyn Source, config: &Config) -> Result<Unr
     let (mut waiting, mut first) = (0, None::<OffsetDateTime>);
     for (lane, mark) in db.system().all(&MARKS, (group,)).await? {
         let Some(lane) = u8::try_from(lane).ok().and_then(Lane::new) else { continue };
-        let (count, at) = count(source, lane, mark).await?;
-        waiting += count;
-        first = [first, at].into_iter().flatten().min();
+        let saw = count(source, lane, mark, COUNTED).await?;
+        waiting += saw.waiting;
+        first = [first, saw.oldest].into_iter().flatten().min();
     }
     let oldest = match first {
         Some(at) => Some(Duration::from_secs_f64(db.system().one(&AGE, (at,)).await?)),
@@ -52,19 +55,36 @@ pub async fn unread(db: &Db, source: &dyn Source, config: &Config) -> Result<Unr
     Ok(Unread { waiting, oldest })
 }
 
-/// How many there are behind the mark, and when the first of them was published.
-async fn count(
-    source: &dyn Source,
-    lane: Lane,
-    mut mark: Option<String>,
-) -> Result<(u64, Option<OffsetDateTime>), Error> {
-    let (mut count, mut first) = (0, None);
-    while count < COUNTED {
+/// Looks at what the broker has of the lanes of this reader, and writes it down for those who ask how the subscription stands. Returns whether it
+/// has any lane.
+pub(super) async fn look(core: &Core) -> Result<bool, Error> {
+    let (group, held) = (core.config.subscription.as_str(), core.held.get());
+    for (lane, mark) in core.db.system().all(&MARKS, (group,)).await? {
+        let lane = u8::try_from(lane).ok().and_then(Lane::new);
+        if let Some(lane) = lane.filter(|lane| held.contains(lane)) {
+            let saw = count(&*core.source, lane, mark, GLIMPSED).await?;
+            core.reader.saw(&core.db, group, lane, saw).await?;
+        }
+    }
+    Ok(!held.is_empty())
+}
+
+/// What was seen of a lane: how many there are behind the mark, and when the first of them was published.
+#[derive(Default)]
+pub(super) struct Saw {
+    pub(super) waiting: u64,
+    pub(super) oldest: Option<OffsetDateTime>,
+}
+
+async fn count(source: &dyn Source, lane: Lane, mut mark: Option<String>, most: u64) -> Result<Saw, Error> {
+    let mut saw = Saw::default();
+    while saw.waiting < most {
         let taken = source.read(lane, mark.as_deref(), PORTION).await?.taken;
         let Some(last) = taken.last() else { break };
-        count += taken.len() as u64;
+        saw.waiting += taken.len() as u64;
         mark = Some(last.mark.clone());
-        first = first.or_else(|| taken.iter().find_map(|taken| Some(taken.event.as_ref().ok()?.at)));
+        let first = || taken.iter().find_map(|taken| Some(taken.event.as_ref().ok()?.at));
+        saw.oldest = saw.oldest.or_else(first);
     }
-    Ok((count, first))
+    Ok(saw)
 }

@@ -7,7 +7,8 @@ use super::Subscriptions;
 use crate::Error;
 
 statements! {
-    const DAYS: Statement<(), Date> = "select day from shared_events.days() as day";
+    const DAYS: Statement<(), Date> = "
+        select generate_series(day, last, '1 day')::date as one from shared_events.days() order by 1";
     const HELD: Statement<(), Option<String>> = "select held from shared_events.upkeep";
 }
 

@@ -30,9 +30,10 @@ macro_rules! unread {
 }
 
 statements! {
-    // Of one subscription, or of all.
+    // Of one subscription, or of all. What a broker has for an intake is known as its readers saw it last.
     const LANES: Statement<(Option<String>, i64), LaneRow> = concat!("
-        select c.subscription, c.lane, c.tick, c.pos, c.owner, r.host, r.pid, coalesce(c.expires > clock_timestamp(), false) as held,
+        select c.subscription, c.lane, c.tick, c.pos, null::text as mark, c.owner, r.host, r.pid,
+               coalesce(c.expires > clock_timestamp(), false) as held,
                extract(epoch from clock_timestamp() - c.moved)::float8 as still, u.waiting,
                extract(epoch from clock_timestamp() - u.oldest)::float8 as oldest
           from shared_events.cursor as c
@@ -44,7 +45,14 @@ statements! {
                       (select last.snap from shared_events.tick as last where last.tick = s.ends) as ends) as batch
          cross join lateral (select count(*) as waiting, min(unread.at) as oldest from (", unread!(), ") as unread) as u
          where $1::text is null or c.subscription = $1
-         order by c.subscription, c.lane");
+         union all
+        select i.subscription, i.lane, null, null, i.mark, i.owner, r.host, r.pid, coalesce(i.expires > clock_timestamp(), false),
+               extract(epoch from clock_timestamp() - i.moved)::float8, i.waiting,
+               extract(epoch from clock_timestamp() - i.oldest)::float8
+          from shared_events.intake as i
+          left join shared_events.relay as r on r.subscription = i.subscription and r.owner = i.owner
+         where $1::text is null or i.subscription = $1
+         order by 1, 2");
 }
 
 /// A lane of a subscription at one moment.
@@ -55,9 +63,12 @@ pub struct LaneStatus {
     pub subscription: String,
     /// Which one.
     pub lane: Lane,
-    /// How far it was read: past everything up to this tick, and of the next one up to this position.
-    pub place: Place,
-    /// Committed events that it has not passed; counted to some ten thousand. Of a replay, before its filter.
+    /// How far it was read: past everything up to this tick, and of the next one up to this position. An intake has none.
+    pub place: Option<Place>,
+    /// The broker's own word for what an intake has done last; `None` before the first, and of other subscriptions.
+    pub mark: Option<String>,
+    /// Committed events that it has not passed; counted to some ten thousand. Of a replay, before its filter. Of an intake, what its readers saw
+    /// at the broker last, 15 s ago or less; counted to a thousand.
     pub waiting: u64,
     /// How old the oldest of them is, by the server's clock.
     pub oldest: Option<Duration>,
@@ -67,7 +78,7 @@ pub struct LaneStatus {
     pub holder: Option<Holder>,
 }
 
-/// A relay that has a lane.
+/// A relay or an intake that has a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
@@ -83,8 +94,9 @@ pub struct Holder {
 struct LaneRow {
     subscription: String,
     lane: i16,
-    tick: i64,
-    pos: i64,
+    tick: Option<i64>,
+    pos: Option<i64>,
+    mark: Option<String>,
     owner: Option<Uuid>,
     host: Option<String>,
     pid: Option<i32>,
@@ -105,7 +117,8 @@ impl LaneStatus {
         let owner = row.owner.filter(|_| row.held);
         Some(Self {
             lane: Lane::new(row.lane.try_into().ok()?)?,
-            place: Place::new(row.tick, row.pos),
+            place: row.tick.zip(row.pos).map(|(tick, pos)| Place::new(tick, pos)),
+            mark: row.mark,
             waiting: row.waiting.unsigned_abs(),
             oldest: row.oldest.map(seconds),
             still: row.still.map_or(Duration::MAX, seconds),

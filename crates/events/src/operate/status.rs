@@ -11,14 +11,16 @@ use crate::Error;
 
 statements! {
     const SUBSCRIPTIONS: Statement<(Option<String>,), StatusRow> = "
-        select s.name, s.kind, s.paused, s.filter is not null as replay, s.ends, s.created, coalesce(p.parked, 0) as parked,
+        select s.name, s.kind, coalesce(s.parked_under, s.name) as parked_under, s.paused, s.filter is not null as replay, s.ends, s.created, coalesce(p.parked, 0) as parked,
                coalesce(p.dead, 0) as dead,
                (select count(*) from shared_events.relay as r where r.subscription = s.name and r.expires > clock_timestamp()) as relays
           from shared_events.subscription as s
           left join (select subscription, count(*) as parked, count(*) filter (where state = 'dead') as dead
                        from shared_events.parked
-                      where state <> 'sent' and ($1::text is null or subscription = $1) group by subscription) as p
-            on p.subscription = s.name
+                      where state <> 'sent' and ($1::text is null or subscription in (
+                            select coalesce(parked_under, name) from shared_events.subscription where name = $1))
+                      group by subscription) as p
+            on p.subscription = coalesce(s.parked_under, s.name)
          where $1::text is null or s.name = $1
          order by s.name";
 }
@@ -31,6 +33,10 @@ pub enum Kind {
     Consumers,
     /// To a sink outside of it.
     Sink,
+    /// To functions of a program, from a broker, in order: an [`Intake`](crate::Intake).
+    Intake,
+    /// The same from a group that the broker keeps, without order.
+    Group,
 }
 
 impl Kind {
@@ -39,7 +45,20 @@ impl Kind {
         match self {
             Self::Consumers => "consumers",
             Self::Sink => "sink",
+            Self::Intake => "intake",
+            Self::Group => "group",
         }
+    }
+
+    /// The kind of this word.
+    fn read(word: &str) -> Self {
+        let kinds = [Self::Sink, Self::Intake, Self::Group];
+        kinds.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Consumers)
+    }
+
+    /// Whether it reads the log, and not a broker.
+    pub(crate) const fn is_of_log(self) -> bool {
+        matches!(self, Self::Consumers | Self::Sink)
     }
 }
 
@@ -51,13 +70,16 @@ pub struct SubscriptionStatus {
     pub name: String,
     /// To whom it brings events.
     pub kind: Kind,
+    /// The name under which its parked events are listed: its own, but for an intake that reads its own log from a broker.
+    pub parked_under: String,
     /// Whether it is stopped by an operator.
     pub paused: bool,
     /// Whether it brings what was there before once more.
     pub replay: bool,
     /// The tick at which it ends, if it is a replay that does.
     pub ends: Option<i64>,
-    /// Committed events that it has not passed; of each lane some ten thousand are counted. Of a replay, before its filter.
+    /// Committed events that it has not passed; of each lane some ten thousand are counted. Of a replay, before its filter. Of an intake, what
+    /// its readers saw at the broker last, 15 s ago or less, a thousand of each lane; of a group the broker knows it, and nothing is counted.
     pub waiting: u64,
     /// How old the oldest of them is, by the server's clock.
     pub oldest: Option<Duration>,
@@ -67,7 +89,7 @@ pub struct SubscriptionStatus {
     pub dead: u64,
     /// Lanes that a relay has.
     pub held: u32,
-    /// Relays that work on it.
+    /// Relays or intakes that work on it.
     pub relays: u32,
     /// Since when it has been there.
     pub created: OffsetDateTime,
@@ -77,6 +99,7 @@ pub struct SubscriptionStatus {
 struct StatusRow {
     name: String,
     kind: String,
+    parked_under: String,
     paused: bool,
     replay: bool,
     ends: Option<i64>,
@@ -126,7 +149,8 @@ impl SubscriptionStatus {
     fn of(row: StatusRow, lanes: &[LaneStatus]) -> Self {
         let lanes = || lanes.iter().filter(|lane| lane.subscription == row.name);
         Self {
-            kind: if row.kind == "sink" { Kind::Sink } else { Kind::Consumers },
+            kind: Kind::read(&row.kind),
+            parked_under: row.parked_under,
             paused: row.paused,
             replay: row.replay,
             ends: row.ends,

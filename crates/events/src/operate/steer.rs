@@ -14,7 +14,8 @@ statements! {
           from shared_events.subscription as s where s.name = $1 for update";
     const FORGET_PARKED: Statement<(String,), ()> = "delete from shared_events.parked where subscription = $1";
     const FORGET_POSITIONS: Statement<(String,), ()> = "delete from shared_events.position where subscription = $1";
-    // Its cursors go with it.
+    const FORGET_MARKS: Statement<(String,), ()> = "delete from shared_events.inbox where subscription = $1";
+    // Its cursors go with it, and how far intakes have read.
     const FORGET: Statement<(String,), ()> = "delete from shared_events.subscription where name = $1";
 }
 
@@ -34,7 +35,8 @@ impl Subscriptions {
 
 impl Subscription {
     /// Stops deliveries, with those of parked events; what is under way is finished. Publishing goes on, and the log keeps what it has
-    /// not passed. Relays see it at their next beat, a third of a lease later at most. Returns whether there is one of this name.
+    /// not passed, as a broker does for an intake. Relays see it at their next beat, a third of a lease later at most. Returns whether there is
+    /// one of this name.
     ///
     /// # Errors
     /// [`Error::NotDone`] for a name that none can have, [`Error::Database`]. If the future is dropped it may have been done.
@@ -58,7 +60,8 @@ impl Subscription {
     }
 
     /// Takes it away with its cursors, what its consumers have done and what is parked for them, so that it holds no part of the log any
-    /// more. A program that starts it again begins at the log's start, and its consumers' effects happen again. Returns whether
+    /// more. A program that starts it again begins at the log's start, or with what the broker has, and its consumers' effects happen
+    /// again, unless they are kept under [another name](super::SubscriptionStatus::parked_under). Returns whether
     /// there was one of this name.
     ///
     /// # Errors
@@ -74,7 +77,7 @@ impl Subscription {
             .tx(async |tx| match tx.opt(&LIVING, (name,)).await? {
                 None => Ok(false),
                 Some(0) => {
-                    for of_it in [&FORGET_PARKED, &FORGET_POSITIONS, &FORGET] {
+                    for of_it in [&FORGET_PARKED, &FORGET_POSITIONS, &FORGET_MARKS, &FORGET] {
                         tx.execute(of_it, (name,)).await?;
                     }
                     Ok(true)

@@ -3,6 +3,8 @@
 use shared_db::{Db, cut, statements};
 use validator::Validate;
 
+use super::tick;
+use crate::sink::Sink;
 use crate::{Config, Error};
 
 statements! {
@@ -15,6 +17,8 @@ statements! {
         select bool_or(coalesce(pg_snapshot_xmax(tick.snap) > pg_snapshot_xmax(pg_current_snapshot()), true)) as is_ahead
           from shared_events.cursor left join shared_events.tick on tick.tick = cursor.tick
          where cursor.subscription = $1";
+    const IS_ITS_OWN: Statement<(), bool> = "
+        select server = (select system_identifier from pg_control_system()) from shared_events.tick_lock";
     // One policy shows this role every row, and none takes any away.
     const SEES_ALL: Statement<(), bool> = "
         select not row_security_active('shared_events.log')
@@ -34,9 +38,25 @@ pub(crate) fn config(config: &Config) -> Result<(), Error> {
     })
 }
 
+/// The sink can give the guarantee that is asked for.
+pub(crate) fn sink(sink: &dyn Sink, config: &Config) -> Result<(), Error> {
+    let lacks = sink.capabilities().lacks(config.guarantee);
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "sink `{}` does not {}, as `guarantee` asks; ask for `restored` or `at_least_once`, or take another sink",
+        sink.name(),
+        lacks.join(", nor "),
+    )))
+}
+
 /// The log can be read by cuts, and all of it.
 pub(crate) async fn database(db: &Db) -> Result<(), Error> {
     cut::check(&db.system(), "shared_events.log").await.map_err(Error::uncut)?;
+    if !db.system().one(&IS_ITS_OWN, ()).await? {
+        return Err(Error::Unsafe(tick::ELSEWHERE.to_owned()));
+    }
     match db.system().one(&SEES_ALL, ()).await? {
         true => Ok(()),
         false => Err(Error::Unsafe(
@@ -47,7 +67,13 @@ pub(crate) async fn database(db: &Db) -> Result<(), Error> {
 
 /// The subscription is there, and has not seen transactions that this server has yet to make.
 pub(crate) async fn subscription(db: &Db, name: &str, kind: &str) -> Result<(), Error> {
-    db.system().execute(&SUBSCRIBE, (name, kind)).await?;
+    db.system()
+        .tx(async |tx| {
+            tick::hold(tx).await?;
+            tx.execute(&SUBSCRIBE, (name, kind)).await?;
+            Ok::<_, Error>(())
+        })
+        .await?;
     let found = db.system().one(&KIND, (name,)).await?;
     if found != kind {
         return Err(Error::Config(format!(

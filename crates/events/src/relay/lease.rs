@@ -1,6 +1,8 @@
 //! The right to read lanes. One beat renews all of a relay's leases, and says how many relays share the subscription. Times are the
 //! server's.
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use shared_db::{Row, statements};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -87,39 +89,42 @@ pub(super) struct View {
 
 /// Beats until it is dropped. Three come in the time of a lease; when none has succeeded for so long that it may have run out, what is
 /// in hand is cancelled.
+///
+/// One that is slow, such as while all connections have to be opened anew, is not given up for the next: they go on beside each other,
+/// and the first that is answered counts.
 pub(super) async fn beat(core: &Core, views: &watch::Sender<Option<View>>) {
-    let every = core.config.lease / 3;
+    let (lease, subscription) = (core.config.lease, &core.config.subscription);
+    let every = lease / 3;
     let mut alive = CancellationToken::new();
     let mut renewed = Instant::now();
+    let mut next = renewed;
+    let mut beats = FuturesUnordered::new();
     loop {
-        let begun = Instant::now();
-        let beaten = tokio::select! {
-            beaten = tokio::time::timeout(every, once(core)) => beaten,
-            () = tokio::time::sleep_until(renewed + every * 5 / 2), if !alive.is_cancelled() => {
-                alive.cancel();
-                continue;
-            }
-        };
-        match beaten {
-            Ok(Ok(Found { owned, share, paused, replay })) => {
-                if alive.is_cancelled() {
-                    alive = CancellationToken::new();
-                }
-                renewed = begun;
-                views.send_replace(Some(View { owned, share, paused, replay, alive: alive.clone() }));
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(subscription = core.config.subscription, "a beat failed: {error}")
-            }
-            Err(_) => tracing::warn!(subscription = core.config.subscription, "a beat took too long"),
-        }
-        // A dead lane's lease is taken soon after it ran out.
-        let next = begun + every;
         tokio::select! {
-            () = tokio::time::sleep_until(next) => {}
+            () = tokio::time::sleep_until(next) => {
+                let begun = Instant::now();
+                next = begun + every;
+                beats.push(async move { (begun, tokio::time::timeout(lease, once(core)).await) });
+            }
+            Some((begun, beaten)) = beats.next() => match beaten {
+                // A later one was quicker.
+                Ok(Ok(_)) if begun < renewed => {}
+                Ok(Ok(Found { owned, share, paused, replay })) => {
+                    if alive.is_cancelled() {
+                        alive = CancellationToken::new();
+                    }
+                    renewed = begun;
+                    views.send_replace(Some(View { owned, share, paused, replay, alive: alive.clone() }));
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(subscription, "a beat failed: {error}");
+                    next = next.min(Instant::now() + every / 4);
+                }
+                Err(_) => tracing::warn!(subscription, "a beat took too long"),
+            },
+            // A dead lane's lease is taken soon after it ran out.
             () = tokio::time::sleep_until(renewed + every * 5 / 2), if !alive.is_cancelled() => alive.cancel(),
         }
-        tokio::time::sleep_until(next).await;
     }
 }
 
@@ -148,7 +153,7 @@ async fn once(core: &Core) -> Result<Found, Error> {
         columns.map(|((lane, epoch), (tick, pos))| row(lane, epoch, tick, pos)).collect();
     let share = usize::from(LANES).div_ceil(usize::try_from(others).unwrap_or_default() + 1);
     let free = i64::try_from(share.saturating_sub(owned.len())).unwrap_or_default();
-    if free > 0 {
+    if free > 0 && !core.stop.is_cancelled() {
         let taken = core.db.system().all(&TAKE, (name, owner, seconds, free)).await?;
         owned.extend(taken.into_iter().map(|(lane, epoch, tick, pos)| row(lane, epoch, tick, pos)));
     }

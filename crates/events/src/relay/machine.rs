@@ -38,10 +38,8 @@ pub(crate) struct Owned {
 pub(crate) enum Next {
     /// To ask the sink what it has last of this lane.
     Ask(Lane),
-    /// To read what these lanes have between this tick and the next, together.
+    /// To read what these lanes have behind this tick.
     Read { passed: i64, lanes: Vec<Lane> },
-    /// To read a page of a batch that is too large for that.
-    Page { lane: Lane, cursor: Cursor, to: i64 },
 }
 
 /// What work for a lane is to know.
@@ -75,8 +73,6 @@ struct Held {
     phase: Phase,
     /// The last that the sink is known to have.
     floor: Option<Place>,
-    /// The batch up to this tick is read page by page.
-    large: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +113,6 @@ impl Machine {
             written: owned.cursor,
             phase: if self.asks { Phase::Unasked } else { Phase::Free },
             floor: None,
-            large: None,
         };
         self.lanes.insert(owned.lane, held);
         self.end = None;
@@ -162,32 +157,34 @@ impl Machine {
         self.lanes.keys().copied().collect()
     }
 
+    #[cfg(test)]
+    pub(crate) fn cursor(&self, lane: Lane) -> Option<Cursor> {
+        self.lanes.get(&lane).map(|held| held.cursor)
+    }
+
     /// Whether work for a lane is under way.
     pub(crate) fn is_busy(&self) -> bool {
         self.lanes.values().any(|held| held.phase == Phase::Busy)
     }
 
-    /// What there is to do; `None` until something is done, or there are new events. Large batches go on first, and then the
-    /// lanes that are furthest behind.
+    /// What there is to do; `None` until something is done, or there are new events. The lanes that are furthest behind come first.
     pub(crate) fn next(&self) -> Option<Next> {
         let free = |phase| self.lanes.iter().filter(move |(_, held)| held.phase == phase);
         if let Some((lane, _)) = free(Phase::Unasked).next() {
             return Some(Next::Ask(*lane));
         }
-        let page = free(Phase::Free)
-            .find_map(|(lane, held)| Some(Next::Page { lane: *lane, cursor: held.cursor, to: held.large? }));
-        let passed = free(Phase::Free).map(|(_, held)| held.cursor.passed).min();
-        page.or_else(|| {
-            let passed = passed.filter(|passed| Some(*passed) != self.end)?;
-            let there = |held: &Held| held.cursor == Cursor { passed, pos: 0 };
-            // One that stands within a batch is alone there.
-            let within = free(Phase::Free).find(|(_, held)| held.cursor.passed == passed && !there(held));
-            let lanes = match within {
-                Some((lane, _)) => vec![*lane],
-                None => free(Phase::Free).filter(|(_, held)| there(held)).map(|(lane, _)| *lane).collect(),
-            };
-            Some(Next::Read { passed, lanes })
-        })
+        let passed = free(Phase::Free).map(|(_, held)| held.cursor.passed).min()?;
+        if Some(passed) == self.end {
+            return None;
+        }
+        let there = |held: &Held| held.cursor == Cursor { passed, pos: 0 };
+        // One that stands within a batch is alone there.
+        let within = free(Phase::Free).find(|(_, held)| held.cursor.passed == passed && !there(held));
+        let lanes = match within {
+            Some((lane, _)) => vec![*lane],
+            None => free(Phase::Free).filter(|(_, held)| there(held)).map(|(lane, _)| *lane).collect(),
+        };
+        Some(Next::Read { passed, lanes })
     }
 
     /// Whether one of these has passed a part of its batch.
@@ -205,19 +202,10 @@ impl Machine {
         self.end = None;
     }
 
-    /// The lanes' batches up to this tick are to be read page by page.
-    pub(crate) fn is_large(&mut self, lanes: &[Lane], to: i64) {
-        for lane in lanes {
-            if let Some(held) = self.lanes.get_mut(lane) {
-                held.large = Some(to);
-            }
-        }
-    }
-
     /// The lane has nothing up to there.
     pub(crate) fn passes(&mut self, lane: Lane, to: Cursor) {
         if let Some(held) = self.lanes.get_mut(&lane) {
-            held.reach(to);
+            held.cursor = to;
         }
     }
 
@@ -228,20 +216,26 @@ impl Machine {
         Some(Taken { grant: held.grant, cursor: held.cursor, floor: held.floor })
     }
 
+    /// A part of what is in hand is done, up to there; the sink has this last.
+    pub(crate) fn moved(&mut self, lane: Lane, grant: u64, to: Cursor, floor: Option<Place>) {
+        if let Some(held) = self.of(lane, grant) {
+            (held.cursor, held.floor) = (to, floor);
+        }
+    }
+
     /// What was in hand is done, up to there; the sink has this last.
     pub(crate) fn done(&mut self, lane: Lane, grant: u64, to: Cursor, floor: Option<Place>) {
-        if let Some(held) = self.of(lane, grant) {
-            held.phase = Phase::Free;
-            held.floor = floor;
-            held.reach(to);
-        }
+        self.moved(lane, grant, to, floor);
+        self.undone(lane, grant);
     }
 
     /// What was in hand is not done: it is to be read again.
     pub(crate) fn undone(&mut self, lane: Lane, grant: u64) {
-        if let Some(held) = self.of(lane, grant) {
-            held.phase = Phase::Free;
-        }
+        let Some(held) = self.of(lane, grant) else { return };
+        held.phase = Phase::Free;
+        // That there was nothing behind it was found for others, while this one was at work.
+        let passed = held.cursor.passed;
+        self.end = self.end.filter(|end| *end != passed);
     }
 
     /// Somebody else has written to the sink's lane: it is to be asked.
@@ -249,20 +243,18 @@ impl Machine {
         let asks = self.asks;
         if let Some(held) = self.of(lane, grant) {
             held.phase = if asks { Phase::Unasked } else { Phase::Free };
-            held.large = None;
         }
     }
 
     /// The sink has this last. What it lacks behind `back` it gets again: the lane goes back to there.
     pub(crate) fn asked(&mut self, lane: Lane, grant: u64, floor: Option<Place>, back: Option<Cursor>) {
         let Some(held) = self.of(lane, grant) else { return };
-        held.phase = Phase::Free;
         held.floor = floor;
         if let Some(back) = back {
             held.cursor = held.cursor.min(back);
-            held.large = None;
             self.end = None;
         }
+        self.undone(lane, grant);
     }
 
     /// The sink is to be asked about every lane of which nothing is in hand.
@@ -294,14 +286,5 @@ impl Machine {
 
     fn of(&mut self, lane: Lane, grant: u64) -> Option<&mut Held> {
         self.lanes.get_mut(&lane).filter(|held| held.grant == grant)
-    }
-}
-
-impl Held {
-    fn reach(&mut self, to: Cursor) {
-        self.cursor = to;
-        if to.pos == 0 {
-            self.large = None;
-        }
     }
 }

@@ -12,12 +12,16 @@ use crate::backlog::BACKLOG;
 const LARGE: &str = "
     insert into shared_events.log (xid, id, tenant_id, name, version, key, payload, context)
     select (1000000 + g / 4)::text::xid8, gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'k', '{}', '{}' from generate_series(0, 199999) g;
-    insert into shared_events.tick (tick, snap) overriding system value
+    insert into shared_events.tick (tick, snap)
     values (1001, '1040000:1040010:1040002,1040005'), (1002, '1040020:1040020:'), (1003, '1050000:1050000:');
     insert into shared_events.subscription (name) values ('main');
     insert into shared_events.cursor (subscription, lane, tick) select 'main', generate_series(0, 15), 1003;
     vacuum (analyze) shared_events.log;
     analyze shared_events.tick, shared_events.cursor";
+
+/// Those of 16 times as many positions.
+const WINDOW: &str =
+    "(0, 1003, 3::int2, 'main', 100000, 104000, 1024990, 1026010, '-infinity', 'infinity', 1000000)";
 
 const ALL: &str = "array[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]::int2[]";
 
@@ -29,10 +33,17 @@ async fn it_costs_by_the_batch_and_not_by_the_log() {
     let session = Session::on(&database).await;
     for (what, sql, arguments, most) in [
         // Sixteen lanes in four partitions.
-        ("an idle look", tick::LOOK.sql(), format!("(1003, 'main', {ALL})"), 400),
-        ("a look", tick::LOOK.sql(), format!("(1001, 'main', {ALL})"), 400),
-        ("a batch of 48", read::BATCH.sql(), format!("(1001, 1002, {ALL}, 'main', 500)"), 48 * 8 + 400),
-        ("the order of a lane", read::ORDER.sql(), "(0, 1003, '{3}', 'main', 0, 50000)".to_owned(), 400),
+        ("an idle look", tick::LOOK.sql(), format!("(1003, 'main', {ALL}, 256)"), 400),
+        ("a look", tick::LOOK.sql(), format!("(1001, 'main', {ALL}, 256)"), 400),
+        ("the count of 48", read::COUNT.sql(), format!("(1001, 1002, {ALL}, 'main', 501, 0)"), 400),
+        ("a batch of 48", read::BATCH.sql(), format!("(1001, 1002, {ALL}, 'main', 500)"), 48 * 2 + 400),
+        (
+            "the windows of a lane",
+            read::WINDOWS.sql(),
+            "(0, 1003, '{3}', 'main', 0, 250, 1000000)".to_owned(),
+            400,
+        ),
+        ("a window of 250", read::WINDOW.sql(), WINDOW.to_owned(), 250 * 2 + 100),
         ("a backlog of none", BACKLOG.sql(), String::new(), 800),
     ] {
         let pages = session.pages(sql, &arguments).await;

@@ -1,124 +1,279 @@
-//! Reading what lies between two ticks: all lanes together while it is little, and a lane alone in pages when it is much.
+//! Reading what lies between ticks: all lanes together while it is little, and a window of a lane when it is much.
 
 use std::collections::VecDeque;
 
-use shared_db::{Db, statements};
+use shared_db::{Db, Row, statements};
 use time::OffsetDateTime;
 
+use super::machine::Cursor;
+use super::ticks::{self, Cut};
 use crate::log::{Stored, stored};
-use crate::{Error, Lane};
+use crate::metrics::METRICS;
+use crate::{Envelope, Error, Lane};
 
-/// The keys of the rows of the lanes `$3` between the ticks `$1` and `$2`, as `lane`, `xid`, `pos` and `at`, and with them what was
-/// parked for the subscription `$4` and stamped with the later tick.
-///
-/// `pos` was drawn under whatever lock orders the writers of a key, so it orders the events of a key within a batch; across batches
-/// what a snapshot sees does. Neither `pos` nor `xid` alone orders the log. Each leg reads the index: what began after the earlier
-/// cut, and what was open then.
-macro_rules! keys {
+/// The snapshots of the ticks `$1` and `$2`.
+macro_rules! cut {
     () => {
         "cut as materialized (
             select earlier.snap as seen, later.snap as sees
               from shared_events.tick as earlier, shared_events.tick as later
-             where earlier.tick = $1 and later.tick = $2),
-        keys as materialized (
-            select log.lane, log.xid, log.pos, log.at
-              from cut cross join unnest($3::int2[]) as own (lane)
-              join shared_events.log on log.lane = own.lane and log.xid >= pg_snapshot_xmax(cut.seen)
-                                    and log.xid < pg_snapshot_xmax(cut.sees)
-             where pg_visible_in_snapshot(log.xid, cut.sees)
-             union all
-            select log.lane, log.xid, log.pos, log.at
-              from cut cross join unnest($3::int2[]) as own (lane) cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
-              join shared_events.log on log.lane = own.lane and log.xid = open.xid
-             where pg_visible_in_snapshot(log.xid, cut.sees)
-             union all
-            select log.lane, log.xid, log.pos, log.at
-              from shared_events.parked
-              join shared_events.log on log.lane = parked.lane and log.xid = parked.xid and log.pos = parked.pos
-             where parked.subscription = $4 and parked.tick = $2 and parked.lane = any ($3::int2[])"
+             where earlier.tick = $1 and later.tick = $2)"
     };
 }
 
-/// The columns of `stored!`, from a sub-select named `log`.
+/// These columns of what the lanes `$3` have between the ticks `$1` and `$2`, and of what was parked for the subscription `$4` and
+/// stamped with one of them; in no order.
+///
+/// `pos` was drawn under whatever lock orders the writers of a key, so it orders the events of a key within a batch; across batches
+/// what a snapshot sees does. Neither `pos` nor `xid` alone orders the log. Each leg reads the index: what began after the earlier
+/// cut, and what was open then.
+macro_rules! between {
+    ($($columns:tt)*) => {
+        concat!(
+            "select ", $($columns)*, ", null::bigint as stamp
+               from cut join shared_events.log on log.lane = any ($3) and log.xid >= pg_snapshot_xmax(cut.seen)
+                                              and log.xid < pg_snapshot_xmax(cut.sees)
+              where pg_visible_in_snapshot(log.xid, cut.sees)
+              union all
+             select ", $($columns)*, ", null
+               from cut cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
+               join shared_events.log on log.lane = any ($3) and log.xid = open.xid
+              where pg_visible_in_snapshot(log.xid, cut.sees)
+              union all
+             select ", $($columns)*, ", parked.tick
+               from shared_events.parked
+               join shared_events.log on log.lane = parked.lane and log.xid = parked.xid and log.pos = parked.pos
+              where parked.subscription = $4 and parked.tick > $1 and parked.tick <= $2 and parked.lane = any ($3)"
+        )
+    };
+}
+
+/// The columns of `stored!` and `stamp`, of a sub-select.
 macro_rules! columns {
     () => {
-        "log.pos, log.xid, log.lane, log.id, log.tenant_id, log.name, log.version, log.key, log.payload, log.context, log.at, log.age"
+        "pos, xid, lane, id, tenant_id, name, version, key, payload, context, at, read, stamp"
+    };
+}
+
+/// The first of these rows, of so many bytes of payloads: more than one only as far as they fit.
+macro_rules! as_far_as {
+    ($bytes:literal, $order:literal, $($rows:tt)*) => {
+        concat!(
+            "select ", columns!(), "
+               from (select ", columns!(), ", sum(octet_length(payload)) over (", $order, " rows unbounded preceding) as sum
+                       from (", $($rows)*, " offset 0) as log) as log
+              where sum - octet_length(payload) < ", $bytes
+        )
     };
 }
 
 statements! {
-    // In no order, so that it ends early where there are too many; a row is found in its day by `at`.
+    pub(super) const COUNT: Statement<(i64, i64, Vec<i16>, String, i64, i64), i64> = concat!("
+        with ", cut!(), "
+        select count(*) from (select from (", between!("log.pos"), ") as key where pos > $6 limit $5) as key");
     pub(super) const BATCH: Statement<(i64, i64, Vec<i16>, String, i64), Stored> = concat!("
-        with ", keys!(), " limit $5)
-        select ", columns!(), "
-          from keys cross join lateral (
-               select ", stored!(), " from shared_events.log
-                where log.lane = keys.lane and log.xid = keys.xid and log.pos = keys.pos and log.at = keys.at offset 0) as log
-         order by log.pos");
-    // The order of a large batch, as far as it fits into memory.
-    pub(super) const ORDER: Statement<(i64, i64, Vec<i16>, String, i64, i64), (i64, i64, OffsetDateTime)> = concat!("
-        with ", keys!(), ")
-        select pos, xid::text::bigint, at from keys where pos > $5 order by pos limit $6");
-    pub(super) const ROWS: Statement<(i16, Vec<i64>, Vec<i64>, Vec<OffsetDateTime>), Stored> = concat!("
-        select ", columns!(), "
-          from unnest($2::int8[], $3::int8[], $4::timestamptz[]) as key (pos, xid, at) cross join lateral (
-               select ", stored!(), " from shared_events.log
-                where log.lane = $1 and log.xid = key.xid::text::xid8 and log.pos = key.pos and log.at = key.at offset 0) as log
-         order by log.pos");
+        with ", cut!(), " ", as_far_as!("$5", "", between!(stored!())));
+    // A large batch takes longer than other statements may.
+    const UNBOUND: Statement<(String,), String> = "select set_config('statement_timeout', $1, true)";
+    // Where a window ends, and which transactions and times it has: of those that were open side by side. The first `$7` events alone.
+    pub(super) const WINDOWS: Statement<(i64, i64, Vec<i16>, String, i64, i64, i64), Ends> = concat!("
+        with ", cut!(), ",
+        keys as (
+            select pos, xid, at, stamp, (row_number() over (order by pos) - 1) / $6 as nth
+              from (select xid, pos, at, stamp from (", between!("log.xid, log.pos, log.at"), ") as key
+                     where pos > $5 order by pos limit $7) as key)
+        select count(*) as count, max(pos) as until,
+               coalesce(min(xid) filter (where stamp is null), '1')::text::bigint as first,
+               coalesce(max(xid) filter (where stamp is null), '0')::text::bigint as last,
+               min(at) filter (where stamp is null) as since, max(at) filter (where stamp is null) as at
+          from keys group by nth order by nth");
+    pub(super) const WINDOW: Statement<Within, Stored> = concat!("
+        with ", cut!(), " ", as_far_as!("$11", "order by pos", "
+            select ", stored!(), ", null::bigint as stamp
+              from cut join shared_events.log on log.lane = $3 and log.xid between $7::int8::text::xid8 and $8::int8::text::xid8
+                                             and log.pos > $5 and log.pos <= $6 and log.at between $9 and $10
+             where pg_visible_in_snapshot(log.xid, cut.sees) and not pg_visible_in_snapshot(log.xid, cut.seen)
+             union all
+            select ", stored!(), ", parked.tick
+              from shared_events.parked
+              join shared_events.log on log.lane = parked.lane and log.xid = parked.xid and log.pos = parked.pos
+             where parked.subscription = $4 and parked.tick = $2 and parked.lane = $3 and parked.pos > $5 and parked.pos <= $6"),
+        " order by pos");
+    // Whether nothing of these lanes is parked. What is, is parked by whoever owns the lane, and by nobody else.
+    const IS_CLEAR: Statement<(String, Vec<i16>), bool> = "
+        select not exists (select from shared_events.parked where subscription = $1 and lane = any ($2))";
 }
 
-/// Keys of a large batch in memory: 1.2 MB a lane. The index of the batch is read once for so many.
-const KEYS: usize = 50_000;
+/// What [`WINDOW`] is given.
+type Within =
+    (i64, i64, i16, String, i64, i64, i64, i64, Option<OffsetDateTime>, Option<OffsetDateTime>, i64);
 
-/// What the lanes have between two ticks, in the order of the positions; `None` if it is more than `most`.
-pub(super) async fn batch(
-    db: &Db,
-    subscription: &str,
-    lanes: &[Lane],
-    (passed, to): (i64, i64),
-    most: usize,
-) -> Result<Option<Vec<Stored>>, Error> {
-    let lanes: Vec<i16> = lanes.iter().map(|lane| lane.column()).collect();
-    let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
-    let rows = db.system().all(&BATCH, (passed, to, lanes, subscription, limit)).await?;
-    Ok((rows.len() <= most).then_some(rows))
+/// Bytes of payloads that are read at once, over all lanes: half a mebibyte for each, so that pages of 1 KiB an event are full. What a
+/// relay holds is some times as much.
+pub(super) const BYTES: usize = 8 * 1024 * 1024;
+
+/// Where a window of a large batch ends, and what it has.
+#[derive(Clone, Debug, Row)]
+pub(super) struct Ends {
+    count: i64,
+    until: i64,
+    first: i64,
+    last: i64,
+    since: Option<OffsetDateTime>,
+    at: Option<OffsetDateTime>,
 }
 
-/// A batch of one lane that is read page by page: the order of what comes next.
-#[derive(Default)]
-pub(super) struct Large {
-    keys: VecDeque<(i64, i64, OffsetDateTime)>,
-    /// Behind these keys there are no more.
+/// The log, as a subscription reads it.
+#[derive(Clone, Copy)]
+pub(super) struct Log<'a> {
+    pub(super) db: &'a Db,
+    pub(super) subscription: &'a str,
+}
+
+impl Log<'_> {
+    /// How many events the lanes have between two ticks, behind this position; at most so many.
+    pub(super) async fn count(
+        self,
+        lanes: &[Lane],
+        (passed, to, pos): (i64, i64, i64),
+        most: usize,
+    ) -> Result<usize, Error> {
+        let between = (passed, to, columns(lanes), self.subscription, number(most), pos);
+        let count = self.db.system().one(&COUNT, between).await?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// What the lanes have between a tick and the last of these, in the order of the places; `None` if it has more bytes.
+    pub(super) async fn batch(
+        self,
+        lanes: &[Lane],
+        passed: i64,
+        cuts: &[Cut],
+        bytes: usize,
+    ) -> Result<Option<Vec<Envelope>>, Error> {
+        let Some(to) = cuts.last() else { return Ok(Some(Vec::new())) };
+        let between = (passed, to.tick, columns(lanes), self.subscription, number(bytes));
+        let rows = self.db.system().all(&BATCH, between).await?;
+        let read: usize = rows.iter().map(Stored::bytes).sum();
+        Ok((read < bytes).then(|| placed(rows, cuts)))
+    }
+
+    /// The windows of what a lane has behind the cursor in the batch of this tick, of so many events each. It costs one look through the
+    /// index for each million events.
+    pub(super) async fn windows(
+        self,
+        lane: Lane,
+        cursor: Cursor,
+        cut: Cut,
+        most: usize,
+    ) -> Result<Windows, Error> {
+        let (Cursor { passed, pos }, most) = (cursor, number(most.max(1)));
+        let mut windows = Windows { lane, passed, cut, pos, most, ends: VecDeque::new(), is_last: false };
+        windows.look(self).await?;
+        Ok(windows)
+    }
+
+    /// Whether nothing of these lanes is parked.
+    pub(super) async fn is_clear(self, lanes: &[Lane]) -> Result<bool, Error> {
+        Ok(self.db.system().one(&IS_CLEAR, (self.subscription, columns(lanes))).await?)
+    }
+}
+
+/// What a lane has of one batch, in windows: ranges of positions, and of the transactions that wrote there.
+pub(super) struct Windows {
+    lane: Lane,
+    passed: i64,
+    cut: Cut,
+    /// What lies before is read.
+    pos: i64,
+    /// Events of a window.
+    most: i64,
+    ends: VecDeque<Ends>,
+    /// Behind these there are no more.
     is_last: bool,
 }
 
-impl Large {
-    /// The next page, and whether the batch ends with it.
-    pub(super) async fn page(
-        &mut self,
-        db: &Db,
-        subscription: &str,
-        lane: Lane,
-        (passed, to, pos): (i64, i64, i64),
-        most: usize,
-    ) -> Result<(Vec<Stored>, bool), Error> {
-        if self.keys.is_empty() {
-            let limit = i64::try_from(KEYS).unwrap_or(i64::MAX);
-            let order = (passed, to, vec![lane.column()], subscription, pos, limit);
-            self.keys = db.system().all(&ORDER, order).await?.into();
-            self.is_last = self.keys.len() < KEYS;
-        }
-        let page: Vec<_> = self.keys.drain(..most.min(self.keys.len())).collect();
-        let (mut positions, mut xids, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        for (pos, xid, at) in page {
-            positions.push(pos);
-            xids.push(xid);
-            times.push(at);
-        }
-        let rows = match positions.is_empty() {
-            true => Vec::new(),
-            false => db.system().all(&ROWS, (lane.column(), positions, xids, times)).await?,
-        };
-        Ok((rows, self.keys.is_empty() && self.is_last))
+/// Windows that are known at once: 100 KiB a lane, and of 250 events each a million events.
+const WINDOWS_MOST: i64 = 4096;
+
+/// How long the look for them may take, in milliseconds.
+const WINDOWS_WITHIN: &str = "600000";
+
+impl Windows {
+    /// Looks where the next windows end.
+    async fn look(&mut self, log: Log<'_>) -> Result<(), Error> {
+        let events = self.most.saturating_mul(WINDOWS_MOST);
+        let lanes = columns(&[self.lane]);
+        let between = (self.passed, self.cut.tick, lanes, log.subscription, self.pos, self.most, events);
+        let door = log.db.system();
+        let ends = door.tx(async |tx| {
+            tx.one(&UNBOUND, (WINDOWS_WITHIN,)).await?;
+            tx.all(&WINDOWS, between).await
+        });
+        self.ends = ends.await?.into();
+        self.is_last = self.ends.iter().map(|end| end.count).sum::<i64>() < events;
+        Ok(())
     }
+
+    /// The next events, of so many bytes, and where the lane is behind them: behind the whole batch where there are no more.
+    pub(super) async fn next(
+        &mut self,
+        log: Log<'_>,
+        bytes: usize,
+    ) -> Result<(Vec<Envelope>, Cursor), Error> {
+        let (lane, to) = (self.lane.column(), self.cut.tick);
+        if self.ends.is_empty() && !self.is_last {
+            self.look(log).await?;
+        }
+        let Some(end) = self.ends.front_mut() else { return Ok((Vec::new(), Cursor { passed: to, pos: 0 })) };
+        let (from, until, bytes) = (self.pos, end.until, number(bytes.max(1)));
+        let within = (
+            self.passed,
+            to,
+            lane,
+            log.subscription,
+            from,
+            until,
+            end.first,
+            end.last,
+            end.since,
+            end.at,
+            bytes,
+        );
+        let rows = log.db.system().all(&WINDOW, within).await?;
+        match rows.last().filter(|_| number(rows.len()) < end.count) {
+            // The rest did not fit.
+            Some(last) => (self.pos, end.count) = (last.pos, end.count - number(rows.len())),
+            None => {
+                self.pos = until;
+                self.ends.pop_front();
+            }
+        }
+        let reached = match self.ends.is_empty() && self.is_last {
+            true => Cursor { passed: to, pos: 0 },
+            false => Cursor { passed: self.passed, pos: self.pos },
+        };
+        Ok((placed(rows, std::slice::from_ref(&self.cut)), reached))
+    }
+}
+
+/// The events at their places, in the order of those.
+fn placed(rows: Vec<Stored>, cuts: &[Cut]) -> Vec<Envelope> {
+    let place = |row: Stored| {
+        METRICS.lag.record(row.age(), &[]);
+        // It lies between them, so one of them has cut it off.
+        let tick = row.stamp.or_else(|| ticks::of(cuts, row.xid)).or(cuts.last().map(|cut| cut.tick));
+        row.at(tick.unwrap_or_default())
+    };
+    let mut events: Vec<Envelope> = rows.into_iter().map(place).collect();
+    events.sort_unstable_by_key(|event| event.place);
+    events
+}
+
+fn columns(lanes: &[Lane]) -> Vec<i16> {
+    lanes.iter().map(|lane| lane.column()).collect()
+}
+
+fn number(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
 }

@@ -8,15 +8,21 @@ use shared_db::{Db, statements};
 use uuid::Uuid;
 
 use super::breaker::Breaker;
+use super::read::Log;
 use crate::metrics::METRICS;
 use crate::sink::{Refusal, Sink};
-use crate::{Envelope, Error, Lane, Place};
+use crate::{Envelope, Error, Lane, Place, spans};
 
 statements! {
     // Of these keys what is parked: it blocks what comes after, unless it goes out with this very tick, or went out before.
-    const PARKED: Statement<(String, i16, Vec<String>), (TenantId, String, i64, String, Option<i64>)> = "
-        select tenant_id, key, pos, state, tick from shared_events.parked
-         where subscription = $1 and lane = $2 and key = any ($3)";
+    // However many wait, a row for each key.
+    const PARKED: Statement<(String, i16, Vec<String>, i64), (TenantId, String, bool, Vec<i64>)> = "
+        select tenant_id, key,
+               bool_or(case when tick = $4 then false when tick < $4 and state = 'sent' then false else true end) as is_blocked,
+               coalesce(array_agg(pos) filter (where tick = $4), '{}') as stamped
+          from shared_events.parked
+         where subscription = $1 and lane = $2 and key = any ($3)
+         group by tenant_id, key";
     // An operator may throw away what it would wait behind: then it is first, and due.
     const PARK: Statement<(String, String, i16, TenantId, String, i64, Option<i64>, Uuid, String, Option<String>), ()> = "
         with ahead as materialized (
@@ -59,8 +65,8 @@ pub(super) struct Outlet {
 
 /// How a lane's events went.
 pub(super) enum Went {
-    /// All are there, or parked; this is the last that is there.
-    All(Option<Place>),
+    /// All are there, or parked, which some were; this is the last that is there.
+    All { last: Option<Place>, parked: u64 },
     /// The sink's lane is not as it was left.
     Fenced,
 }
@@ -75,35 +81,67 @@ struct Key {
 }
 
 impl Outlet {
-    /// Sends events of one lane, all of one tick, in their order, behind the last that the sink is known to have. What lies before that is
-    /// there: whoever sent it may not have got as far as writing down that it is parked no more.
+    /// Sends events of one lane, in their order, behind the last that the sink is known to have. Where nothing of the lane is parked they go
+    /// together; else tick by tick, since with each something may come back.
     ///
     /// # Errors
     /// [`Error::Database`] where parking fails; what was sent is known when it comes again.
     pub(super) async fn send(
         &self,
-        db: &Db,
-        subscription: &str,
+        log: Log<'_>,
         lane: Lane,
         mut after: Option<Place>,
-        events: Vec<Envelope>,
+        mut events: Vec<Envelope>,
+        is_clear: bool,
     ) -> Result<Went, Error> {
-        let Some(tick) = events.first().map(|event| event.place.tick) else { return Ok(Went::All(after)) };
-        let of = Of { db, subscription, consumer: self.sink.name(), lane };
-        let mut keys = of.keys(tick, &events).await?;
-        let (mut free, mut sent) = (Vec::with_capacity(events.len()), Vec::new());
+        let of = Of { db: log.db, subscription: log.subscription, consumer: self.sink.name(), lane };
+        let (mut is_clear, mut all) = (is_clear, 0);
+        while let Some(tick) = events.first().map(|event| event.place.tick) {
+            let same = match is_clear {
+                true => events.len(),
+                false => events.partition_point(|event| event.place.tick == tick),
+            };
+            let rest = events.split_off(same);
+            let keys = if is_clear { Keys::new() } else { of.keys(tick, &events).await? };
+            match self.send_with(&of, after, events, keys).await? {
+                Went::All { last, parked } => {
+                    (after, all) = (last, all + parked);
+                    is_clear &= parked == 0;
+                }
+                Went::Fenced => return Ok(Went::Fenced),
+            }
+            events = rest;
+        }
+        Ok(Went::All { last: after, parked: all })
+    }
+
+    /// Sends what is not parked. What lies before the last that is there was sent: whoever did may not have got as far as writing down
+    /// that it is parked no more.
+    async fn send_with(
+        &self,
+        of: &Of<'_>,
+        mut after: Option<Place>,
+        events: Vec<Envelope>,
+        mut keys: Keys,
+    ) -> Result<Went, Error> {
+        let (subscription, lane) = (of.subscription, of.lane);
+        let Some(tick) = events.first().map(|event| event.place.tick) else {
+            return Ok(Went::All { last: after, parked: 0 });
+        };
+        let (mut free, mut sent, mut parked) = (Vec::with_capacity(events.len()), Vec::new(), 0);
         for event in events {
             if Some(event.place) <= after {
                 sent.push(event.place.pos);
             } else if of.is_behind(&keys, &event) {
                 of.park(&event).await?;
+                parked += 1;
             } else {
                 free.push(event);
             }
         }
         while !free.is_empty() {
             self.breaker.wait().await;
-            let accepted = self.sink.send(lane, after, &free).await;
+            let accepted = spans::send(&*self.sink, lane, after, &free).await;
             let count = accepted.count.min(free.len());
             METRICS.delivered.add(count as u64, &[]);
             for event in free.drain(..count) {
@@ -123,13 +161,13 @@ impl Outlet {
                 }
                 Some(Refusal::Never(why)) => {
                     self.breaker.answered();
-                    of.refused(&mut keys, &mut free, tick, &why).await?;
+                    parked += of.refused(&mut keys, &mut free, &why).await?;
                 }
             }
         }
         fault::point("events.relay.sent");
         of.sent(&keys, tick, &sent).await?;
-        Ok(Went::All(after))
+        Ok(Went::All { last: after, parked })
     }
 
     /// What the sink has last of this lane; `None` if it can't say.
@@ -166,17 +204,10 @@ impl Of<'_> {
         let mut names: Vec<String> = events.iter().map(|event| event.key.clone()).collect();
         names.sort_unstable();
         names.dedup();
-        let parked = self.db.system().all(&PARKED, (self.subscription, self.lane.column(), names)).await?;
-        let mut keys = Keys::new();
-        for (tenant, key, pos, state, stamp) in parked {
-            let known = keys.entry((tenant, key)).or_default();
-            match stamp {
-                Some(stamp) if stamp == tick => known.stamped.push(pos),
-                Some(stamp) if stamp < tick && state == "sent" => {}
-                _ => known.is_blocked = true,
-            }
-        }
-        Ok(keys)
+        let params = (self.subscription, self.lane.column(), names, tick);
+        let parked = self.db.system().all(&PARKED, params).await?;
+        let key = |(tenant, key, is_blocked, stamped)| ((tenant, key), Key { is_blocked, stamped });
+        Ok(parked.into_iter().map(key).collect())
     }
 
     /// Whether something of its key is parked that comes before it.
@@ -222,17 +253,12 @@ impl Of<'_> {
         )
     }
 
-    /// Parks the first event, and those of its key behind it.
-    async fn refused(
-        &self,
-        keys: &mut Keys,
-        free: &mut Vec<Envelope>,
-        tick: i64,
-        why: &str,
-    ) -> Result<(), Error> {
+    /// Parks the first event, and those of its key behind it. Returns how many.
+    async fn refused(&self, keys: &mut Keys, free: &mut Vec<Envelope>, why: &str) -> Result<u64, Error> {
         if free.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
+        let mut parked = 1;
         let event = free.remove(0);
         tracing::error!(
             subscription = self.subscription,
@@ -240,14 +266,15 @@ impl Of<'_> {
             event.id = %event.id,
             "parked: the sink will never take it: {why}"
         );
-        self.park_head(&event, tick, why).await?;
+        self.park_head(&event, event.place.tick, why).await?;
         let is_its = |other: &Envelope| (other.tenant, &other.key) == (event.tenant, &event.key);
         for behind in free.extract_if(.., |other| is_its(other)) {
             self.park(&behind).await?;
+            parked += 1;
         }
         let key = keys.entry((event.tenant, event.key)).or_default();
         key.is_blocked = true;
-        Ok(())
+        Ok(parked)
     }
 
     /// What was parked, and is there now, no longer blocks what waits behind it.

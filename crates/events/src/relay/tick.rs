@@ -1,20 +1,29 @@
 //! Ticks cut the log ([`shared_db::cut`]): a batch is what the later of two ticks sees and the earlier did not.
 
-use shared_db::{Db, Row, cut, cut_lock, statements};
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use shared_db::{Db, Row, Tx, cut, cut_lock, statements};
 
 use super::machine::Cursor;
-use super::read;
+use super::read::Log;
+use super::ticks::{self, Cut};
 use crate::{Error, Lane, Place, delayed};
 
 statements! {
-    // Whether that tick is there; the next one; whether anything was committed behind the last one, or is due to be stamped; and in how many seconds the next of
-    // the parked is due, and of the delayed. A read alone, which draws no transaction id. Ticks themselves can't tell, since each moves the snapshot of
-    // the next. The newest row of a lane is asked for by its order: the planner would read the whole lane for one that it believes
-    // to be frequent, and when nothing is new there is none.
-    pub(super) const LOOK: Statement<(i64, String, Vec<i16>), (bool, Option<i64>, bool, Option<f64>, Option<f64>)> = "
-        with cut as materialized (select snap as seen from shared_events.tick where tick = $1)
+    // Whether that tick is there; the next ones, and the newest; whether anything was committed behind the last one, or is due to be stamped; and in
+    // how many seconds the next of the parked is due, and of the delayed. A read alone, which draws no transaction id. Ticks themselves can't tell, since
+    // each moves the snapshot of the next. The newest row of a lane is asked for by its order: the planner would read the whole lane for one that it
+    // believes to be frequent, and when nothing is new there is none.
+    pub(super) const LOOK: Statement<(i64, String, Vec<i16>, i64), Look> = "
+        with cut as materialized (select snap as seen from shared_events.tick where tick = $1),
+        next as materialized (select tick, snap::text as snap from shared_events.tick where tick > $1 order by tick limit $4)
         select exists (select 1 from cut) as is_kept,
-               (select min(tick) from shared_events.tick where tick > $1) as next,
+               (select coalesce(array_agg(tick order by tick), '{}') from next) as ticks,
+               (select coalesce(array_agg(snap order by tick), '{}') from next) as snaps,
+               (select max(tick) from shared_events.tick) as newest,
                exists (select 1 from cut cross join unnest($3::int2[]) as own (lane)
                         where pg_snapshot_xmax(cut.seen) <= (
                               select log.xid from shared_events.log where log.lane = own.lane order by log.xid desc limit 1))
@@ -30,8 +39,11 @@ statements! {
                (select extract(epoch from min(due) - clock_timestamp())::float8 from shared_events.delayed) as delayed";
 
     const LOCK: Statement<(), bool> = cut_lock!("shared_events.tick_lock");
+    // Nothing where the log's transaction ids are another server's: a cut there would take new events for old ones.
     const CUT: Statement<(), i64> = "
-        insert into shared_events.tick (snap) values (pg_current_snapshot()) returning tick";
+        insert into shared_events.tick (snap)
+        select pg_current_snapshot() from shared_events.tick_lock
+         where server = (select system_identifier from pg_control_system()) returning tick";
 
     // What is due again for a sink, with all that waits behind it, gets its place in the order by the new tick.
     const STAMP: Statement<(i64, i64), ()> = "
@@ -46,6 +58,11 @@ statements! {
          where parked.tenant_id = due.tenant_id and parked.subscription = due.subscription
            and parked.consumer = due.consumer and parked.key = due.key
            and parked.state in ('retrying', 'waiting') and parked.tick is null";
+
+    // Whoever lets a subscription begin at a tick shares the row; whoever takes ticks or days away has it alone. What else is written to
+    // the row does not conflict with the former.
+    const HOLD: Statement<(), bool> = "select one from shared_events.upkeep for key share";
+    const HOLD_STILL: Statement<(), bool> = "select one from shared_events.upkeep for update";
 
     // For a rewind of `$1` seconds behind the slowest: the last tick that is older stays, since there the first batch begins that may be
     // asked for again. Tick 0 stays, for subscriptions to come.
@@ -62,14 +79,17 @@ statements! {
         delete from shared_events.parked
          where state = 'sent' and tick < (select min(tick) from shared_events.tick where tick > 0)";
 
-    const AROUND: Statement<(i64,), Around> = "
+    // Of the kept ticks those are not for going back that PRUNE may take before the cursor is written there.
+    const AROUND: Statement<(i64, f64), Around> = "
         select coalesce((select max(tick) from shared_events.tick where tick < $1), 0) as before,
                exists (select 1 from shared_events.tick where tick = $1) as is_kept,
-               coalesce((select min(tick) from shared_events.tick where tick > 0), 0) as oldest,
+               coalesce((select min(tick) from shared_events.tick where tick > 0), 0) as first,
+               coalesce((select max(tick) from shared_events.tick
+                          where tick > 0 and at < clock_timestamp() - make_interval(secs => $2)), 0) as safe,
                (select max(tick) from shared_events.tick) as newest, pruned
           from shared_events.upkeep";
     const RAISE: Statement<(i64,), i64> = "
-        select setval('shared_events.tick_tick_seq', greatest($1, last_value)) from shared_events.tick_tick_seq";
+        select setval('shared_events.tick_seq', greatest($1, last_value)) from shared_events.tick_seq";
 }
 
 /// Keys that are stamped at once.
@@ -78,10 +98,24 @@ const STAMPED: i64 = 100;
 /// Events that are counted when a sink has lost some.
 const MOST: usize = 1000;
 
+/// What [`LOOK`] answers.
+#[derive(Row)]
+pub(super) struct Look {
+    is_kept: bool,
+    ticks: Vec<i64>,
+    snaps: Vec<String>,
+    newest: i64,
+    is_behind: bool,
+    due: Option<f64>,
+    delayed: Option<f64>,
+}
+
 /// What a look has found.
 pub(super) struct Looked {
-    /// The tick after that one.
-    pub(super) next: Option<i64>,
+    /// The next ticks, as many as can be read together.
+    pub(super) cuts: Vec<Cut>,
+    /// The last of all.
+    pub(super) newest: i64,
     /// Whether there is something that no tick has cut off yet.
     pub(super) is_behind: bool,
     /// In how many seconds the next of the parked is due.
@@ -94,17 +128,19 @@ pub(super) struct Looked {
 ///
 /// # Errors
 /// [`Error::Unsafe`] if the tick is gone, [`Error::Database`].
-pub(super) async fn look(db: &Db, subscription: &str, tick: i64, lanes: &[Lane]) -> Result<Looked, Error> {
-    let lanes: Vec<i16> = lanes.iter().map(|lane| lane.column()).collect();
-    let (is_kept, next, is_behind, due, delayed) =
-        db.system().one(&LOOK, (tick, subscription, lanes)).await?;
+pub(super) async fn look(log: Log<'_>, tick: i64, lanes: &[Lane]) -> Result<Looked, Error> {
+    let (subscription, lanes) =
+        (log.subscription, lanes.iter().map(|lane| lane.column()).collect::<Vec<_>>());
+    let look = log.db.system().one(&LOOK, (tick, subscription, lanes, ticks::TOGETHER as i64)).await?;
+    let Look { is_kept, ticks, snaps, newest, is_behind, due, delayed } = look;
     if !is_kept {
         // What lies behind it can't be told from what lies before.
         return Err(Error::Unsafe(format!(
             "`{subscription}` stands at tick {tick}, which is kept no more; retire it, and begin it anew"
         )));
     }
-    Ok(Looked { next, is_behind, due, delayed })
+    let cuts = ticks.into_iter().zip(&snaps).map(|(tick, snap)| Cut::new(tick, snap)).collect();
+    Ok(Looked { cuts, newest, is_behind, due, delayed })
 }
 
 /// Makes a tick, in a short transaction of its own, flushed: what it sees may have been committed asynchronously, and its own
@@ -112,18 +148,56 @@ pub(super) async fn look(db: &Db, subscription: &str, tick: i64, lanes: &[Lane])
 pub(super) async fn cut(db: &Db) -> Result<u32, Error> {
     db.system()
         .tx(async |tx| {
-            cut::lock(tx, &LOCK).await.map_err(Error::uncut)?;
+            lock(tx).await?;
             let released = delayed::release(tx).await?;
-            let tick = tx.one(&CUT, ()).await?;
+            let tick = insert(tx).await?;
             tx.execute(&STAMP, (tick, STAMPED)).await?;
             Ok(released)
         })
         .await
 }
 
+/// A tick of this moment, within a transaction.
+pub(crate) async fn cut_within(tx: &mut Tx) -> Result<i64, Error> {
+    lock(tx).await?;
+    insert(tx).await
+}
+
+/// Until the transaction ends nobody else makes ticks.
+pub(crate) async fn lock(tx: &mut Tx) -> Result<(), Error> {
+    cut::lock(tx, &LOCK).await.map_err(Error::uncut)
+}
+
+async fn insert(tx: &mut Tx) -> Result<i64, Error> {
+    tx.opt(&CUT, ()).await?.ok_or_else(|| Error::Unsafe(ELSEWHERE.to_owned()))
+}
+
+/// What is to be done about a log whose transaction ids are another server's.
+pub(super) const ELSEWHERE: &str = "this is another server than the one that drew the log's transaction ids, as after an upgrade or a \
+    restored dump, and events could be taken for passed; see `Subscriptions::adopt`";
+
+/// Until the transaction ends every tick stays that is there, so that a subscription can begin at one.
+pub(crate) async fn hold(tx: &mut Tx) -> Result<(), Error> {
+    tx.one(&HOLD, ()).await?;
+    Ok(())
+}
+
+/// Until the transaction ends no subscription begins.
+pub(crate) async fn hold_still(tx: &mut Tx) -> Result<(), Error> {
+    tx.one(&HOLD_STILL, ()).await?;
+    Ok(())
+}
+
 /// Forgets the ticks that every subscription has passed for longer than that.
-pub(crate) async fn prune(db: &Db, rewind: std::time::Duration) -> Result<(), Error> {
-    db.system().execute(&PRUNE, (rewind.as_secs_f64(),)).await?;
+pub(crate) async fn prune(db: &Db, rewind: Duration) -> Result<(), Error> {
+    db.system()
+        .tx(async |tx| {
+            hold_still(tx).await?;
+            // In a statement of its own, which sees the subscriptions that have begun meanwhile.
+            tx.execute(&PRUNE, (rewind.as_secs_f64(),)).await?;
+            Ok::<_, Error>(())
+        })
+        .await?;
     db.system().execute(&PRUNE_SENT, ()).await?;
     Ok(())
 }
@@ -133,7 +207,8 @@ pub(crate) async fn prune(db: &Db, rewind: std::time::Duration) -> Result<(), Er
 struct Around {
     before: i64,
     is_kept: bool,
-    oldest: i64,
+    first: i64,
+    safe: i64,
     newest: i64,
     pruned: i64,
 }
@@ -147,18 +222,24 @@ pub(super) struct Back {
     pub(super) is_raised: bool,
 }
 
-/// Where a sink stands whose last event has this place.
-pub(super) async fn cursor_at(db: &Db, place: Option<Place>) -> Result<Back, Error> {
+/// Of the time for which ticks are kept, so much is for going back: the rest is for the cursor to be written there.
+const REWOUND: f64 = 0.9;
+
+/// Where a sink stands whose last event has this place, with ticks that are kept for so long.
+pub(super) async fn cursor_at(db: &Db, place: Option<Place>, rewind: Duration) -> Result<Back, Error> {
     let Place { tick, pos } = place.unwrap_or_default();
-    let around = db.system().one(&AROUND, (tick,)).await?;
+    let around = db.system().one(&AROUND, (tick, rewind.as_secs_f64() * REWOUND)).await?;
+    let oldest = around.first.max(around.safe);
     if tick > around.newest {
-        db.system().one(&RAISE, (tick,)).await?;
+        raise(db, tick).await?;
         let cursor = Cursor { passed: around.newest, pos: 0 };
         return Ok(Back { cursor, tick: None, is_raised: true });
     }
     let (cursor, tick) = match tick {
-        0 if around.pruned == 0 => (Cursor::default(), None),
-        _ if tick == 0 || !around.is_kept => (Cursor { passed: around.oldest, pos: 0 }, None),
+        0 if around.pruned == 0 && around.safe == 0 => (Cursor::default(), None),
+        _ if tick < oldest => (Cursor { passed: oldest, pos: 0 }, None),
+        // Forgotten, as after a restore: all that came before is there, and what comes after has a later tick.
+        _ if !around.is_kept => (Cursor { passed: around.before, pos: 0 }, None),
         // Where its batch began is not kept.
         _ if around.before == 0 && around.pruned > 0 => (Cursor { passed: tick, pos: 0 }, None),
         _ => (Cursor { passed: around.before, pos }, Some(tick)),
@@ -166,27 +247,29 @@ pub(super) async fn cursor_at(db: &Db, place: Option<Place>) -> Result<Back, Err
     Ok(Back { cursor, tick, is_raised: false })
 }
 
+/// The next ticks come behind this one. Nobody makes one meanwhile, which could take that back.
+async fn raise(db: &Db, tick: i64) -> Result<(), Error> {
+    db.system()
+        .tx(async |tx| {
+            lock(tx).await?;
+            tx.one(&RAISE, (tick,)).await?;
+            Ok(())
+        })
+        .await
+}
+
 impl Back {
     /// How many events of the lane lie between here and the cursor; of very many, how many at least.
-    pub(super) async fn lost(
-        &self,
-        db: &Db,
-        subscription: &str,
-        lane: Lane,
-        cursor: Cursor,
-    ) -> Result<u64, Error> {
-        let read = async |passed, to| match passed < to {
-            true => read::batch(db, subscription, &[lane], (passed, to), MOST).await,
-            false => Ok(Some(Vec::new())),
+    pub(super) async fn lost(&self, log: Log<'_>, lane: Lane, cursor: Cursor) -> Result<u64, Error> {
+        let count = async |passed, to, pos| match passed < to {
+            true => log.count(&[lane], (passed, to, pos), MOST).await,
+            false => Ok(0),
         };
-        let many = MOST as u64 + 1;
-        let Some(tick) = self.tick else {
-            return Ok(read(self.cursor.passed, cursor.passed).await?.map_or(many, |lost| lost.len() as u64));
+        let Cursor { passed, pos } = self.cursor;
+        let lost = match self.tick {
+            None => count(passed, cursor.passed, 0).await?,
+            Some(tick) => count(passed, tick, pos).await? + count(tick, cursor.passed, 0).await?,
         };
-        let rest = read(self.cursor.passed, tick).await?;
-        let rest = rest.map_or(many, |batch| {
-            batch.into_iter().filter(|event| event.pos > self.cursor.pos).count() as u64
-        });
-        Ok(rest + read(tick, cursor.passed).await?.map_or(many, |lost| lost.len() as u64))
+        Ok(lost as u64)
     }
 }

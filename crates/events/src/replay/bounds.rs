@@ -30,6 +30,11 @@ impl Bounds {
         Ok(Some(Self { filter, ends, rate }))
     }
 
+    /// The tick that it ends with, if it does.
+    pub(crate) fn ends(&self) -> Option<i64> {
+        self.ends
+    }
+
     /// Whether it goes no further than this tick.
     pub(crate) fn is_over(&self, passed: i64) -> bool {
         self.ends.is_some_and(|ends| passed >= ends)

@@ -45,16 +45,21 @@ async fn a_time_or_a_place_is_where_it_begins() {
     world.cut().await;
     world.publish("c", "0").await;
     let subscriptions = &world.subscriptions;
+    let tick = async |which: &str| {
+        let tick = format!("select {which}(tick) from shared_events.tick where tick > 0");
+        world.text(&tick).await.parse().unwrap()
+    };
+    let (first, second) = (tick("min").await, tick("max").await);
     subscriptions.replay("since").since(then).await.unwrap();
-    subscriptions.replay("place").from_place(Place::new(2, 1)).await.unwrap();
-    subscriptions.replay("first").from_place(Place::new(1, 0)).await.unwrap();
+    subscriptions.replay("place").from_place(Place::new(second, 1)).await.unwrap();
+    subscriptions.replay("first").from_place(Place::new(first, 0)).await.unwrap();
     let waiting =
         async |name: &str| subscriptions.subscription(name).status().await.unwrap().unwrap().waiting;
     assert_eq!((waiting("since").await, waiting("place").await, waiting("first").await), (2, 2, 3));
     let filter = "select filter from shared_events.subscription where name = 'place'";
     assert_eq!(
         Filter::read(&world.text(filter).await),
-        Some(Filter { from: Some((2, 1)), ..Filter::default() })
+        Some(Filter { from: Some((second, 1)), ..Filter::default() })
     );
     let forgotten = subscriptions.replay("none").from_place(Place::new(17, 1)).await.unwrap_err();
     assert!(forgotten.to_string().contains("the tick of 17-1 is forgotten"), "{forgotten}");

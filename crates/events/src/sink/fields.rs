@@ -1,7 +1,7 @@
 //! An event as names and values beside its payload: a CloudEvent in the binary mode.
 
 use crate::Envelope;
-use crate::cloudevents::{CloudEvent, Message, Source};
+use crate::cloudevents::CloudEvent;
 
 /// The place of an event in its lane, as it stands in headers.
 #[cfg(feature = "nats")]
@@ -10,11 +10,6 @@ pub(crate) const PLACE: &str = "ce-place";
 /// Where a broker has no body, the payload is a field of this name.
 #[cfg(feature = "redis")]
 pub(crate) const DATA: &str = "data";
-
-/// The event as fields and a body.
-pub(crate) fn of(source: &Source, event: &Envelope) -> Message {
-    source.cloud_event(event).to_binary()
-}
 
 /// The event of these fields and this body, or why they are none.
 pub(crate) fn read(fields: &[(String, String)], body: Vec<u8>) -> Result<Envelope, String> {

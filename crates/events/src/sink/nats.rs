@@ -12,7 +12,7 @@ use async_nats::jetstream::{self, ErrorCode};
 use async_trait::async_trait;
 
 use super::{Accepted, Capabilities, Dedup, Refusal, Sink, fields};
-use crate::cloudevents::{Message, Source};
+use crate::cloudevents::Source;
 use crate::{Envelope, Error, Lane, Place};
 
 /// Messages that a lane keeps where no other number is given: with the sixteen lanes 1.6 million events.
@@ -93,13 +93,12 @@ impl JetStream {
 
     /// Sends an event as the one behind the message of this number, and returns its own.
     async fn publish(&self, subject: &str, behind: u64, event: &Envelope) -> Result<u64, Refusal> {
-        let Message { headers, body } = fields::of(&self.source, event);
         let mut named = HeaderMap::new();
-        for (name, value) in headers {
+        for (name, value) in self.source.headers(event) {
             named.insert(name, value);
         }
         let message = PublishMessage::build()
-            .payload(body.into())
+            .payload(event.payload.clone().into())
             .headers(named)
             .expected_stream(&self.name)
             .expected_last_subject_sequence(behind);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use shared_db::redis::{Redis, Script};
 
 use super::{Accepted, Capabilities, Dedup, Refusal, Sink, fields};
-use crate::cloudevents::{Message, Source};
+use crate::cloudevents::Source;
 use crate::{Envelope, Error, Lane, Place};
 
 static APPEND: Script = Script::new("events_append", include_str!("append.lua"));
@@ -31,7 +31,7 @@ const PREFIX: &str = "events";
 /// As a [sink](Sink) it knows each event that is sent again, refuses a relay that is behind the times, and tells what it has last, since
 /// ids only grow; that holds for as long as the server keeps what it acknowledged. What it lost shows, and is brought again.
 ///
-/// The ids are no times: `MINID` trims by ticks. A stream keeps its last entries, [`keep`](Self::keep) of them and up to some hundreds
+/// Ticks are numbered by milliseconds, so an id tells when its event was cut off, and `MINID` trims by time. A stream keeps its last entries, [`keep`](Self::keep) of them and up to some hundreds
 /// more; readers that fall behind further than that miss what was trimmed.
 #[derive(Clone)]
 pub struct RedisStreams {
@@ -77,15 +77,25 @@ impl RedisStreams {
         format!("{{{}:{lane}}}", self.prefix)
     }
 
-    /// Sends so many as fit into one script.
+    /// Sends so many as fit into one script. The names of fields go once for all events that have the same.
     async fn step(&self, lane: Lane, after: Place, events: &[Envelope]) -> Accepted {
-        let mut call = APPEND.keys([self.key(lane)]).arg(after.tick).arg(after.pos).arg(self.keep);
+        let (mut shapes, mut words) = (Vec::<Vec<&'static str>>::new(), Vec::new());
         for event in events {
-            let Message { headers, body } = fields::of(&self.source, event);
-            call = call.arg(event.place.tick).arg(event.place.pos).arg(2 * headers.len() + 2);
-            call = headers.iter().fold(call, |call, (name, value)| call.arg(name).arg(value));
-            call = call.arg(fields::DATA).arg(body);
+            let (names, values): (Vec<&'static str>, Vec<String>) =
+                self.source.headers(event).into_iter().unzip();
+            let shape = shapes.iter().position(|shape| *shape == names).unwrap_or_else(|| {
+                shapes.push(names);
+                shapes.len() - 1
+            });
+            words.push((event, shape + 1, values));
         }
+        let call =
+            APPEND.keys([self.key(lane)]).arg(after.tick).arg(after.pos).arg(self.keep).arg(shapes.len());
+        let call =
+            shapes.iter().fold(call, |call, names| call.arg(names.len() + 1).arg(names).arg(fields::DATA));
+        let call = words.iter().fold(call, |call, (event, shape, values)| {
+            call.arg(event.place.tick).arg(event.place.pos).arg(shape).arg(values).arg(&event.payload)
+        });
         match self.redis.script::<(usize, String, String)>(&call).await {
             Ok((count, why, _)) if why.is_empty() => Accepted::all(count),
             Ok((count, why, said)) if why == "fenced" => Accepted::until(count, Refusal::Fenced(said)),

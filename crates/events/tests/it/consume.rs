@@ -30,6 +30,23 @@ async fn the_effect_happens_once_however_often_the_log_is_read() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_one_row_however_many_events_there_were() {
+    let world = World::new().await;
+    let relay = world.relay(seeing()).await;
+    let superuser = world.superuser().await;
+    for times in [1, 50] {
+        for _ in 0..times {
+            world.raise("a").await;
+        }
+        world.settled().await;
+        let rows = superuser.query_one("select count(*) from shared_events.position", &[]).await.unwrap();
+        assert_eq!(rows.get::<_, i64>(0), 1);
+    }
+    assert_eq!(world.seen("see", "a").await.len(), 51);
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn each_consumer_has_its_own_effect_and_each_tenant_its_own_order() {
     let world = World::new().await;
     let other = a_tenant();

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use shared_db::statements;
-use shared_events::{Config, Events, Relay};
+use shared_core::Failure;
+use shared_db::{TenantTx, statements};
+use shared_events::{Config, Events, Received, Relay};
 
-use crate::support::{World, a_tenant, quick, raise, seeing, until};
+use crate::support::{Raised, World, a_tenant, quick, raise, seeing, until};
 
 statements! {
-    const DAYS: Statement<(), String> = "select day::text from shared_events.days() as day order by 1";
+    const DAYS: Statement<(), String> = "select day::text from shared_events.days() order by 1";
     const HELD: Statement<(), Option<String>> = "select held from shared_events.upkeep";
     const EVENT: Statement<(String,), ()> = "
         insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
@@ -22,9 +23,31 @@ const OLD_EVENT: &str = "
     insert into shared_events.log (id, tenant_id, name, version, key, payload, context, at)
     values (gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'old', '{\"key\": \"old\", \"n\": 1}',
             json_build_object('tenant', $1::text, 'actor', 'test', 'correlation', 'test'), '2020-01-01 12:00+00')";
+/// So many events, one a day, up to this one.
+const STRAYS: &str = "
+    insert into shared_events.log (id, tenant_id, name, version, key, payload, context, at)
+    select gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'stray', json_build_object('key', 'stray', 'n', n),
+           json_build_object('tenant', $1::text, 'actor', 'test', 'correlation', 'test'), $2::text::timestamptz + (n - $3) * interval '1 day'
+      from generate_series(1, $3::int4) as n";
+const PARTITIONS: &str = "
+    select array_agg(inhrelid::regclass::text order by 1) from pg_inherits where inhparent = 'shared_events.log'::regclass";
+const STRAY: &str = "select count(*) from shared_events.log_default";
 
 fn keeping() -> Config {
     Config { rewind: Duration::from_secs(1), retention: Duration::from_hours(24), ..quick() }
+}
+
+fn tenant_of(world: &World) -> String {
+    shared_core::InTenant::context(&world.tenant).tenant().to_string()
+}
+
+async fn partitions(world: &World) -> Vec<String> {
+    world.superuser().await.query_one(PARTITIONS, &[]).await.unwrap().get(0)
+}
+
+async fn has_no_strays(world: &World) {
+    let looking = world.superuser().await;
+    until(async || looking.query_one(STRAY, &[]).await.unwrap().get::<_, i64>(0) == 0).await;
 }
 
 async fn has_day(world: &World) -> bool {
@@ -42,7 +65,7 @@ async fn a_transaction_older_than_the_retention_is_still_delivered() {
     make_day(&world).await;
     let mut writer = world.superuser().await;
     let open = writer.transaction().await.unwrap();
-    let tenant = shared_core::InTenant::context(&world.tenant).tenant().to_string();
+    let tenant = tenant_of(&world);
     open.execute(OLD_EVENT, &[&tenant]).await.unwrap();
     let relay = Relay::start(world.db.clone(), (), seeing(), keeping()).await.unwrap();
     // The day is past its time, and still there, since the writer is: dropping it would wait for him, and gives up.
@@ -63,7 +86,7 @@ async fn a_subscription_that_stands_still_keeps_the_days_it_has_not_passed_and_i
     let config = Config { subscription: "slow".to_owned(), ..keeping() };
     Relay::start(world.db.clone(), (), Events::new(), config.clone()).await.unwrap().stop().await;
     make_day(&world).await;
-    let tenant = shared_core::InTenant::context(&world.tenant).tenant().to_string();
+    let tenant = tenant_of(&world);
     world.superuser().await.execute(OLD_EVENT, &[&tenant]).await.unwrap();
     let relay = Relay::start(world.db.clone(), (), seeing(), keeping()).await.unwrap();
     until(async || world.seen("see", "old").await == [1]).await;
@@ -91,11 +114,10 @@ async fn events_without_a_day_are_moved_to_one() {
             .unwrap();
     }
     world.raise("a").await;
-    let stray = "select count(*) from shared_events.log_default";
-    assert_eq!(superuser.query_one(stray, &[]).await.unwrap().get::<_, i64>(0), 1);
+    assert_eq!(superuser.query_one(STRAY, &[]).await.unwrap().get::<_, i64>(0), 1);
     let relay = Relay::start(world.db.clone(), (), seeing(), keeping()).await.unwrap();
     world.raise("a").await;
-    until(async || superuser.query_one(stray, &[]).await.unwrap().get::<_, i64>(0) == 0).await;
+    until(async || superuser.query_one(STRAY, &[]).await.unwrap().get::<_, i64>(0) == 0).await;
     world.settled().await;
     assert_eq!(world.seen("see", "a").await, [1, 2]);
     // Midnight may have come.
@@ -124,5 +146,114 @@ async fn no_publisher_waits_long_while_days_come_and_go() {
     until(async || !has_day(&world).await).await;
     // 50 ms for the lock, and room for a busy machine.
     assert!(longest < Duration::from_millis(500), "{longest:?}");
+    relay.stop().await;
+}
+
+/// Nobody made days for ten of them: what came meanwhile gets one partition, and not a row of it is moved.
+#[tokio::test]
+async fn events_of_many_days_without_a_partition_get_one_together() {
+    let world = World::new().await;
+    let superuser = world.superuser().await;
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&tenant_of(&world), &"2030-01-10 12:00Z", &10];
+    superuser.execute(STRAYS, &params).await.unwrap();
+    let lies = "select min(tableoid)::text = max(tableoid)::text, min(tableoid)::text from shared_events.log where key = 'stray'";
+    let before: String = superuser.query_one(lies, &[]).await.unwrap().get(1);
+    let relay = world.relay(seeing()).await;
+    has_no_strays(&world).await;
+    world.settled().await;
+    assert_eq!(world.seen("see", "stray").await, Vec::from_iter(1..=10));
+    assert!(partitions(&world).await.contains(&"shared_events.log_20300101_20300110".to_owned()));
+    let after = superuser.query_one(lies, &[]).await.unwrap();
+    assert_eq!((after.get::<_, bool>(0), after.get::<_, String>(1)), (true, before));
+    // It is a part of the log like the others.
+    let changed = superuser.batch_execute("delete from shared_events.log_20300101_20300110").await;
+    assert!(changed.unwrap_err().as_db_error().unwrap().message().contains("append-only"));
+    superuser.batch_execute("select shared_events.drop_day('2030-01-01')").await.unwrap();
+    assert!(!partitions(&world).await.contains(&"shared_events.log_20300101_20300110".to_owned()));
+    relay.stop().await;
+}
+
+/// Who has looked which partitions there are, and then waits, would look for them where they were.
+#[tokio::test]
+async fn a_reader_that_waits_while_events_are_moved_to_their_day_finds_them() {
+    let world = World::new().await;
+    let superuser = world.superuser().await;
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&tenant_of(&world), &"2030-01-03 12:00Z", &3];
+    superuser.execute(STRAYS, &params).await.unwrap();
+    let refused = superuser.batch_execute("select shared_events.make_day('2030-01-02')").await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().contains("nobody may read"));
+    superuser
+        .batch_execute("begin; select shared_events.make_day('2030-01-02', strays => true)")
+        .await
+        .unwrap();
+    let reader = world.superuser().await;
+    let reads = tokio::spawn(async move {
+        reader
+            .query_one("select count(*) from shared_events.log where key = 'stray'", &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    });
+    world.waits_for_a_lock().await;
+    superuser.batch_execute("commit").await.unwrap();
+    assert_eq!(reads.await.unwrap(), 3);
+}
+
+/// A day lies between those of the strays, so they can't get a partition together.
+#[tokio::test]
+async fn events_around_a_day_that_is_there_are_moved_to_days_of_their_own() {
+    let world = World::new().await;
+    let superuser = world.superuser().await;
+    superuser.batch_execute("select shared_events.make_day('2030-01-02')").await.unwrap();
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&tenant_of(&world), &"2030-01-03 12:00Z", &3];
+    superuser.execute(STRAYS, &params).await.unwrap();
+    let relay = world.relay(seeing()).await;
+    has_no_strays(&world).await;
+    world.settled().await;
+    assert_eq!(world.seen("see", "stray").await, [1, 2, 3]);
+    let partitions = partitions(&world).await;
+    for day in 1..=3 {
+        assert!(partitions.contains(&format!("shared_events.log_2030010{day}")), "{partitions:?}");
+    }
+    relay.stop().await;
+}
+
+/// Each is probed by every read.
+#[tokio::test]
+async fn the_log_keeps_few_partitions() {
+    let world = World::new().await;
+    let old = "select shared_events.make_day('2020-01-01'::date + n) from generate_series(1, 10) as n";
+    world.superuser().await.batch_execute(old).await.unwrap();
+    assert!(partitions(&world).await.len() >= 14);
+    let relay = Relay::start(world.db.clone(), (), seeing(), keeping()).await.unwrap();
+    // Today, two ahead and the default one; and yesterday, if it was today a moment ago.
+    until(async || (4..=5).contains(&partitions(&world).await.len())).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_parked_keeps_its_day() {
+    async fn dead(_: &mut TenantTx, _: Received<Raised>) -> Result<(), Failure> {
+        Err(Failure::dead("as the test wants it"))
+    }
+    let world = World::new().await;
+    make_day(&world).await;
+    let superuser = world.superuser().await;
+    superuser.execute(OLD_EVENT, &[&tenant_of(&world)]).await.unwrap();
+    let events = Events::new().handle("dead", dead);
+    let relay = Relay::start(world.db.clone(), (), events, keeping()).await.unwrap();
+    let named = async || {
+        let held = world.db.system().one(&HELD, ()).await.unwrap();
+        held.is_some_and(|held| {
+            held.contains("2020-01-01") && held.contains("parked for dead of subscription main")
+        })
+    };
+    until(named).await;
+    assert!(has_day(&world).await);
+    superuser.batch_execute("delete from shared_events.parked").await.unwrap();
+    until(async || !has_day(&world).await).await;
     relay.stop().await;
 }

@@ -5,8 +5,11 @@
 mod bus;
 mod catalogue;
 #[cfg(all(feature = "redis", feature = "nats"))]
+mod chain;
+#[cfg(all(feature = "redis", feature = "nats"))]
 mod chaos;
 mod consume;
+mod crash;
 mod days;
 mod delayed;
 #[cfg(feature = "axum")]
@@ -14,16 +17,21 @@ mod extract;
 mod golden;
 mod guarantees;
 mod isolation;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kill;
 mod log;
+mod notify;
 mod operate;
 mod order;
 mod parking;
 mod publish;
 mod random;
+mod readers;
 mod registry;
 mod relay;
 mod replay;
+mod restore;
 mod seal;
 mod share;
 mod sink;
@@ -31,4 +39,5 @@ mod sink;
 mod sinks;
 mod support;
 mod trace;
+mod traps;
 mod versions;

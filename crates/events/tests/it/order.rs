@@ -1,9 +1,11 @@
 //! Order within a key, and completeness, whatever the transactions do to each other.
 
-use shared_db::statements;
-use shared_events::{Config, Relay};
+use serde::{Deserialize, Serialize};
+use shared_core::Failure;
+use shared_db::{TenantTx, statements};
+use shared_events::{Config, Event, Events, Publish as _, Received, Relay};
 
-use crate::support::{World, quick, raise, seeing, until};
+use crate::support::{World, quick, raise, raised, see_as, seeing, until};
 
 statements! {
     const CUT: Statement<(), ()> = "insert into shared_events.tick (snap) values (pg_current_snapshot())";
@@ -93,5 +95,32 @@ async fn a_batch_of_many_pages_keeps_the_order() {
     for key in ["a", "b"] {
         assert_eq!(world.seen("see", key).await, Vec::from_iter(1..=25));
     }
+    relay.stop().await;
+}
+
+#[derive(Serialize, Deserialize, Event)]
+#[event(name = "text.written", version = 1, key = "key")]
+struct Written {
+    key: String,
+    n: i64,
+    text: String,
+}
+
+async fn read(tx: &mut TenantTx, written: Received<Written>) -> Result<(), Failure> {
+    see_as("read", tx, &raised(&written.key, written.n)).await
+}
+
+/// Twelve megabytes, of which a lane has half a megabyte in memory at once.
+#[tokio::test]
+async fn a_batch_of_many_bytes_keeps_the_order() {
+    let world = World::new().await;
+    let mut tx = world.db.tenant(&world.tenant).begin().await.unwrap();
+    for n in 1..=60 {
+        tx.publish(Written { key: "a".to_owned(), n, text: "x".repeat(200_000) }).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let relay = world.relay(Events::new().handle("read", read)).await;
+    world.settled().await;
+    assert_eq!(world.seen("read", "a").await, Vec::from_iter(1..=60));
     relay.stop().await;
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use shared_db::statements;
+use shared_devkit::Proxy;
 use shared_devkit::child::{self, Child};
 use shared_events::{Config, Relay};
 
@@ -12,6 +13,7 @@ use crate::support::{World, connect, quick, seeing, until};
 statements! {
     const SHARES: Statement<(), i64> = "
         select count(*) from shared_events.cursor where owner is not null and expires > clock_timestamp() group by owner order by 1";
+    const EXPIRES: Statement<(), f64> = "select extract(epoch from min(expires))::float8 from shared_events.cursor";
 }
 
 const DATABASE: &str = "EVENTS_TEST_SHARED_DATABASE";
@@ -41,6 +43,58 @@ async fn relays_share_the_lanes_fairly_and_hand_them_on() {
     second.stop().await;
     third.stop().await;
     assert_eq!(shares(&world).await, Vec::<i64>::new());
+}
+
+/// All connections are cut, and to open one takes longer than the time between two beats: the first one goes on when the second is due.
+#[tokio::test]
+async fn a_beat_that_has_to_connect_first_is_not_given_up_for_the_next() {
+    let world = World::new().await;
+    let proxy = Proxy::to(world.database.url()).await.unwrap();
+    let far = connect(&proxy.url(world.database.url()), 5).await;
+    // Nothing but beats asks for connections.
+    let (lease, poll, rewind) = (Duration::from_secs(2), Duration::from_secs(30), Duration::from_secs(3600));
+    let relay = Relay::start(far, (), seeing(), Config { lease, poll, rewind, ..quick() }).await.unwrap();
+    until(async || shares(&world).await == [16]).await;
+    let expires = async || world.db.system().one(&EXPIRES, ()).await.unwrap();
+    for _ in 0..3 {
+        proxy.to_client().delay(lease / 12);
+        let last = expires().await;
+        proxy.cut();
+        let renewed = until(async || expires().await > last + 0.1);
+        tokio::time::timeout(2 * lease, renewed).await.expect("no beat comes through");
+        proxy.heal();
+    }
+    relay.stop().await;
+}
+
+/// As if the database refused nothing but that lanes be given up.
+const KEEP: &str = "
+    create function public.keep() returns trigger language plpgsql as 'begin raise exception ''not now''; end';
+    create trigger keep before update on shared_events.cursor for each row
+        when (old.owner is not null and new.owner is null) execute function public.keep()";
+
+#[tokio::test]
+async fn lanes_that_can_t_be_given_up_are_worked_on_until_they_can() {
+    let world = World::new().await;
+    let first = world.relay(seeing()).await;
+    until(async || shares(&world).await == [16]).await;
+    let superuser = world.superuser().await;
+    superuser.batch_execute(KEEP).await.unwrap();
+    let second = world.relay(seeing()).await;
+    let refused = "select exists (select from shared_events.relay where state ->> 'last_error' is not null)";
+    until(async || superuser.query_one(refused, &[]).await.unwrap().get(0)).await;
+    for n in 0..20 {
+        world.raise(&format!("key {n}")).await;
+    }
+    world.settled().await;
+    for n in 0..20 {
+        assert_eq!(world.seen("see", &format!("key {n}")).await, [1]);
+    }
+    assert_eq!(shares(&world).await, [16]);
+    superuser.batch_execute("drop trigger keep on shared_events.cursor").await.unwrap();
+    until(async || shares(&world).await == [8, 8]).await;
+    first.stop().await;
+    second.stop().await;
 }
 
 /// The lease of the processes in these tests: long enough for a busy machine.

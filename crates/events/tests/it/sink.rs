@@ -5,19 +5,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared_db::statements;
-use shared_events::sink::{Accepted, Capabilities, Dedup, Refusal, Sink};
-use shared_events::{Config, Envelope, Lane, Place, Relay, backlog};
+use shared_db::{TenantTx, statements};
+use shared_events::sink::{Accepted, Capabilities, Dedup, Guarantee, Refusal, Sink};
+use shared_events::{Config, Envelope, Error, Lane, Place, Relay, backlog};
 
-use crate::support::{World, quick, until};
+use crate::support::{World, quick, raise, seeing, until};
 
 statements! {
+    const WITHIN: Statement<(), bool> = "select exists (select from shared_events.cursor where pos > 0)";
+    const HELD: Statement<(), i64> = "select count(*) from shared_events.cursor where owner is not null";
     const REDRIVE: Statement<(), ()> = "
         update shared_events.parked set state = 'retrying', next_at = clock_timestamp() where state = 'dead'";
 }
 
 #[derive(Default)]
-struct Memory {
+pub(crate) struct Memory {
     lanes: BTreeMap<Lane, Vec<(Place, String, String)>>,
     /// Never taken.
     refused: HashSet<String>,
@@ -30,7 +32,7 @@ struct Memory {
 }
 
 #[derive(Clone, Default)]
-struct InMemory(Arc<Mutex<Memory>>);
+pub(crate) struct InMemory(Arc<Mutex<Memory>>);
 
 impl InMemory {
     fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> T {
@@ -38,7 +40,7 @@ impl InMemory {
     }
 
     /// The counter's values of a key, in the order in which they came.
-    fn got(&self, key: &str) -> Vec<i64> {
+    pub(crate) fn got(&self, key: &str) -> Vec<i64> {
         let n = |payload: &str| {
             serde_json::from_str::<serde_json::Value>(payload).unwrap()["n"].as_i64().unwrap()
         };
@@ -48,7 +50,7 @@ impl InMemory {
         })
     }
 
-    fn is_in_order(&self) -> bool {
+    pub(crate) fn is_in_order(&self) -> bool {
         self.with(|memory| memory.lanes.values().all(|lane| lane.is_sorted_by(|a, b| a.0 < b.0)))
     }
 }
@@ -233,6 +235,76 @@ async fn what_a_sink_has_lost_is_sent_again() {
     relay.stop().await;
 }
 
+/// What a backup is taken of, and what a restore brings back: all that a relay of the subscription knows.
+const BACKUP: &str = "
+    create table kept_cursor as select lane, tick, pos from shared_events.cursor;
+    create table kept as select (select max(tick) from shared_events.tick) as tick, (select max(pos) from shared_events.log) as pos";
+const RESTORE: &str = "
+    set session_replication_role = replica;
+    delete from shared_events.log using kept where log.pos > kept.pos;
+    delete from shared_events.tick using kept where tick.tick > kept.tick;
+    update shared_events.cursor set tick = kept.tick, pos = kept.pos from kept_cursor as kept where cursor.lane = kept.lane;
+    update it.counter set n = 1;
+    select setval('shared_events.tick_seq', greatest(tick, 1)) from kept;
+    set session_replication_role = origin";
+
+#[tokio::test]
+async fn after_a_restore_nothing_is_lost_although_others_have_made_ticks_before_the_sink_was_asked() {
+    let world = World::new().await;
+    let (sink, superuser) = (InMemory::default(), world.superuser().await);
+    let relay = start(&world, &sink).await;
+    world.raise("a").await;
+    world.settled().await;
+    relay.stop().await;
+    superuser.batch_execute(BACKUP).await.unwrap();
+    let relay = start(&world, &sink).await;
+    for n in 2..=4 {
+        world.raise("a").await;
+        until(async || sink.got("a").len() == n).await;
+    }
+    relay.stop().await;
+    superuser.batch_execute(RESTORE).await.unwrap();
+    // These ticks are the restored database's own, and there is no relay of the sink yet that could ask it.
+    let others = world.relay(seeing()).await;
+    for n in 2..=3 {
+        world.raise("a").await;
+        until(async || world.seen("see", "a").await.len() == n).await;
+    }
+    let relay = start(&world, &sink).await;
+    world.raise("a").await;
+    world.settled().await;
+    assert_eq!(sink.got("a"), [1, 2, 3, 4, 2, 3, 4]);
+    assert!(sink.is_in_order());
+    relay.stop().await;
+    others.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_sink_loses_in_the_middle_of_a_batch_is_sent_again() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    let raising = async |tx: &mut TenantTx| {
+        for _ in 0..1000 {
+            raise(tx, "a").await?;
+        }
+        Ok::<_, Error>(())
+    };
+    world.db.tenant(&world.tenant).tx(raising).await.unwrap();
+    // An event a page, so that it takes a while.
+    let config = Config { page: 1, subscription: "sink".to_owned(), ..quick() };
+    let relay = Relay::to(world.db.clone(), Arc::new(sink.clone()), config).await.unwrap();
+    until(async || sink.got("a").len() >= 50).await;
+    sink.with(|memory| memory.down = u32::MAX);
+    until(async || world.db.system().one(&WITHIN, ()).await.unwrap()).await;
+    sink.with(|memory| (memory.down, memory.lanes) = (0, BTreeMap::new()));
+    world.settled().await;
+    assert_eq!(sink.got("a"), Vec::from_iter(1..=1000));
+    relay.stop().await;
+}
+
+/// The number of a tick that is far off.
+const LATE: i64 = 1 << 50;
+
 #[tokio::test]
 async fn a_sink_that_has_later_events_than_the_log_gets_the_next_behind_them() {
     let world = World::new().await;
@@ -241,16 +313,16 @@ async fn a_sink_that_has_later_events_than_the_log_gets_the_next_behind_them() {
     world.raise("a").await;
     world.settled().await;
     relay.stop().await;
-    // As after a restore of the database to an earlier time: the sink has a place of a tick that is not there.
+    // As after a restore to a server whose clock is slow: the sink has a place of a tick that is yet to come.
     sink.with(|memory| {
         for lane in memory.lanes.values_mut() {
-            lane.push((Place::new(1000, 1), "forgotten".to_owned(), "{}".to_owned()));
+            lane.push((Place::new(LATE, 1), "forgotten".to_owned(), "{}".to_owned()));
         }
     });
     let relay = start(&world, &sink).await;
     let asked = async || {
-        let newest = "select last_value from shared_events.tick_tick_seq";
-        world.superuser().await.query_one(newest, &[]).await.unwrap().get::<_, i64>(0) >= 1000
+        let newest = "select last_value from shared_events.tick_seq";
+        world.superuser().await.query_one(newest, &[]).await.unwrap().get::<_, i64>(0) >= LATE
     };
     until(asked).await;
     world.raise("a").await;
@@ -270,5 +342,70 @@ async fn a_sink_that_is_down_is_tried_again_for_as_long_as_it_takes() {
     let longest = Duration::from_secs(60);
     tokio::time::timeout(longest, until(async || sink.got("a") == [1])).await.unwrap();
     assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+    relay.stop().await;
+}
+
+/// A sink that can do only so much: it takes what it gets, and can't be asked.
+struct Weak(InMemory, Capabilities);
+
+#[async_trait]
+impl Sink for Weak {
+    fn name(&self) -> &str {
+        "weak"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.1
+    }
+
+    async fn last(&self, _: Lane) -> Result<Option<Place>, Refusal> {
+        panic!("it can't be asked")
+    }
+
+    async fn send(&self, lane: Lane, _: Option<Place>, events: &[Envelope]) -> Accepted {
+        self.0.send(lane, None, events).await
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_can_t_give_the_guarantee_is_refused_unless_less_is_asked_for() {
+    let world = World::new().await;
+    for (capabilities, lacks) in [
+        (Capabilities::new(Dedup::Window, true, true, true), "always know what is sent again"),
+        (Capabilities::new(Dedup::Exact, true, false, true), "say what it has last"),
+        (Capabilities::new(Dedup::Exact, true, true, false), "keep the order of a lane"),
+    ] {
+        let sink = Arc::new(Weak(InMemory::default(), capabilities));
+        let refused = Relay::to(world.db.clone(), sink, quick()).await.unwrap_err();
+        assert!(matches!(&refused, Error::Config(why) if why.contains(lacks)), "{refused}");
+    }
+    let memory = InMemory::default();
+    let sink = Arc::new(Weak(memory.clone(), Capabilities::new(Dedup::None, false, false, false)));
+    let config = Config { guarantee: Guarantee::AtLeastOnce, ..quick() };
+    let relay = Relay::to(world.db.clone(), sink, config).await.unwrap();
+    for _ in 0..10 {
+        world.raise("a").await;
+    }
+    world.settled().await;
+    relay.stop().await;
+    assert_eq!(memory.got("a"), Vec::from_iter(1..=10));
+}
+
+#[tokio::test]
+async fn a_relay_stops_and_hands_its_lanes_on_although_its_sink_is_down() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    sink.with(|memory| memory.down = u32::MAX);
+    let relay = start(&world, &sink).await;
+    world.raise("a").await;
+    // The breaker's waits have come to be longer than the time to stop.
+    until(async || sink.with(|memory| memory.down < u32::MAX - 8)).await;
+    tokio::time::timeout(Duration::from_secs(5), relay.stop()).await.expect("it waits for its sink");
+    assert_eq!(world.db.system().one(&HELD, ()).await.unwrap(), 0);
+    assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+    sink.with(|memory| memory.down = 0);
+    let relay = start(&world, &sink).await;
+    world.settled().await;
+    assert_eq!(sink.got("a"), [1]);
     relay.stop().await;
 }

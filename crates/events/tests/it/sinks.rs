@@ -97,6 +97,32 @@ async fn a_redis_that_lost_everything_gets_it_again_and_nothing_happens_twice() 
     intake.stop().await;
 }
 
+/// By somebody who writes to the streams as well, behind what is there.
+#[tokio::test]
+async fn entries_that_somebody_adds_again_have_their_effect_once_and_hold_nothing_up() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (streams, (here, there)) = (streams(database.url()).await, here_and_there().await);
+    let (relay, intake) = (bring(&here, &streams).await, consume(&there, &streams).await);
+    publish(&here, 3).await;
+    arrived(&there, 3).await;
+    let redis = Redis::connect(&RedisConfig::new(database.url())).await.unwrap();
+    for lane in Lane::all() {
+        let key = streams.key(lane);
+        let all = cmd("XRANGE").arg(&key).arg("-").arg("+").to_owned();
+        let entries = redis.command::<Vec<(String, Vec<Vec<u8>>)>>(&all).await.unwrap();
+        let Some((last, _)) = entries.last().cloned() else { continue };
+        let (tick, _) = last.split_once('-').unwrap();
+        for (_, words) in entries {
+            let _: String =
+                redis.command(cmd("XADD").arg(&key).arg(format!("{tick}-*")).arg(words)).await.unwrap();
+        }
+    }
+    publish(&here, 3).await;
+    arrived(&there, 6).await;
+    relay.stop().await;
+    intake.stop().await;
+}
+
 #[tokio::test]
 async fn lines_that_break_all_the_time_lose_and_double_nothing() {
     let database = Server::shared().await.unwrap().database().await.unwrap();

@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use shared_core::command_line::{columns, date, lines, none};
 
 use crate::{DeadLetter, JobView, Limit, LimitStatus, QueueStatus, Rate, ScheduleView};
 
 pub(super) fn queues(all: &[QueueStatus]) -> String {
     let row = |queue: &QueueStatus| {
-        let counts = [queue.ready, queue.waiting, queue.scheduled, queue.running, queue.dead];
-        let mut row = vec![queue.queue.clone()];
-        row.extend(counts.iter().map(u64::to_string));
-        row.push(queue.oldest.map_or_else(none, age));
-        row.push(if queue.paused { "paused" } else { "" }.to_owned());
-        row
+        [
+            queue.queue.clone(),
+            queue.ready.to_string(),
+            queue.waiting.to_string(),
+            queue.scheduled.to_string(),
+            queue.running.to_string(),
+            queue.dead.to_string(),
+            queue.oldest.map_or_else(none, age),
+            if queue.paused { "paused" } else { "" }.to_owned(),
+        ]
     };
     let header = ["queue", "ready", "waiting", "scheduled", "running", "dead", "oldest", ""];
     columns(&header, all.iter().map(row))
@@ -22,7 +25,7 @@ pub(super) fn queues(all: &[QueueStatus]) -> String {
 
 pub(super) fn jobs(all: &[JobView]) -> String {
     let row = |job: &JobView| {
-        vec![
+        [
             job.job_id.to_string(),
             job.queue.clone(),
             job.name.clone(),
@@ -38,7 +41,7 @@ pub(super) fn jobs(all: &[JobView]) -> String {
 /// All that is known of one job, a line each.
 pub(super) fn job(job: &JobView) -> String {
     let progress = job.progress.as_ref().map(|at| format!("{:.0} % {}", at.part * 100.0, at.note));
-    let lines = [
+    lines([
         ("job", Some(job.job_id.to_string())),
         ("tenant", Some(job.tenant.to_string())),
         ("queue", Some(job.queue.clone())),
@@ -53,14 +56,12 @@ pub(super) fn job(job: &JobView) -> String {
         ("progress", progress),
         ("error", job.error.clone()),
         ("result", job.result.clone()),
-    ];
-    let known = lines.into_iter().filter_map(|(name, value)| Some(format!("{name:9} {}\n", plain(&value?))));
-    known.collect()
+    ])
 }
 
 pub(super) fn dead(all: &[DeadLetter]) -> String {
     let row = |letter: &DeadLetter| {
-        vec![
+        [
             letter.job_id.to_string(),
             letter.queue.clone(),
             letter.name.clone(),
@@ -77,7 +78,7 @@ pub(super) fn dead(all: &[DeadLetter]) -> String {
 
 pub(super) fn limits(all: &[LimitStatus]) -> String {
     let row = |status: &LimitStatus| {
-        vec![
+        [
             if status.of_queue { format!("queue {}", status.name) } else { status.name.clone() },
             status.key.clone().unwrap_or_default(),
             status.limit.map_or_else(none, limit),
@@ -91,7 +92,7 @@ pub(super) fn limits(all: &[LimitStatus]) -> String {
 
 pub(super) fn schedules(all: &[ScheduleView]) -> String {
     let row = |schedule: &ScheduleView| {
-        vec![
+        [
             schedule.queue.clone(),
             schedule.name.clone(),
             schedule.job.clone(),
@@ -113,35 +114,7 @@ fn limit(limit: Limit) -> String {
     [at_once, rate].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn none() -> String {
-    "-".to_owned()
-}
-
 fn age(time: Duration) -> String {
     let whole = Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     format!("{whole:?}")
-}
-
-fn date(moment: OffsetDateTime) -> String {
-    let whole = moment.replace_nanosecond(0).unwrap_or(moment);
-    whole.format(&Rfc3339).unwrap_or_else(|_| none())
-}
-
-/// Errors and notes are others' words: what a terminal would obey is left out.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn columns<const N: usize>(header: &[&str; N], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let header = header.iter().map(|&word| word.to_owned()).collect();
-    let rows: Vec<Vec<String>> =
-        std::iter::once(header).chain(rows.map(|row| row.iter().map(|cell| plain(cell)).collect())).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
 }

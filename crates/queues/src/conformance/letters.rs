@@ -16,6 +16,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("letters are found page by page", |bench| Box::pin(pages(bench))),
     ("letters are brought back, the oldest first", |bench| Box::pin(redriven(bench))),
     ("a redriven job begins anew", |bench| Box::pin(begins_anew(bench))),
+    ("a job that is brought back is found on its way", |bench| Box::pin(found_on_its_way(bench))),
     ("letters are brought back into another queue", |bench| Box::pin(redriven_elsewhere(bench))),
     ("letters are thrown away, the oldest first", |bench| Box::pin(discarded(bench))),
     ("old letters are pruned", |bench| Box::pin(pruned_by_age(bench))),
@@ -140,6 +141,31 @@ async fn redriven_elsewhere(bench: Bench) {
     assert_eq!(claimed, jobs);
     assert_eq!(bench.view(jobs[0]).await.unwrap().queue, *other);
     worker.complete(&jobs).await;
+}
+
+/// Into the other queue and back, while some look for it all the time.
+async fn found_on_its_way(bench: Bench) {
+    let (mut worker, job) = (bench.worker().await, bench.put(bench.entry()).await);
+    let letter = DeadFilter { job: Some(job), ..DeadFilter::default() };
+    let (here, there) = (bench.queue.clone(), bench.other_queue.clone());
+    let moves = async {
+        for (from, into) in [(&here, &there), (&there, &here)].into_iter().cycle().take(4) {
+            assert_eq!(worker.claim_from(from, 1).await, [job]);
+            assert!(worker.settle(job, super::bench::dead()).await);
+            assert_eq!(bench.backend.redrive(&letter, Some(into), 1).await.unwrap(), [job]);
+        }
+    };
+    let look = || async {
+        loop {
+            assert!(bench.view(job).await.is_some(), "it is somewhere");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = moves => {}
+        () = look() => {}
+        () = look() => {}
+    }
 }
 
 async fn discarded(bench: Bench) {

@@ -23,21 +23,22 @@ macro_rules! share {
 statements! {
     /// Which tenants have ready jobs, in turn behind those that were served last, where each one's begin, and its share. `$1` queue, `$2`
     /// bands, `$3` whom each of them served last, `$4` how many tenants of a band it may be content with, `$5` whether what waits in
-    /// lanes was looked after. If not, and something has to be, a row without a band says so.
+    /// lanes was looked after. If not, and something has to be, a row without a band says so. `$6` the position behind which it looks: what lies
+    /// before it is passed over in the index, though it be dead and not cleaned away.
     ///
     /// It goes from tenant to tenant: a probe of the index for each, and two for each band. Should it pass ten thousand paused ones it ends,
     /// and tells the last of them, with the share 0.
-    pub(super) const LOOK: Statement<(String, Vec<i16>, Vec<Uuid>, i32, bool), (i16, Uuid, i64, i32)> = concat!("
+    pub(super) const LOOK: Statement<(String, Vec<i16>, Vec<Uuid>, i32, bool, i64), (i16, Uuid, i64, i32)> = concat!("
         with recursive w (place, part, band, after, last, tenant_id, position, share, met, passed) as (
                  select b.place, f.part, b.band, b.after, f.last, f.tenant_id, f.position, ", share!(), ", 1, 1
                    from unnest($2::smallint[], $3::uuid[]) with ordinality as b (band, after, place)
                   cross join lateral (
                        (select 0 as part, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid as last, r.tenant_id, r.position
-                          from shared_queues.ready r where r.queue = $1 and r.band = b.band and r.tenant_id > b.after
+                          from shared_queues.ready r where r.queue = $1 and r.band = b.band and r.tenant_id > b.after and r.position > $6
                          order by r.tenant_id, r.position limit 1)
                        union all
                        (select 1, b.after, r.tenant_id, r.position
-                          from shared_queues.ready r where r.queue = $1 and r.band = b.band and r.tenant_id <= b.after
+                          from shared_queues.ready r where r.queue = $1 and r.band = b.band and r.tenant_id <= b.after and r.position > $6
                          order by r.tenant_id, r.position limit 1)) f
                   where not exists (select from shared_queues.queue q where q.name = $1 and q.paused)
                  union all
@@ -45,6 +46,7 @@ statements! {
                    from w cross join lateral (
                         select r.tenant_id, r.position from shared_queues.ready r
                          where r.queue = $1 and r.band = w.band and r.tenant_id > w.tenant_id and r.tenant_id <= w.last
+                           and r.position > $6
                          order by r.tenant_id, r.position limit 1) f
                   where w.met + least(w.share, 1) <= $4 and w.passed < 10000),
              gated as (
@@ -93,8 +95,8 @@ statements! {
         select '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000', '', 0, '', '', 0, 0::smallint, 0, 0, 0,
                false
           from gate where most < 0";
-    /// Moves what is due to where it waits next. `$1` queue, `$2` how many at most.
-    const PROMOTE: Statement<(String, i64), i64> = "
+    /// Moves what is due to where it waits next, and returns how many jobs, and the first position of them. `$1` queue, `$2` how many at most.
+    const PROMOTE: Statement<(String, i64), (i64, Option<i64>)> = "
         with due as materialized (
                  select ctid from shared_queues.scheduled
                   where queue = $1 and due_at <= clock_timestamp()
@@ -112,7 +114,7 @@ statements! {
              news as (
                  insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
                  select t.queue, t.position, t.lane, t.tenant_id, t.job_id, t.ordered from taken t where t.lane is not null)
-        select count(*) from taken";
+        select count(*), min(position) from taken";
 }
 
 /// A claimed job as it is stored.
@@ -207,14 +209,14 @@ impl Store {
     /// Looks whose turn it is, if what waits in lanes was looked after or there is no need to.
     async fn look(&self, claim: Claim<'_>, is_admitted: bool) -> Result<Looked, Error> {
         let (bands, tenants) = (claim.bands(), self.turns.tenants(claim.most));
-        let served = self.turns.served(claim.queue, &bands);
-        let start = Instant::now();
-        let given = (claim.queue, bands.as_slice(), served.as_slice(), tenants, is_admitted);
+        let (served, start) = (self.turns.served(claim.queue, &bands), self.turns.start(claim.queue));
+        let began = Instant::now();
+        let given = (claim.queue, bands.as_slice(), served.as_slice(), tenants, is_admitted, start.floor);
         let seen = self.db.system().all(&LOOK, given).await?;
         if seen.first().is_some_and(|(band, ..)| *band < 0) {
             return Ok(Looked::Gated);
         }
-        let portions = self.turns.looked(claim, seen, start.elapsed());
+        let portions = self.turns.looked(claim, start, seen, began.elapsed());
         Ok(portions.map_or(Looked::Nothing, Looked::Tenants))
     }
 
@@ -248,7 +250,10 @@ impl Store {
 
     /// Moves due jobs of a queue on, and returns whether more may be due.
     pub(super) async fn move_due(&self, queue: &str) -> Result<bool, Error> {
-        let moved = self.db.system().one(&PROMOTE, (queue, PROMOTED_AT_ONCE)).await?;
+        let (moved, first) = self.db.system().one(&PROMOTE, (queue, PROMOTED_AT_ONCE)).await?;
+        if let Some(first) = first {
+            self.turns.came_back(queue, first);
+        }
         Ok(moved == PROMOTED_AT_ONCE)
     }
 }

@@ -40,9 +40,9 @@ statements! {
              told as (delete from shared_queues.progress where worker = any (array(select incarnation from gone)))
         select count(*) from gone";
     /// Takes leases without a worker apart, in a statement after EXPIRE, so that it sees every claim they made. `$1` leases at most, `$2`
-    /// crashes that are one too many, `$3` the text for the dead letters.
-    const RESCUE: Statement<(i32, i32, String), (i64, i64, i64)> = "
-        select r.leases, r.rescued, r.doomed from shared_queues.rescue($1, $2, $3) r";
+    /// crashes that are one too many, `$3` the text for the dead letters, `$4` whether of one queue alone.
+    const RESCUE: Statement<(i32, i32, String, Option<String>), (i64, i64, i64)> = "
+        select r.leases, r.rescued, r.doomed from shared_queues.rescue($1, $2, $3, $4) r";
     const TO_CANCEL: Statement<(Uuid, i64), JobId> = "
         select c.job_id from shared_queues.cancelling c
          where exists (select from shared_queues.lease l where l.worker = $1 and l.ids @> array[c.job_id]) limit $2";
@@ -78,26 +78,48 @@ impl Store {
     }
 
     pub(super) async fn hand_back_all(&self, worker: Uuid) -> Result<u64, Error> {
-        Ok(self.db.system().one(&RETIRE, (worker,)).await?.unsigned_abs())
+        let back = self.db.system().one(&RETIRE, (worker,)).await?.unsigned_abs();
+        self.turns.some_came_back();
+        Ok(back)
     }
 
     pub(super) async fn hand_back(&self, worker: Uuid, claims: &[i64]) -> Result<u64, Error> {
-        Ok(self.db.system().one(&GIVE_BACK, (worker, claims)).await?.unsigned_abs())
+        let back = self.db.system().one(&GIVE_BACK, (worker, claims)).await?.unsigned_abs();
+        self.turns.some_came_back();
+        Ok(back)
     }
 
-    /// Whoever began with it: leases without a worker are taken apart by all who sweep.
-    pub(super) async fn rescue_all(&self, crash_budget: u32) -> Result<Swept, Error> {
-        let door = self.db.system();
-        let mut swept = Swept { expired: door.one(&EXPIRE, ()).await?.unsigned_abs(), ..Swept::default() };
+    /// Whoever began with it: leases without a worker are taken apart by all who sweep, whatever their queues. If that fails, then perhaps
+    /// for the jobs of one queue: so each of these is tried by itself. What was done counts, whatever failed: the next sweep tries that again.
+    pub(super) async fn rescue_all(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
+        let expired = self.db.system().one(&EXPIRE, ()).await?.unsigned_abs();
+        let mut swept = Swept { expired, ..Swept::default() };
+        let Err(mut failed) = self.rescue(None, crash_budget, &mut swept).await else { return Ok(swept) };
+        for queue in queues {
+            if let Err(error) = self.rescue(Some(queue), crash_budget, &mut swept).await {
+                failed = error;
+            }
+        }
+        if swept == Swept::default() {
+            return Err(failed);
+        }
+        tracing::warn!(error = %failed, "could not take over all jobs of dead workers; tries again");
+        Ok(swept)
+    }
+
+    async fn rescue(&self, queue: Option<&str>, crash_budget: u32, swept: &mut Swept) -> Result<(), Error> {
         let budget = i32::try_from(crash_budget).unwrap_or(i32::MAX);
         let error = format!("{crash_budget} workers died while they held this job");
         loop {
-            let (leases, rescued, dead) =
-                door.one(&RESCUE, (RESCUED_AT_ONCE, budget, error.as_str())).await?;
+            let given = (RESCUED_AT_ONCE, budget, error.as_str(), queue);
+            let (leases, rescued, dead) = self.db.system().one(&RESCUE, given).await?;
             swept.rescued += rescued.unsigned_abs();
             swept.dead += dead.unsigned_abs();
+            if rescued > 0 {
+                self.turns.some_came_back();
+            }
             if leases < i64::from(RESCUED_AT_ONCE) {
-                return Ok(swept);
+                return Ok(());
             }
         }
     }

@@ -52,37 +52,25 @@ macro_rules! body {
 }
 
 statements! {
-    /// Every queue that has jobs, a setting or had a worker: loose scans of the indexes for the names, and a count of each.
+    /// Every queue that has jobs, a setting or had a worker; each index is walked once.
     const QUEUES: Statement<(), StatusRow> = "
-        with recursive in_ready (name) as (
-                 (select queue from shared_queues.ready order by queue limit 1)
-                 union all
-                 select (select r.queue from shared_queues.ready r where r.queue > n.name order by r.queue limit 1)
-                   from in_ready n where n.name is not null),
-             in_scheduled (name) as (
-                 (select queue from shared_queues.scheduled order by queue limit 1)
-                 union all
-                 select (select r.queue from shared_queues.scheduled r where r.queue > n.name order by r.queue limit 1)
-                   from in_scheduled n where n.name is not null),
-             in_dead (name) as (
-                 (select queue from shared_queues.dead order by queue limit 1)
-                 union all
-                 select (select r.queue from shared_queues.dead r where r.queue > n.name order by r.queue limit 1)
-                   from in_dead n where n.name is not null),
+        with in_ready as materialized (select queue, count(*) as jobs from shared_queues.ready group by queue),
+             in_scheduled as materialized (select queue, count(*) as jobs from shared_queues.scheduled group by queue),
+             in_dead as materialized (select queue, count(*) as jobs from shared_queues.dead group by queue),
              in_waiting as materialized (select queue, count(*) as jobs from shared_queues.waiting group by queue),
              in_lease as materialized (select queue, sum(cardinality(ids))::bigint as jobs from shared_queues.lease group by queue),
              known as (
-                 select name from in_ready union select name from in_scheduled union select name from in_dead
+                 select queue as name from in_ready union select queue from in_scheduled union select queue from in_dead
                  union select queue from in_waiting union select queue from in_lease union select name from shared_queues.queue
                  union select queue from shared_queues.share union select queue from shared_queues.schedule)
         select k.name as queue, coalesce(q.paused, false) as paused,
-               (select count(*) from shared_queues.ready r where r.queue = k.name) as ready,
+               coalesce((select r.jobs from in_ready r where r.queue = k.name), 0) as ready,
                coalesce((select w.jobs from in_waiting w where w.queue = k.name), 0) as waiting,
-               (select count(*) from shared_queues.scheduled s where s.queue = k.name) as scheduled,
+               coalesce((select s.jobs from in_scheduled s where s.queue = k.name), 0) as scheduled,
                coalesce((select l.jobs from in_lease l where l.queue = k.name), 0) as running,
-               (select count(*) from shared_queues.dead d where d.queue = k.name) as dead
+               coalesce((select d.jobs from in_dead d where d.queue = k.name), 0) as dead
           from known k left join shared_queues.queue q on q.name = k.name
-         where k.name is not null order by k.name";
+         order by k.name";
     /// Seconds for which the oldest ready job of a queue has been due: of each tenant in each band the first job is looked at, of a thousand
     /// such pairs at most.
     const OLDEST: Statement<(String,), Option<f64>> = "

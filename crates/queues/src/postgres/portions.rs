@@ -53,6 +53,11 @@ impl From<(i16, Uuid, i64, i32)> for Seen {
 }
 
 impl Seen {
+    /// Its first job is not before this position.
+    pub(super) fn first(&self) -> i64 {
+        self.after + 1
+    }
+
     /// Its next job is behind those that were taken.
     pub(super) fn learn(&mut self, taken: &[Taken]) {
         let own = taken.iter().filter(|one| (one.band, one.tenant) == (self.band, self.tenant));
@@ -66,7 +71,7 @@ impl Portions {
     }
 
     /// Those of a band for a claim of so many jobs. Each tenant has a job, so no more tenants are needed.
-    pub(super) fn add(&mut self, seen: &[&Seen], most: usize, slack: i64) {
+    pub(super) fn add(&mut self, seen: &[&Seen], most: usize) {
         let seen = &seen[..seen.len().min(most)];
         let jobs = i64::try_from(most).unwrap_or(i64::MAX);
         let weights: i64 = seen.iter().map(|seen| seen.weight).sum();
@@ -77,19 +82,19 @@ impl Portions {
             false => quantum * seen.weight,
         };
         for seen in seen {
-            self.push(seen, slack, 0, share(seen));
+            self.push(seen, 0, share(seen));
         }
         if (2..most).contains(&seen.len()) {
             for seen in seen {
-                self.push(seen, slack, share(seen), jobs);
+                self.push(seen, share(seen), jobs);
             }
         }
     }
 
-    fn push(&mut self, seen: &Seen, slack: i64, others: i64, jobs: i64) {
+    fn push(&mut self, seen: &Seen, others: i64, jobs: i64) {
         self.bands.push(seen.band);
         self.tenants.push(seen.tenant);
-        self.after.push(seen.after.saturating_sub(slack));
+        self.after.push(seen.after);
         self.others.push(others);
         self.jobs.push(jobs);
     }

@@ -46,8 +46,8 @@ impl Work for Store {
         self.hand_back(worker, claims).await
     }
 
-    async fn sweep(&self, _: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
-        self.rescue_all(crash_budget).await
+    async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
+        self.rescue_all(queues, crash_budget).await
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {

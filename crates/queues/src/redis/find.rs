@@ -28,11 +28,18 @@ impl RedisBackend {
         Ok(rows.into_iter().filter_map(|row| view(queue, row)).collect())
     }
 
-    /// A job has no queue in its id, so all queues are asked.
+    /// A job has no queue in its id, so all queues are asked; once more if none has it, since it may have been brought back from one that was
+    /// asked later into one that was asked before.
     pub(super) async fn view_of(&self, job: JobId) -> Result<Option<JobView>, Error> {
-        let queues = self.names().await?;
-        let asked = queues.iter().map(|queue| self.views(queue, std::slice::from_ref(&job)));
-        Ok(try_join_all(asked).await?.into_iter().flatten().next())
+        for _ in 0..2 {
+            let queues = self.names().await?;
+            let asked = queues.iter().map(|queue| self.views(queue, std::slice::from_ref(&job)));
+            let view = try_join_all(asked).await?.into_iter().flatten().next();
+            if view.is_some() {
+                return Ok(view);
+            }
+        }
+        Ok(None)
     }
 
     pub(super) async fn search_for(&self, filter: &JobFilter, most: u32) -> Result<Vec<JobView>, Error> {

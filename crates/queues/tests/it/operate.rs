@@ -138,3 +138,35 @@ async fn who_comes_behind_ten_thousand_paused_tenants_has_a_turn() {
     let _worker = bench.worker(&probe, config()).await;
     probe.started(1).await;
 }
+
+/// Postgres looks for a job in one table after the other, and meanwhile it may go from one behind to one in front.
+#[tokio::test]
+async fn a_job_that_is_brought_back_while_somebody_looks_for_it_is_found() {
+    let bench = bench().await;
+    let job = bench.enqueue(Note { n: 1 }).await;
+    let failing = bench.worker(&probe(Act::Die), config()).await;
+    bench.settle().await;
+    failing.stop(Duration::from_secs(5)).await;
+
+    let (admin, connection) = tokio_postgres::connect(&bench.url, tokio_postgres::NoTls).await.unwrap();
+    let _driver = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
+    admin.batch_execute("begin; lock shared_queues.dead").await.unwrap();
+    let bring_back = async {
+        // It is not among those that live, and now it is looked for among the dead.
+        until("somebody looks for it", async || {
+            let waiting = "select count(*) from pg_locks where relation = 'shared_queues.dead'::regclass and not granted";
+            admin.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 1
+        })
+        .await;
+        let bring_back = "
+            with back as (delete from shared_queues.dead returning job_id, tenant_id, queue, name, version, payload, context, band, enqueued_at),
+                 body as (
+                     insert into shared_queues.body (job_id, position, tenant_id, queue, name, version, payload, context, band, enqueued_at, due_at)
+                     select job_id, 1, tenant_id, queue, name, version, payload, context, band, enqueued_at, now() from back)
+            insert into shared_queues.ready (queue, band, tenant_id, position, job_id) select queue, band, tenant_id, 1, job_id from back;
+            commit";
+        admin.batch_execute(bring_back).await.unwrap();
+    };
+    let (found, ()) = futures_util::future::join(bench.queues.job(job), bring_back).await;
+    assert_eq!(found.unwrap().map(|job| job.state), Some(State::Ready));
+}

@@ -134,38 +134,3 @@ async fn session(url: &str) -> (tokio_postgres::Client, AbortOnDropHandle<()>) {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     (client, AbortOnDropHandle::new(tokio::spawn(async { drop(connection.await) })))
 }
-
-#[cfg(feature = "redis")]
-#[derive(Debug, serde::Serialize, serde::Deserialize, validator::Validate, shared_queues::Job)]
-#[job(name = "test:elsewhere", queue = "broken")]
-struct Elsewhere {}
-
-/// What the server keeps of one queue is not what a script expects: it refuses to make ready what is due there.
-#[cfg(feature = "redis")]
-#[tokio::test]
-async fn a_queue_that_fails_keeps_no_other_from_being_claimed() {
-    use shared_db::redis::{Config, Redis, cmd};
-
-    let bench = crate::support::bench_on(crate::support::Backend::Redis).await;
-    let redis = Redis::connect(&Config::new(bench.part.url())).await.unwrap();
-    let later = format!("{{{}:broken}}:later", bench.part.prefix());
-    redis.command::<()>(cmd("SET").arg(&later).arg("no sorted set")).await.unwrap();
-    let probe = probe(Act::Write);
-    let done = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let run = done.clone();
-    let elsewhere = move |_: Elsewhere, _: shared_queues::JobContext| {
-        let run = run.clone();
-        async move {
-            run.add_permits(1);
-            Ok::<(), shared_core::Failure>(())
-        }
-    };
-    let jobs = Jobs::new().handle(note).handle(elsewhere);
-    let _worker = bench.start(probe.clone(), jobs, config()).await;
-    bench.enqueue_notes(0..20).await;
-    until("the others are done", async || bench.ledger().await.len() == 20).await;
-
-    redis.command::<()>(cmd("DEL").arg(&later)).await.unwrap();
-    bench.enqueue(Elsewhere {}).await;
-    done.acquire().await.unwrap().forget();
-}

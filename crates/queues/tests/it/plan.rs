@@ -16,7 +16,16 @@ statements! {
 async fn session(bench: &Bench) -> (tokio_postgres::Client, impl Sized) {
     let (client, connection) = tokio_postgres::connect(&bench.url, tokio_postgres::NoTls).await.unwrap();
     let driver = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
-    for name in ["role", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", "plan_cache_mode", "jit"] {
+    let names = [
+        "role",
+        "enable_seqscan",
+        "enable_bitmapscan",
+        "enable_hashjoin",
+        "enable_mergejoin",
+        "plan_cache_mode",
+        "jit",
+    ];
+    for name in names {
         let value = bench.db.system().one(&SETTING, (name,)).await.unwrap();
         client.batch_execute(&format!("set {name} = {value}")).await.unwrap();
     }
@@ -50,7 +59,7 @@ async fn prepared(bench: &Bench, admin: &tokio_postgres::Client) -> (tokio_postg
     }
     let prepare = format!(
         "insert into shared_queues.worker (incarnation, expires_at) values ('{WORKER}', 'infinity');
-         prepare look (text, smallint[], uuid[], integer, boolean) as {};
+         prepare look (text, smallint[], uuid[], integer, boolean, bigint) as {};
          prepare claim (text, bigint, uuid, bigint, boolean, smallint[], uuid[], bigint[], bigint[], bigint[]) as {};
          prepare ack (uuid[], uuid, bigint[]) as {}",
         sql("LOOK"),
@@ -65,9 +74,14 @@ async fn prepared(bench: &Bench, admin: &tokio_postgres::Client) -> (tokio_postg
     (client, driver)
 }
 
-fn look() -> String {
+/// Begins behind this position.
+fn look_behind(behind: i64) -> String {
     let nil = "00000000-0000-0000-0000-000000000000";
-    format!("execute look ('default', '{{0,1,2}}', '{{{nil},{nil},{nil}}}', 50, false)")
+    format!("execute look ('default', '{{0,1,2}}', '{{{nil},{nil},{nil}}}', 50, false, {behind})")
+}
+
+fn look() -> String {
+    look_behind(0)
 }
 
 /// 50 jobs of normal priority of a tenant.
@@ -124,6 +138,47 @@ async fn a_look_probes_the_index_once_for_each_tenant() {
     assert!(plan.contains("rows=40"), "{plan}");
     // Each some three pages, and two for its share; 2,000 jobs are not read.
     assert!(pages(&plan) < 300, "{plan}");
+}
+
+/// A transaction elsewhere that stays open keeps what was claimed since: a look that begins behind it does not walk over it.
+#[tokio::test]
+async fn beneath_an_old_snapshot_a_look_passes_over_what_is_gone() {
+    let bench = bench().await;
+    let (admin, _driver) = admin(&bench).await;
+    let (client, _session) = prepared(&bench, &admin).await;
+    let (other, _other) = session(&bench).await;
+    other.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
+    bench.enqueue_notes(0..10_000).await;
+    admin.batch_execute("delete from shared_queues.ready").await.unwrap();
+    bench.enqueue_notes(0..1).await;
+    let first = admin.query_one("select position from shared_queues.ready", &[]).await.unwrap();
+    let first: i64 = first.get(0);
+    let whole = explain(&client, &look()).await;
+    let behind = explain(&client, &look_behind(first - 1)).await;
+    assert!(whole.contains("rows=1.00") && behind.contains("rows=1.00"), "{whole}\n{behind}");
+    // Three bands before and behind who was served last, each a probe.
+    assert!(pages(&whole) > 100 && pages(&behind) < 60, "{whole}\n{behind}");
+}
+
+/// Vacuumed while few rows are alive and an old snapshot keeps the others, the index looks as dear as all of the table.
+#[tokio::test]
+async fn beneath_an_old_snapshot_a_claim_does_not_sort_the_backlog() {
+    let bench = bench().await;
+    let (admin, _driver) = admin(&bench).await;
+    let (client, _session) = prepared(&bench, &admin).await;
+    let (other, _other) = session(&bench).await;
+    other.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
+    bench.enqueue_notes(0..10_000).await;
+    admin.batch_execute("delete from shared_queues.ready").await.unwrap();
+    bench.enqueue_notes(0..2).await;
+    admin.batch_execute("vacuum analyze shared_queues.ready").await.unwrap();
+    let first = admin.query_one("select min(position) from shared_queues.ready", &[]).await.unwrap();
+    let first: i64 = first.get(0);
+    bench.enqueue_notes(0..5_000).await;
+    let claim = claim(7, bench.tenant.context().tenant())
+        .replace("'{0}', '{0}'", &format!("'{{{}}}', '{{0}}'", first - 1));
+    let plan = explain(&client, &claim).await;
+    assert!(plan.contains("rows=50") && !plan.contains("Sort") && !plan.contains("Bitmap"), "{plan}");
 }
 
 #[tokio::test]

@@ -48,6 +48,39 @@ async fn a_broker_that_is_killed_is_read_on_when_it_is_back() {
     assert_eq!(there.seen().await, published.expected);
 }
 
+/// Without the id by which the broker would know it, as from a publisher that tries again after its window.
+#[tokio::test]
+async fn what_the_broker_has_twice_has_its_effect_once() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    let (broker, there, published) = (of(&namespace).await, There::new().await, Published::new(5));
+    published.send(&broker).await;
+    for sequence in 1..=published.count() as u64 {
+        let message = broker.stream.get_raw_message(sequence).await.unwrap();
+        let mut headers = async_nats::HeaderMap::new();
+        for (name, values) in
+            message.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-"))
+        {
+            values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+        }
+        let again =
+            broker.context.publish_with_headers(message.subject, headers, message.payload).await.unwrap();
+        assert!(!again.await.unwrap().duplicate);
+    }
+    let intake = there.intake(broker.clone()).await;
+    // What comes behind the copies: they were all read.
+    let tenant = TenantId::from_uuid(Uuid::from_u128(9));
+    for lane in published.lanes.keys() {
+        let last = broker.last(*lane).await.unwrap();
+        let next = raised(*lane, tenant, &format!("of {lane}"), 1, Place::new(11, 10_000));
+        assert_eq!(broker.send(*lane, last, &[next]).await.count, 1);
+    }
+    there.has_seen(published.count() + published.lanes.len()).await;
+    intake.stop().await;
+    let mut seen = there.seen().await;
+    seen.retain(|(of, _), _| *of != tenant);
+    assert_eq!(seen, published.expected);
+}
+
 /// Its messages have numbers that others had before.
 #[tokio::test]
 async fn a_stream_that_was_made_anew_is_read_from_its_start() {

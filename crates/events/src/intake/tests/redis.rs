@@ -4,6 +4,7 @@ use shared_devkit::Redis as Server;
 use super::*;
 use crate::intake::RedisGroup;
 use crate::sink::{RedisStreams, fields};
+use crate::{Cause, Explanation, Kind, Subscriptions};
 
 async fn connected(url: &str) -> RedisStreams {
     RedisStreams::new(&Redis::connect(&Config::new(url)).await.unwrap())
@@ -84,12 +85,102 @@ async fn a_broker_that_is_killed_is_read_on_when_it_is_back() {
     assert_eq!(there.seen().await, published.expected);
 }
 
+fn words(explanation: &Explanation) -> Vec<&'static str> {
+    explanation.causes.iter().map(Cause::name).collect()
+}
+
+#[tokio::test]
+async fn an_intake_is_seen_explained_and_paused_as_subscriptions_of_the_log_are() {
+    let mut server = Server::exclusive().await.unwrap();
+    let (broker, there, published) =
+        (connected(server.url()).await, There::poisoned().await, Published::new(4));
+    there.intake(broker.clone()).await.stop().await;
+    let subscriptions = Subscriptions::new(&there.db);
+    let of_redis = subscriptions.subscription("redis:events:main");
+    let status = async || of_redis.status().await.unwrap().unwrap();
+    let explain = async || of_redis.explain().await.unwrap();
+    assert_eq!((status().await.kind, status().await.relays), (Kind::Intake, 0));
+    assert_eq!(words(&explain().await), ["no_relay"], "and nobody knows what waits there");
+
+    // Paused, it looks at what is there, and touches nothing.
+    assert!(of_redis.pause().await.unwrap());
+    published.send(&broker).await;
+    let intake = there.intake(broker.clone()).await;
+    until(async || status().await.waiting == published.count() as u64).await;
+    assert_eq!(
+        (status().await.relays, status().await.held, words(&explain().await)),
+        (1, 16, vec!["paused"])
+    );
+    let lane = of_redis.lanes().await.unwrap().remove(0);
+    assert!(
+        lane.mark.is_none() && lane.oldest.is_some() && lane.holder.unwrap().pid == Some(std::process::id())
+    );
+    assert!(there.seen().await.is_empty());
+    of_redis.resume().await.unwrap();
+    there.has_seen(published.count() - 9).await;
+    until(async || status().await.waiting == 0 && status().await.dead == 3).await;
+    assert_eq!((status().await.parked, status().await.oldest), (9, None));
+    assert_eq!(words(&explain().await), ["parked_key"; 3]);
+    assert!(of_redis.lanes().await.unwrap()[0].mark.is_some());
+
+    // Its broker is away.
+    server.kill().await.unwrap();
+    until(async || words(&explain().await).contains(&"cannot_read")).await;
+    server.start().await.unwrap();
+    until(async || !words(&explain().await).contains(&"cannot_read")).await;
+
+    assert!(of_redis.retire().await.unwrap_err().to_string().contains("1 relays work on"));
+    intake.stop().await;
+    assert!(of_redis.retire().await.unwrap());
+    assert_eq!(of_redis.status().await.unwrap(), None);
+    assert!(there.db.system().all(&PARKED, ()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_intake_of_the_own_log_shows_what_is_parked_under_the_name_of_the_consumers() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (broker, there, published) =
+        (connected(database.url()).await, There::poisoned().await, Published::new(4));
+    published.send(&broker).await;
+    let events = Events::new().handle("see", see);
+    let intake =
+        Intake::of_own_log(there.db.clone(), there.cure.clone(), events, broker, quick()).await.unwrap();
+    let subscriptions = Subscriptions::new(&there.db);
+    let status = async || subscriptions.subscription("redis:events:main").status().await.unwrap().unwrap();
+    until(async || status().await.parked == 9).await;
+    assert_eq!(status().await.parked_under, "main");
+    let explained = subscriptions.subscription("redis:events:main").explain().await.unwrap();
+    assert_eq!(words(&explained), ["parked_key"; 3]);
+    intake.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_group_is_paused_and_resumed() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (redis, published) = (Redis::connect(&Config::new(database.url())).await.unwrap(), Published::new(2));
+    let there = There::new().await;
+    let open = async || RedisGroup::open(&redis, "raised", "seers").await.unwrap();
+    there.grouped(open().await).await.stop().await;
+    let subscriptions = Subscriptions::new(&there.db);
+    let seers = subscriptions.subscription("redis:raised:seers:main");
+    assert!(seers.pause().await.unwrap());
+    add(&redis, "raised", &published).await;
+    let intake = there.grouped(open().await).await;
+    let status = seers.status().await.unwrap().unwrap();
+    assert_eq!((status.kind, status.relays, status.paused), (Kind::Group, 1, true));
+    assert!(there.seen().await.is_empty());
+    seers.resume().await.unwrap();
+    there.has_seen(published.count()).await;
+    intake.stop().await;
+    assert_eq!(there.sorted().await, published.expected);
+}
+
 /// As a program without our streams adds them: in any order, and each twice.
 async fn add(redis: &Redis, stream: &str, published: &Published) {
     for event in published.all().chain(published.all()) {
         let mut add = cmd("XADD");
         add.arg(stream).arg("*");
-        for (name, value) in fields::of(&crate::cloudevents::Source::default(), event).headers {
+        for (name, value) in crate::cloudevents::Source::default().headers(event) {
             add.arg(name).arg(value);
         }
         let _: String = redis.command(add.arg(fields::DATA).arg(&event.payload)).await.unwrap();

@@ -1,7 +1,7 @@
 //! The machine against a simple model, under a random schedule: several relays, some of which sleep through their leases or die,
 //! and a sink that refuses what is not behind its last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -61,7 +61,7 @@ struct Hand {
     grant: u64,
     floor: Option<Place>,
     /// `None` where the sink is asked.
-    events: Option<(Vec<Place>, Cursor)>,
+    pages: Option<VecDeque<(Vec<Place>, Cursor)>>,
     cursor: Cursor,
 }
 
@@ -152,7 +152,7 @@ fn act(world: &mut World, relay: &mut Relay) {
         Some(Next::Ask(lane)) => {
             if let Some(taken) = relay.machine.takes(lane) {
                 let hand =
-                    Hand { lane, grant: taken.grant, floor: taken.floor, events: None, cursor: taken.cursor };
+                    Hand { lane, grant: taken.grant, floor: taken.floor, pages: None, cursor: taken.cursor };
                 relay.hands.push(hand);
             }
         }
@@ -160,36 +160,42 @@ fn act(world: &mut World, relay: &mut Relay) {
             if passed >= world.tick {
                 return relay.machine.at_end(passed);
             }
+            let to = world.tick.min(passed + 1 + passed % 3);
             if lanes.len() == 1 || passed % 3 == 0 || relay.machine.stands_within(&lanes) {
-                return relay.machine.is_large(&lanes, passed + 1);
+                return lanes.into_iter().for_each(|lane| catch_up(world, relay, lane, to));
             }
             for lane in lanes {
-                let from = Cursor { passed, pos: 0 };
-                let events = world.between(lane, from, passed + 1);
-                deliver(relay, lane, events, Cursor { passed: passed + 1, pos: 0 });
+                let events = world.between(lane, Cursor { passed, pos: 0 }, to);
+                match events.is_empty() {
+                    true => relay.machine.passes(lane, Cursor { passed: to, pos: 0 }),
+                    false => take(relay, lane, vec![(events, Cursor { passed: to, pos: 0 })]),
+                }
             }
-        }
-        Some(Next::Page { lane, cursor, to }) => {
-            let mut events = world.between(lane, cursor, to);
-            let is_last = events.len() <= 2;
-            events.truncate(2);
-            let reached = match is_last {
-                true => Cursor { passed: to, pos: 0 },
-                false => Cursor { passed: cursor.passed, pos: events.last().map_or(0, |place| place.pos) },
-            };
-            deliver(relay, lane, events, reached);
         }
     }
 }
 
-fn deliver(relay: &mut Relay, lane: Lane, events: Vec<Place>, reached: Cursor) {
-    if events.is_empty() {
-        return relay.machine.passes(lane, reached);
+/// Tick by tick, two events at a time.
+fn catch_up(world: &World, relay: &mut Relay, lane: Lane, to: i64) {
+    let Some(mut cursor) = relay.machine.cursor(lane) else { return };
+    let mut pages = Vec::new();
+    while cursor.passed < to {
+        let mut events = world.between(lane, cursor, cursor.passed + 1);
+        let is_last = events.len() <= 2;
+        events.truncate(2);
+        cursor = match events.last().filter(|_| !is_last) {
+            Some(last) => Cursor { pos: last.pos, ..cursor },
+            None => Cursor { passed: cursor.passed + 1, pos: 0 },
+        };
+        pages.push((events, cursor));
     }
+    take(relay, lane, pages);
+}
+
+fn take(relay: &mut Relay, lane: Lane, pages: Vec<(Vec<Place>, Cursor)>) {
     if let Some(taken) = relay.machine.takes(lane) {
-        let events = events.into_iter().filter(|place| Some(*place) > taken.floor).collect();
-        let events = Some((events, reached));
-        relay.hands.push(Hand { lane, grant: taken.grant, floor: taken.floor, events, cursor: taken.cursor });
+        let pages = Some(pages.into());
+        relay.hands.push(Hand { lane, grant: taken.grant, floor: taken.floor, pages, cursor: taken.cursor });
     }
 }
 
@@ -197,29 +203,42 @@ fn finish(world: &mut World, relay: &mut Relay, which: usize, works: bool) {
     if relay.hands.is_empty() {
         return;
     }
-    let hand = relay.hands.swap_remove(which % relay.hands.len());
+    let mut hand = relay.hands.swap_remove(which % relay.hands.len());
     let Hand { lane, grant, .. } = hand;
-    match hand.events {
-        None if !works => relay.machine.fenced(lane, grant),
-        None => {
-            let floor = world.last(lane);
-            let back =
-                floor.map_or(Cursor::default(), |last| Cursor { passed: last.tick - 1, pos: last.pos });
-            let has_lost = world.between(lane, back, hand.cursor.passed).len()
-                > world.between(lane, hand.cursor, hand.cursor.passed).len()
-                || hand.cursor.pos > 0 && back < hand.cursor;
-            relay.machine.asked(lane, grant, floor, has_lost.then_some(back));
-        }
-        // Some of it may have arrived.
-        Some((events, _)) if !works => {
-            world.send(lane, hand.floor, &events[..which % (events.len() + 1)]);
-            relay.machine.undone(lane, grant);
-        }
-        Some((events, reached)) => match world.send(lane, hand.floor, &events) {
-            true => relay.machine.done(lane, grant, reached, events.last().copied().or(hand.floor)),
+    let Some(pages) = &mut hand.pages else {
+        return match works {
+            true => answer(world, relay, &hand),
             false => relay.machine.fenced(lane, grant),
-        },
+        };
+    };
+    let Some((mut events, reached)) = pages.pop_front() else { return };
+    events.retain(|place| Some(*place) > hand.floor);
+    if !works {
+        // Some of it may have arrived.
+        world.send(lane, hand.floor, &events[..which % (events.len() + 1)]);
+        return relay.machine.undone(lane, grant);
     }
+    if !world.send(lane, hand.floor, &events) {
+        return relay.machine.fenced(lane, grant);
+    }
+    hand.floor = events.last().copied().or(hand.floor);
+    match pages.is_empty() {
+        true => relay.machine.done(lane, grant, reached, hand.floor),
+        false => {
+            relay.machine.moved(lane, grant, reached, hand.floor);
+            relay.hands.push(hand);
+        }
+    }
+}
+
+fn answer(world: &World, relay: &mut Relay, hand: &Hand) {
+    let Hand { lane, grant, cursor, .. } = *hand;
+    let floor = world.last(lane);
+    let back = floor.map_or(Cursor::default(), |last| Cursor { passed: last.tick - 1, pos: last.pos });
+    let has_lost = world.between(lane, back, cursor.passed).len()
+        > world.between(lane, cursor, cursor.passed).len()
+        || cursor.pos > 0 && back < cursor;
+    relay.machine.asked(lane, grant, floor, has_lost.then_some(back));
 }
 
 fn step(world: &mut World, relays: &mut [Relay], one: Move) {
@@ -260,6 +279,21 @@ fn step(world: &mut World, relays: &mut [Relay], one: Move) {
             }
         }
     }
+}
+
+#[test]
+fn a_lane_that_was_at_work_when_the_others_found_nothing_is_looked_at() {
+    let mut machine = Machine::new(false);
+    let [one, other] = [0, 1].map(|lane| Lane::new(lane).unwrap());
+    let owned = [one, other].map(|lane| Owned { lane, epoch: 1, cursor: Cursor::default() });
+    machine.beat(&owned, 2);
+    let taken = machine.takes(one).unwrap();
+    let to = Cursor { passed: 7, pos: 0 };
+    machine.passes(other, to);
+    machine.at_end(7);
+    assert_eq!(machine.next(), None);
+    machine.done(one, taken.grant, to, None);
+    assert_eq!(machine.next(), Some(Next::Read { passed: 7, lanes: vec![one, other] }));
 }
 
 proptest! {

@@ -26,18 +26,11 @@ async fn read(sink: &JetStream) -> Vec<Envelope> {
 #[tokio::test]
 async fn nats_keeps_what_sinks_promise() {
     let server = Nats::shared().await.unwrap();
-    for number in 0..5 {
+    let open = async || {
         let namespace = server.namespace().await.unwrap();
-        let sink = sink(&namespace).await;
-        let read = async || read(&sink).await;
-        match number {
-            0 => what_is_sent_again_is_known(&sink, read).await,
-            1 => the_order_is_that_of_the_places(&sink, read).await,
-            2 => a_relay_that_is_behind_the_times_changes_nothing(&sink, read).await,
-            3 => nothing_is_taken_behind_what_was_lost(&sink, read).await,
-            _ => two_relays_at_once_bring_each_event_once(&sink, read).await,
-        }
-    }
+        (sink(&namespace).await, namespace)
+    };
+    keeps_what_sinks_promise(open, async |sink: &JetStream, _| read(sink).await).await;
 }
 
 /// What a kill takes with it that was not flushed: here the whole of the stream, as if its disk had never had it.

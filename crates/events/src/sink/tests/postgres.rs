@@ -39,18 +39,11 @@ async fn read(db: &Db) -> Vec<Envelope> {
 
 #[tokio::test]
 async fn another_log_keeps_what_sinks_promise() {
-    for number in 0..5 {
+    let open = async || {
         let there = there().await;
-        let sink = PostgresLog::new(&there.db, "notes").unwrap();
-        let read = async || read(&there.db).await;
-        match number {
-            0 => what_is_sent_again_is_known(&sink, read).await,
-            1 => the_order_is_that_of_the_places(&sink, read).await,
-            2 => a_relay_that_is_behind_the_times_changes_nothing(&sink, read).await,
-            3 => nothing_is_taken_behind_what_was_lost(&sink, read).await,
-            _ => two_relays_at_once_bring_each_event_once(&sink, read).await,
-        }
-    }
+        (PostgresLog::new(&there.db, "notes").unwrap(), there)
+    };
+    keeps_what_sinks_promise(open, async |_, there: &There| read(&there.db).await).await;
 }
 
 #[tokio::test]

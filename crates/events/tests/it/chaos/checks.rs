@@ -102,7 +102,7 @@ fn take_overs_are_told_apart_by_what_hindered_them() {
     ];
     let incidents =
         Incidents { relay_kills: vec![(7, 100)], stops: vec![(9, 150, 160)], ..Incidents::default() };
-    let expected = TakeOvers { clear: vec![30], hindered: vec![90], never: 0 };
+    let expected = TakeOvers { clear: vec![30], hindered: vec![40], never: 0 };
     assert_eq!(TakeOvers::of(&grants, &incidents), expected);
     assert_eq!(TakeOvers::of(&grants[..3], &incidents).never, 2);
 }

@@ -1,0 +1,102 @@
+//! What the routers of operators read from a request. What can't be read is answered by a problem that quotes no value.
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::{FieldError, Problem};
+
+/// The largest body, in bytes: what an operator says is a few words.
+const LARGEST_BODY: usize = 16 * 1024;
+
+/// Things in a list if nothing is said.
+const LISTED: u32 = 100;
+
+/// A JSON body of 16 KiB at most.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+/// The query.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+/// What stands in the path. Something of another shape is not there.
+#[derive(Debug)]
+pub struct At<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let kind =
+            request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::unsupported_media_type().with_detail("the body's content type is not JSON"));
+        }
+        let body = to_bytes(request.into_body(), LARGEST_BODY).await;
+        let body = body.map_err(|_| Problem::content_too_large().with_detail("16 KiB are the limit"))?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Problem::unprocessable_content().with_detail(format!(
+                "the body is not what the OpenAPI document says, at line {line}, column {column}"
+            ))
+        })
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::from_request_parts(parts, state).await;
+        read.map(|Query(value)| Self(value)).map_err(|_| {
+            Problem::bad_request().with_detail("the query is not what the OpenAPI document says")
+        })
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        read.map(|Path(value)| Self(value)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// How many things a list has: 100 where nothing is said.
+///
+/// # Errors
+/// A [`Problem`] for none, or more than `longest`.
+pub fn most(asked: Option<u32>, longest: u32) -> Result<u32, Problem> {
+    let most = asked.unwrap_or(LISTED);
+    if (1..=longest).contains(&most) {
+        Ok(most)
+    } else {
+        Err(wrong("most", format!("expected 1 to {longest}")))
+    }
+}
+
+/// A field that is one of some words, as what `read` makes of it.
+///
+/// # Errors
+/// A [`Problem`] that says which `words` there are.
+pub fn word<T>(
+    field: &str,
+    word: Option<String>,
+    read: impl Fn(&str) -> Option<T>,
+    words: &str,
+) -> Result<Option<T>, Problem> {
+    let Some(word) = word else { return Ok(None) };
+    read(&word).map(Some).ok_or_else(|| wrong(field, format!("expected {words}")))
+}
+
+/// 422, with the field that is wrong and what was expected.
+pub fn wrong(field: &str, detail: impl Into<String>) -> Problem {
+    Problem::unprocessable_content()
+        .with_detail("a field is not as it should be")
+        .with_errors(vec![FieldError { pointer: field.to_owned(), detail: detail.into() }])
+}

@@ -1,0 +1,190 @@
+//! Taking events in hand: what the lanes have behind a tick is read, or a tick is made.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use shared_core::fault;
+use tokio::time::Instant;
+
+use super::super::machine::{Cursor, Next};
+use super::super::reader::{Bounds, Page};
+use super::super::ticks::Cut;
+use super::super::work::{Done, Work};
+use super::super::{read, tick};
+use super::{CUT_EVERY, Coordinator, LOOK_FIRST};
+use crate::{Envelope, Error, LANES, Lane, replay};
+
+impl Coordinator {
+    /// Does one thing; `false` if it has to wait.
+    pub(super) async fn take(&mut self, next: Next, most: usize) -> Result<bool, Error> {
+        match next {
+            Next::Ask(lane) => {
+                self.spawn(lane, Work::Ask);
+                Ok(true)
+            }
+            Next::Read { passed, lanes } => self.read(passed, lanes, most).await,
+        }
+    }
+
+    /// Reads what these lanes have up to the next ticks, or makes one.
+    async fn read(&mut self, passed: i64, lanes: Vec<Lane>, most: usize) -> Result<bool, Error> {
+        if self.replay.as_ref().is_some_and(|replay| replay.is_over(passed)) {
+            self.machine.at_end(passed);
+            self.look_later(Instant::now());
+            return Ok(true);
+        }
+        if passed >= self.newest && self.is_too_soon(Instant::now()) {
+            return Ok(self.waits_for_a_tick(passed));
+        }
+        let core = Arc::clone(&self.core);
+        let mut looked = tick::look(core.log(), passed, &lanes).await?;
+        self.newest = looked.newest;
+        if let Some(due) = looked.due {
+            self.due_in(due);
+        }
+        if let Some(ends) = self.replay.as_ref().and_then(replay::Bounds::ends) {
+            looked.cuts.retain(|cut| cut.tick <= ends);
+            looked.newest = looked.newest.min(ends);
+        }
+        let Some(to) = looked.cuts.last().map(|cut| cut.tick) else {
+            return self.make_tick(passed, &looked).await;
+        };
+        match self.batch(passed, &lanes, &looked.cuts, most).await? {
+            None => self.catch_up(&lanes, looked.newest),
+            Some((events, is_clear)) => {
+                let mut of: HashMap<Lane, Vec<Envelope>> = HashMap::new();
+                for event in events {
+                    of.entry(event.lane).or_default().push(event);
+                }
+                for lane in lanes {
+                    let events = of.remove(&lane).unwrap_or_default();
+                    self.deliver(lane, events, Cursor { passed: to, pos: 0 }, is_clear);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What the lanes have up to the last of these ticks, and whether nothing of them is parked; `None` if it is more than `most`, or a lane
+    /// stands within a batch.
+    async fn batch(
+        &self,
+        passed: i64,
+        lanes: &[Lane],
+        cuts: &[Cut],
+        most: usize,
+    ) -> Result<Option<(Vec<Envelope>, bool)>, Error> {
+        let (log, to) = (self.core.log(), cuts.last().map_or(passed, |cut| cut.tick));
+        if self.machine.stands_within(lanes) {
+            return Ok(None);
+        }
+        match log.count(lanes, (passed, to, 0), most.saturating_add(1)).await? {
+            0 => Ok(Some((Vec::new(), true))),
+            count if count > most => Ok(None),
+            _ => {
+                let batch = log.batch(lanes, passed, cuts, read::BYTES);
+                let (batch, is_clear) = tokio::try_join!(batch, log.is_clear(lanes))?;
+                fault::point("events.relay.read");
+                Ok(batch.map(|batch| (batch, is_clear)))
+            }
+        }
+    }
+
+    /// Lets each of these lanes read by itself until it has come to that tick: all of them together a page, half of which is read while the
+    /// other half is brought to where it goes.
+    fn catch_up(&mut self, lanes: &[Lane], to: i64) {
+        let pages = 2 * self.machine.held().len().max(1);
+        let most = self.replay.as_ref().map_or(usize::MAX, |replay| replay.most(1));
+        let events = (self.core.config.page as usize / pages).min(most).max(1);
+        for lane in lanes {
+            let bounds = Bounds { events, bytes: read::BYTES / usize::from(LANES) };
+            let work = Work::CatchUp { to, bounds, replay: self.replay.clone(), yields: self.yields.clone() };
+            self.spawn(*lane, work);
+        }
+    }
+
+    async fn make_tick(&mut self, passed: i64, looked: &tick::Looked) -> Result<bool, Error> {
+        let now = Instant::now();
+        let is_due = looked.delayed.is_some_and(|wait| wait <= 0.0) && now >= self.release;
+        if !looked.is_behind && !is_due {
+            self.machine.at_end(passed);
+            self.look_later(now);
+            if let Some(wait) = looked.delayed.filter(|wait| *wait > 0.0) {
+                self.look = self.look.min(now + Duration::from_secs_f64(wait.min(3600.0)));
+            }
+            self.ask_if_due(now);
+            return Ok(true);
+        }
+        if self.is_too_soon(now) {
+            return Ok(self.waits_for_a_tick(passed));
+        }
+        let released = tick::cut(&self.core.db).await?;
+        (self.cut, self.newest) = (now, i64::MAX);
+        if is_due && released == 0 {
+            // Somebody is taking back all that is due, and has not committed yet: it is not cut for again and again.
+            self.release = now + self.core.config.poll;
+        }
+        fault::point("events.relay.cut");
+        Ok(true)
+    }
+
+    /// There is no more: the next look is so much later than the last one that was in vain.
+    fn look_later(&mut self, now: Instant) {
+        self.look = now + LOOK_FIRST.saturating_mul(1 << self.in_vain.min(12)).min(self.core.config.poll);
+        self.in_vain += 1;
+    }
+
+    /// Whether lanes are at work, and the last tick was made a moment ago.
+    fn is_too_soon(&self, now: Instant) -> bool {
+        self.machine.is_busy() && now < self.cut + CUT_EVERY
+    }
+
+    fn waits_for_a_tick(&mut self, passed: i64) -> bool {
+        self.machine.at_end(passed);
+        self.look = self.cut + CUT_EVERY;
+        false
+    }
+
+    /// A sink that has nothing to take would not notice that it has lost something.
+    fn ask_if_due(&mut self, now: Instant) {
+        if self.asks && now >= self.asked + self.core.config.lease {
+            self.asked = now;
+            self.machine.ask_again();
+        }
+    }
+
+    /// Takes events of a lane in hand, which then has come to `reached`.
+    fn deliver(&mut self, lane: Lane, mut events: Vec<Envelope>, reached: Cursor, is_clear: bool) {
+        if let Some(replay) = self.replay.as_ref().filter(|_| !events.is_empty()) {
+            self.pace.took(replay.lasts(events.len(), self.machine.held().len()));
+            replay.pass(&mut events);
+        }
+        if events.is_empty() {
+            return self.machine.passes(lane, reached);
+        }
+        self.spawn(lane, Work::Deliver(Page { events, reached }, is_clear));
+    }
+
+    fn spawn(&mut self, lane: Lane, work: Work) {
+        let Some(taken) = self.machine.takes(lane) else { return };
+        let token = self.alive.child_token();
+        self.tokens.insert(lane, token.clone());
+        let core = Arc::clone(&self.core);
+        let (count, grant, passing) = (work.count(), taken.grant, self.passing.0.clone());
+        self.in_hand += count;
+        if count > 0 {
+            self.in_vain = 0;
+        }
+        self.works.spawn(async move {
+            let work = AssertUnwindSafe(work.run(&core, lane, taken, &passing)).catch_unwind();
+            let outcome = tokio::select! {
+                outcome = work => outcome.ok(),
+                () = token.cancelled() => None,
+            };
+            Done::Of { lane, grant, count, outcome }
+        });
+    }
+}
