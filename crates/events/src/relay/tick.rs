@@ -194,7 +194,7 @@ pub(crate) async fn prune(db: &Db, rewind: Duration) -> Result<(), Error> {
         .tx(async |tx| {
             hold_still(tx).await?;
             // In a statement of its own, which sees the subscriptions that have begun meanwhile.
-            tx.execute(&PRUNE, (rewind.as_secs_f64(),)).await?;
+            tx.execute(&PRUNE, (rewind.as_secs_f64() * LONGER,)).await?;
             Ok::<_, Error>(())
         })
         .await?;
@@ -222,13 +222,13 @@ pub(super) struct Back {
     pub(super) is_raised: bool,
 }
 
-/// Of the time for which ticks are kept, so much is for going back: the rest is for the cursor to be written there.
-const REWOUND: f64 = 0.9;
+/// Ticks are kept for so much longer than one may go back: until the cursor is written there.
+const LONGER: f64 = 1.1;
 
 /// Where a sink stands whose last event has this place, with ticks that are kept for so long.
 pub(super) async fn cursor_at(db: &Db, place: Option<Place>, rewind: Duration) -> Result<Back, Error> {
     let Place { tick, pos } = place.unwrap_or_default();
-    let around = db.system().one(&AROUND, (tick, rewind.as_secs_f64() * REWOUND)).await?;
+    let around = db.system().one(&AROUND, (tick, rewind.as_secs_f64())).await?;
     let oldest = around.first.max(around.safe);
     if tick > around.newest {
         raise(db, tick).await?;
