@@ -65,7 +65,7 @@ const POOL: u32 = 80;
 /// Everything that belongs to an event. Triggers keep the log from being emptied by anybody but a replica's superuser.
 const EMPTY: &str = "
     set session_replication_role = replica;
-    truncate shared_events.log, shared_events.parked, shared_events.position, shared_events.cursor, shared_events.relay,
+    truncate shared_events.log, shared_events.parked, shared_events.position, shared_events.cursor, shared_events.relay, shared_events.intake,
         shared_events.subscription, bench.effect, bench.inbox;
     set session_replication_role = origin;
     vacuum analyze shared_events.log;";
