@@ -15,12 +15,13 @@ use crate::latency::{Pace, paced};
 use crate::ours::{Happened, Ours};
 use crate::outbox::{Outbox, PAYLOAD, TOGETHER};
 use crate::servers::Servers;
+use crate::turns;
 
 /// Events of a flood, and how often one comes.
-const FLOOD: u64 = 10_000;
-const EVERY: Duration = Duration::from_secs(2);
+pub(crate) const FLOOD: u64 = 10_000;
+pub(crate) const EVERY: Duration = Duration::from_secs(2);
 /// Events a second of the others.
-const RATE: f64 = 100.0;
+pub(crate) const RATE: f64 = 100.0;
 
 pub(crate) async fn compare(arguments: &Arguments, servers: &Servers, all: &mut Vec<Line>) {
     let ours = Arc::new(Ours::open(&servers.place(1).await).await);
@@ -67,6 +68,7 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers, all: &mut 
         ),
     ];
     figures::print(lines, all);
+    turns::compare(arguments, servers, all).await;
 }
 
 /// One after the other, by a tenant of its own, until it is aborted.
@@ -89,4 +91,4 @@ async fn floods(ours: Arc<Ours>, events: u64) {
 }
 
 /// Numbers that no other event has.
-const FLOODED: u64 = 1_000_000_000;
+pub(crate) const FLOODED: u64 = 1_000_000_000;

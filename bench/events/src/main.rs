@@ -29,6 +29,7 @@ mod publish;
 mod retention;
 mod servers;
 mod streams;
+mod turns;
 mod wal;
 mod writers;
 

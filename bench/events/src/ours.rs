@@ -22,6 +22,11 @@ pub(crate) const TABLES: MigrationSet = MigrationSet::new(
         "create table bench.note (tenant_id uuid not null, id bigint generated always as identity, body text not null,
              primary key (tenant_id, id));
          select shared_db.tenant_table('bench.note');
+         create table bench.outbox (pos bigint generated always as identity, id uuid not null, tenant_id uuid not null,
+             name text not null, version integer not null, key text not null, payload json not null, context json not null,
+             at timestamptz not null default clock_timestamp(), sent_at timestamptz, primary key (tenant_id, pos));
+         create index outbox_unsent on bench.outbox (pos) where sent_at is null;
+         select shared_db.tenant_table('bench.outbox');
          create table bench.effect (tenant_id uuid not null, n bigint not null);
          select shared_db.tenant_table('bench.effect');
          create table bench.inbox (tenant_id uuid not null, consumer text not null, event_id uuid not null,

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use bench_report::{Goal, Line};
-use shared_core::{AssumedTenant, TenantId};
-use shared_db::{Config, Db, TenantTx};
+use shared_core::{AssumedTenant, InTenant as _, TenantId};
+use shared_db::{Config, Db, TenantTx, statements};
 use shared_devkit::Proxy;
 use shared_events::{Error, Publish as _};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::arguments::Arguments;
 use crate::figures::{self, micros, rate};
@@ -18,41 +19,58 @@ use crate::servers::Servers;
 /// Callers that keep two cores busy.
 const MANY: usize = 16;
 
+statements! {
+    /// What one writes by hand, with the columns of ours.
+    const BY_HAND: Statement<(Uuid, String, String, String), ()> = "
+        insert into bench.outbox (id, tenant_id, name, version, key, payload, context)
+        values ($1, $tenant, 'bench.happened', 1, $2::text, $3::text::json, $4::text::json)";
+}
+
+/// What a transaction does beside its row.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nothing,
+    Events(u64),
+    /// A row of an outbox by hand, with a statement of its own.
+    ByHand,
+}
+
 pub(crate) async fn compare(arguments: &Arguments, servers: &Servers, all: &mut Vec<Line>) {
     let place = servers.place(1).await;
     let ours = Ours::open(&place).await;
     assert_no_trips(&ours.url).await;
     println!(
-        "\nevents of {PAYLOAD} bytes published in a tenant's transaction that writes a row / the transaction without"
+        "\nevents of {PAYLOAD} bytes published in a tenant's transaction that writes a row / another one"
     );
     bench_report::comparisons_head();
-    for (events, goal) in [(1, Some(Goal::AtMost(1.10))), (10, Some(Goal::AtMost(1.25)))] {
+    let goals = |one, many| (Some(Goal::AtMost(one)), many);
+    for (name, events, peer, (alone_goal, together_goal)) in [
+        ("1 event / none", 1, Beside::Nothing, goals(1.10, Some(Goal::AtLeast(0.90)))),
+        ("10 events / none", 10, Beside::Nothing, goals(1.25, None)),
+        ("1 event / a row of an outbox by hand", 1, Beside::ByHand, (None, None)),
+    ] {
         let times = arguments.many(500) as usize;
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        let (mut many_with, mut many_without) = (Vec::new(), Vec::new());
+        let sides = [Beside::Events(events), peer];
+        let (mut caller, mut callers) = ([vec![], vec![]], [vec![], vec![]]);
         for _ in 0..=arguments.rounds * 2 {
-            with.push(alone(&ours.db, times, events).await);
-            without.push(alone(&ours.db, times, 0).await);
-            many_with.push(together(&ours.db, times, events).await);
-            many_without.push(together(&ours.db, times, 0).await);
+            for (at, side) in sides.into_iter().enumerate() {
+                caller[at].push(alone(&ours.db, times, side).await);
+            }
+            for (at, side) in sides.into_iter().enumerate() {
+                callers[at].push(together(&ours.db, times, side).await);
+            }
         }
         // The first round has warmed everything up.
-        let warm = |rounds: &[f64]| rounds[1..].to_vec();
-        let throughput = (events == 1).then_some(Goal::AtLeast(0.90));
+        let [with, without] = caller.map(|rounds: Vec<f64>| rounds[1..].to_vec());
+        let [many_with, many_without] = callers.map(|rounds: Vec<f64>| rounds[1..].to_vec());
         let lines = vec![
+            figures::line(format!("{name}, one caller, p50"), &with, &without, micros, alone_goal),
             figures::line(
-                format!("{events} events, one caller, p50"),
-                &warm(&with),
-                &warm(&without),
-                micros,
-                goal,
-            ),
-            figures::line(
-                format!("{events} events, {MANY} callers, transactions a second"),
-                &warm(&many_with),
-                &warm(&many_without),
+                format!("{name}, {MANY} callers, transactions a second"),
+                &many_with,
+                &many_without,
                 rate,
-                throughput,
+                together_goal,
             ),
         ];
         figures::print(lines, all);
@@ -65,26 +83,38 @@ async fn assert_no_trips(url: &str) {
     let db = Db::connect(&Config { pool_size: 1, ..Config::new(proxy.url(url)) }).await.unwrap();
     // Longer than a busy machine needs to send what waits for no answer.
     proxy.to_client().delay(Duration::from_millis(40));
-    transaction(&db, 1).await;
+    transaction(&db, Beside::Events(1)).await;
     let mut trips = Vec::new();
-    for events in [0, 1, 10] {
-        trips.push(proxy.round_trips(transaction(&db, events)).await);
+    for beside in [Beside::Nothing, Beside::Events(1), Beside::Events(10)] {
+        trips.push(proxy.round_trips(transaction(&db, beside)).await);
     }
     assert_eq!(trips, [trips[0]; 3], "publishing takes round trips");
     println!("\nround trips of a transaction with 0, 1 and 10 events: {trips:?}");
 }
 
-async fn transaction(db: &Db, events: u64) {
+async fn transaction(db: &Db, beside: Beside) {
     let tenant = AssumedTenant::new(TenantId::new(), "a benchmark has no token");
-    transaction_of(db, &tenant, events).await;
+    transaction_of(db, &tenant, beside).await;
 }
 
-async fn transaction_of(db: &Db, tenant: &AssumedTenant, events: u64) {
+async fn transaction_of(db: &Db, tenant: &AssumedTenant, beside: Beside) {
     let door = db.tenant(tenant);
     let written = door.tx(async |tx: &mut TenantTx| -> Result<(), Error> {
         tx.execute(&INSERT, ("the body of a note",)).await?;
-        for n in 0..events {
-            tx.publish(Happened::new(n, PAYLOAD)).await?;
+        match beside {
+            Beside::Nothing => {}
+            Beside::Events(events) => {
+                for n in 0..events {
+                    tx.publish(Happened::new(n, PAYLOAD)).await?;
+                }
+            }
+            Beside::ByHand => {
+                let event = Happened::new(0, PAYLOAD);
+                let text = |json: Result<String, serde_json::Error>| json.unwrap();
+                let context = text(serde_json::to_string(tx.context()));
+                let payload = text(serde_json::to_string(&event));
+                tx.execute(&BY_HAND, (Uuid::now_v7(), event.key, payload, context)).await?;
+            }
         }
         Ok(())
     });
@@ -92,19 +122,19 @@ async fn transaction_of(db: &Db, tenant: &AssumedTenant, events: u64) {
 }
 
 /// The median of one caller's transactions, in microseconds.
-async fn alone(db: &Db, times: usize, events: u64) -> f64 {
+async fn alone(db: &Db, times: usize, beside: Beside) -> f64 {
     let tenant = AssumedTenant::new(TenantId::new(), "a benchmark has no token");
     let mut took = Vec::with_capacity(times);
     for _ in 0..times {
         let begin = Instant::now();
-        transaction_of(db, &tenant, events).await;
+        transaction_of(db, &tenant, beside).await;
         took.push(begin.elapsed().as_secs_f64() * 1e6);
     }
     figures::percentile(&took, 50)
 }
 
 /// Transactions a second of many callers.
-async fn together(db: &Db, times: usize, events: u64) -> f64 {
+async fn together(db: &Db, times: usize, beside: Beside) -> f64 {
     let begin = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..MANY {
@@ -112,7 +142,7 @@ async fn together(db: &Db, times: usize, events: u64) -> f64 {
         callers.spawn(async move {
             let tenant = AssumedTenant::new(TenantId::new(), "a benchmark has no token");
             for _ in 0..times / 4 {
-                transaction_of(&db, &tenant, events).await;
+                transaction_of(&db, &tenant, beside).await;
             }
         });
     }

@@ -62,12 +62,12 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers) -> Vec<Lin
 
 fn lines(contestant: &Contestant, held: &Held) -> Vec<Line> {
     let line = |what: &str, [before, after]: [&[f64]; 2], digits: usize, goal: Goal| {
-        let middle = |all: &[f64]| format!("{:.digits$}", median(&sorted(all.iter().copied())));
+        let middle = |all: &[f64]| figure(median(&sorted(all.iter().copied())), digits);
         Line {
             name: format!("{}, snapshot held: {what}", contestant.name),
             ours: middle(after),
             peer: middle(before),
-            ratios: after.iter().zip(before).map(|(after, before)| after / before).collect(),
+            ratios: ratios(after, before),
             goal: contestant.is_ours().then_some(goal),
         }
     };
@@ -79,6 +79,20 @@ fn lines(contestant: &Contestant, held: &Held) -> Vec<Line> {
         line("claim, p50 ms", [&claim, &claims], 3, Goal::AtMost(1.5)),
         line("from enqueueing to the start, p50 ms", [&start, &starts], 2, Goal::AtMost(1.5)),
     ]
+}
+
+/// A contestant whose jobs were not begun with in time has no figure: `late`; and one that claimed nothing meanwhile has `none`.
+fn figure(value: f64, digits: usize) -> String {
+    match value {
+        value if value.is_nan() => "none".to_owned(),
+        value if value.is_infinite() => "late".to_owned(),
+        value => format!("{value:.digits$}"),
+    }
+}
+
+fn ratios(after: &[f64], before: &[f64]) -> Vec<f64> {
+    let ratios = after.iter().zip(before).map(|(after, before)| after / before);
+    ratios.filter(|ratio| ratio.is_finite()).collect()
 }
 
 async fn hold(

@@ -67,8 +67,9 @@ impl fmt::Display for Line {
             Some(goal) if goal.is_met(middle) => goal.to_string(),
             Some(goal) => format!("{goal}: NOT REACHED"),
         };
+        let ratio = if middle.is_nan() { "none".to_owned() } else { format!("{middle:.digits$}") };
         let Self { name, ours, peer, .. } = self;
-        write!(f, "  {name:74}  {ours:>9} {peer:>9}  {middle:>7.digits$}  {spread:>18}  {goal}")
+        write!(f, "  {name:74}  {ours:>9} {peer:>9}  {ratio:>7}  {spread:>18}  {goal}")
     }
 }
 

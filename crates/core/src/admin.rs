@@ -1,9 +1,16 @@
-//! What the routers of operators read from a request. What can't be read is answered by a problem that quotes no value.
+//! What the routers of operators have in common: routes that somebody has to allow, and what is read from a request. What can't be read is answered
+//! by a problem that quotes no value.
 
+use std::sync::Arc;
+
+use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
+use axum::routing::MethodRouter;
 use serde::de::DeserializeOwned;
 
 use crate::{FieldError, Problem};
@@ -13,6 +20,44 @@ const LARGEST_BODY: usize = 16 * 1024;
 
 /// Things in a list if nothing is said.
 const LISTED: u32 = 100;
+
+/// Routes of which each says what it does, as an action `A`: one that nobody allows can't be written.
+pub struct Routes<S, A> {
+    router: Router<S>,
+    allow: Arc<Allow<A>>,
+}
+
+/// Whether whoever sent a request may do that.
+type Allow<A> = dyn Fn(&Parts, A) -> Result<(), Problem> + Send + Sync;
+
+impl<S: Clone + Send + Sync + 'static, A: Copy + Send + Sync + 'static> Routes<S, A> {
+    /// None yet. Each asks `allow` before anything else, and answers with its problem where it has one.
+    pub fn new(allow: impl Fn(&Parts, A) -> Result<(), Problem> + Send + Sync + 'static) -> Self {
+        Self { router: Router::new(), allow: Arc::new(allow) }
+    }
+
+    /// With one more.
+    #[must_use]
+    pub fn on(self, action: A, path: &str, method: MethodRouter<S>) -> Self {
+        let allow = Arc::clone(&self.allow);
+        let guarded = method.route_layer(from_fn(move |request: Request, next: Next| {
+            let (parts, body) = request.into_parts();
+            let allowed = allow(&parts, action);
+            async move {
+                match allowed {
+                    Ok(()) => next.run(Request::from_parts(parts, body)).await,
+                    Err(problem) => problem.into_response(),
+                }
+            }
+        }));
+        Self { router: self.router.route(path, guarded), ..self }
+    }
+
+    /// All of them.
+    pub fn router(self) -> Router<S> {
+        self.router
+    }
+}
 
 /// A JSON body of 16 KiB at most.
 #[derive(Debug)]

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+use std::str::FromStr;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -21,6 +24,62 @@ impl fmt::Display for Misread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Why a command came to nothing.
+#[derive(Debug)]
+pub enum Ended<E> {
+    /// It was not understood.
+    Misread(Misread),
+    /// It failed.
+    Failed(E),
+}
+
+impl<E> From<Misread> for Ended<E> {
+    fn from(why: Misread) -> Self {
+        Self::Misread(why)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Ended<E> {
+    fn from(error: E) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a command says, and its exit code.
+pub type Answer<E> = Result<(String, u8), Ended<E>>;
+
+/// It is done: this is said.
+///
+/// # Errors
+/// Never: it is an answer.
+pub fn said<E>(text: impl Into<String>) -> Answer<E> {
+    Ok((text.into(), 0))
+}
+
+/// It is done, or what was named is not there, which is the exit code 1.
+///
+/// # Errors
+/// Never: it is an answer.
+pub fn done<E>(found: bool, what: &str) -> Answer<E> {
+    Ok(if found { (format!("{what}\n"), 0) } else { ("there is none of this name\n".to_owned(), 1) })
+}
+
+/// Writes an answer to standard output, and an error to standard error, with the `usage` where the line was not understood. An error is the
+/// exit code 2.
+pub fn exit<E: fmt::Display>(answer: Answer<E>, usage: &str) -> ExitCode {
+    let written = match answer {
+        Ok((text, code)) => write!(std::io::stdout(), "{text}").map(|()| code),
+        Err(Ended::Misread(why)) => write!(std::io::stderr(), "{why}\n\n{usage}").map(|()| 2),
+        Err(Ended::Failed(error)) => writeln!(std::io::stderr(), "{error}").map(|()| 2),
+    };
+    ExitCode::from(written.unwrap_or(2))
+}
+
+/// The text as a value, or `None` where it is none.
+pub fn parsed<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
 }
 
 /// What of a command line is not taken yet: each command takes what it knows, and what is left over was a mistake.
@@ -159,7 +218,7 @@ mod tests {
         let mut options = Options::read(&line, &["all"]).unwrap();
         assert_eq!(options.word("a command").unwrap(), "pause");
         assert_eq!(options.next("a queue", |name| Some(name.len())).unwrap(), 4);
-        assert_eq!(options.value("most", "a number", |text| text.parse().ok()).unwrap(), Some(7));
+        assert_eq!(options.value("most", "a number", parsed).unwrap(), Some(7));
         assert_eq!((options.flag("all"), options.flag("none")), (true, false));
         options.end().unwrap();
     }
@@ -170,7 +229,7 @@ mod tests {
             let line = args(line);
             let read = Options::read(&line, &[]).and_then(|mut options| {
                 options.word("a command")?;
-                options.value("most", "a number", |text| text.parse::<u32>().ok())?;
+                options.value("most", "a number", parsed::<u32>)?;
                 options.end()
             });
             read.unwrap_err().to_string()
@@ -181,6 +240,15 @@ mod tests {
         assert_eq!(why("list all"), "`all` was not expected");
         assert_eq!(why("list --who me"), "--who does not belong to this command");
         assert_eq!(why("--most 1"), "expected a command");
+    }
+
+    #[test]
+    fn an_answer_has_its_exit_code() {
+        type Said = Answer<fmt::Error>;
+        let code = |answer: Said| exit(answer, "usage: nothing\n");
+        let is = |answer: Said, expected: u8| code(answer) == ExitCode::from(expected);
+        assert!(is(said(""), 0) && is(done(true, "paused"), 0) && is(done(false, "paused"), 1));
+        assert!(is(Err(Misread::new("no command").into()), 2) && is(Err(fmt::Error.into()), 2));
     }
 
     #[test]

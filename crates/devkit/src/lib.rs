@@ -22,7 +22,7 @@
 //!   [damage](Postgres::truncate_file) and [start](Postgres::start) a server; cut, delay and stall its connections with a [`Proxy`].
 //! - By features: `Kit`, everything for a test in one line (`kit`); `Collector`, which takes OTLP (`otlp`); `Authority` and
 //!   `Tls`, certificates and TLS in the proxy (`tls`); `child`, processes that are killed at named points (`faults`);
-//!   `load`, a load driver and comparisons (`load`); `secrecy`, which searches all logs for secrets (`secrecy`).
+//!   `load`, a load driver and comparisons (`load`); `openapi`, which holds answers against their document (`openapi`); `secrecy`, which searches all logs for secrets (`secrecy`).
 //! - [`Instance`], and the program `shared-devkit up | down | status | psql | redis-cli | nats | purge`, for local work.
 //! - [`Wheel`], a pinned file of the Python package index, of which the servers are some.
 //!
@@ -88,6 +88,8 @@ mod litter;
 pub mod load;
 mod nats;
 mod note;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod options;
 #[cfg(feature = "otlp")]
 pub mod otlp;

@@ -57,7 +57,8 @@ revoke delete on shared_events.position from {app};
 -- What a consumer could not do, or a sink not take, and what waits behind it: the same tenant's events with the same key, in the order
 -- of `pos`. The head is `retrying`, due at `next_at`, or `dead`, until an operator redrives it; its followers are `waiting`. What
 -- goes to a sink comes in again with a tick, which gives it a new place in the order: `tick` is its stamp. `sent` is what
--- the sink has taken then, which is kept for as long as it may have to be sent again.
+-- the sink has taken then, which is kept for as long as it may have to be sent again; without a stamp, what an operator threw away, which is kept
+-- for as long so that it is not.
 create table shared_events.parked (
     tenant_id uuid not null,
     subscription text not null check (length(subscription) between 1 and 63),

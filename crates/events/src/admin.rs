@@ -9,16 +9,13 @@ mod subscriptions;
 mod tests;
 mod wire;
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{delete, get, post};
 use shared_core::Problem;
+use shared_core::admin::Routes;
 
 use crate::{Error, Subscriptions};
 
@@ -128,7 +125,14 @@ pub fn router<S: Clone + Send + Sync + 'static>(
     authorize: impl Fn(&Parts, Action) -> Result<(), Problem> + Send + Sync + 'static,
 ) -> Router<S> {
     use Action as Do;
-    let routes = Routes { router: Router::new(), authorize: Arc::new(authorize) };
+    let routes = Routes::new(move |parts: &Parts, action: Action| {
+        authorize(parts, action)?;
+        if !action.is_read() {
+            let (action, path) = (action.as_str(), parts.uri.path());
+            tracing::info!(action, path, "an operator changes the subscriptions");
+        }
+        Ok(())
+    });
     let routes = routes
         .on(Do::ReadSubscriptions, "/openapi.json", get(openapi))
         .on(Do::ReadSubscriptions, "/subscriptions", get(subscriptions::list))
@@ -148,41 +152,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(
         .on(Do::SteerProjections, "/projections/{projection}/rebuild", post(replays::rebuild))
         .on(Do::SteerProjections, "/projections/{projection}/switch", post(replays::switch))
         .on(Do::SteerProjections, "/projections/{projection}/abandon", post(replays::abandon));
-    routes.router.with_state(subscriptions)
-}
-
-type Authorize = dyn Fn(&Parts, Action) -> Result<(), Problem> + Send + Sync;
-
-/// Routes of which each says what it does: one that nobody authorizes can't be written.
-struct Routes {
-    router: Router<Subscriptions>,
-    authorize: Arc<Authorize>,
-}
-
-impl Routes {
-    fn on(self, action: Action, path: &str, method: MethodRouter<Subscriptions>) -> Self {
-        let authorize = self.authorize.clone();
-        let guarded = method.route_layer(from_fn(move |request: Request, next: Next| {
-            let authorize = authorize.clone();
-            async move { guard(&*authorize, action, request, next).await }
-        }));
-        Self { router: self.router.route(path, guarded), ..self }
-    }
-}
-
-async fn guard(authorize: &Authorize, action: Action, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    if let Err(problem) = authorize(&parts, action) {
-        return problem.into_response();
-    }
-    if !action.is_read() {
-        tracing::info!(
-            action = action.as_str(),
-            path = parts.uri.path(),
-            "an operator changes the subscriptions"
-        );
-    }
-    next.run(Request::from_parts(parts, body)).await
+    routes.router().with_state(subscriptions)
 }
 
 async fn openapi() -> Response {

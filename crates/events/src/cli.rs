@@ -4,10 +4,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use shared_core::command_line::{Misread, Options};
+use shared_core::command_line::{self, Misread, Options, done, parsed, said};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -68,35 +67,10 @@ const LISTED: u32 = 100;
 /// The exit code is 0; 1 where what was named is not there; 2 for an error.
 pub async fn cli(subscriptions: &Subscriptions, args: impl IntoIterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.into_iter().collect();
-    let said = match answer(subscriptions, &args).await {
-        Ok((text, code)) => write!(std::io::stdout(), "{text}").map(|()| code),
-        Err(Ended::Misread(why)) => write!(std::io::stderr(), "{why}\n\n{USAGE}").map(|()| 2),
-        Err(Ended::Failed(error)) => writeln!(std::io::stderr(), "{error}").map(|()| 2),
-    };
-    ExitCode::from(said.unwrap_or(2))
+    command_line::exit(answer(subscriptions, &args).await, USAGE)
 }
 
-/// Why a command came to nothing.
-#[derive(Debug)]
-enum Ended {
-    Misread(Misread),
-    Failed(Error),
-}
-
-impl From<Misread> for Ended {
-    fn from(why: Misread) -> Self {
-        Self::Misread(why)
-    }
-}
-
-impl From<Error> for Ended {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// A text, and the exit code.
-type Answer = Result<(String, u8), Ended>;
+type Answer = command_line::Answer<Error>;
 
 async fn answer(subscriptions: &Subscriptions, args: &[String]) -> Answer {
     let mut options = Options::read(args, &FLAGS)?;
@@ -156,14 +130,6 @@ async fn answer(subscriptions: &Subscriptions, args: &[String]) -> Answer {
     }
 }
 
-fn said(text: impl Into<String>) -> Answer {
-    Ok((text.into(), 0))
-}
-
-fn done(found: bool, what: &str) -> Answer {
-    Ok(if found { (format!("{what}\n"), 0) } else { ("there is none of this name\n".to_owned(), 1) })
-}
-
 fn one_name(mut options: Options<'_>) -> Result<&str, Misread> {
     let name = options.word("a subscription")?;
     options.end()?;
@@ -221,7 +187,7 @@ fn filter(options: &mut Options<'_>) -> Result<ParkedFilter, Misread> {
 fn said_filter(options: &mut Options<'_>) -> Result<ParkedFilter, Misread> {
     let (filter, every) = (filter(options)?, options.flag("all"));
     if (filter == ParkedFilter::new()) != every {
-        return Err(Misread::new("expected which parked events, or --all, and not both".to_owned()));
+        return Err(Misread::new("expected which parked events, or --all, and not both"));
     }
     Ok(filter)
 }
@@ -249,7 +215,7 @@ async fn redrive(subscriptions: &Subscriptions, mut options: Options<'_>) -> Ans
 
 async fn discard(subscriptions: &Subscriptions, mut options: Options<'_>) -> Answer {
     let filter = said_filter(&mut options)?;
-    let why = options.text("why").ok_or_else(|| Misread::new("expected --why".to_owned()))?;
+    let why = options.text("why").ok_or_else(|| Misread::new("expected --why"))?;
     let most = options.value("most", "a number", parsed)?.unwrap_or(u64::MAX);
     let keys = options.flag("keys");
     options.end()?;
@@ -266,7 +232,7 @@ async fn replay(subscriptions: &Subscriptions, mut options: Options<'_>) -> Answ
     let since = options.value("since", "a time such as 2026-01-31T12:00:00Z", time)?;
     let place = options.value("place", "a place such as 12-345", parsed)?;
     if since.is_some() && place.is_some() {
-        return Err(Misread::new("expected --since or --place, and not both".to_owned()).into());
+        return Err(Misread::new("expected --since or --place, and not both").into());
     }
     replay = since.into_iter().fold(replay, crate::Replay::since);
     replay = place.into_iter().fold(replay, crate::Replay::from_place);
@@ -303,10 +269,6 @@ async fn projection(subscriptions: &Subscriptions, mut options: Options<'_>) -> 
         }
         "switch" => said(format!("generation {} is live\n", projection.switch().await?)),
         "abandon" => done(projection.abandon().await?, "abandoned"),
-        _ => Err(Misread::new("expected `rebuild`, `switch` or `abandon`".to_owned()).into()),
+        _ => Err(Misread::new("expected `rebuild`, `switch` or `abandon`").into()),
     }
-}
-
-fn parsed<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
 }

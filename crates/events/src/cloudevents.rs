@@ -31,6 +31,8 @@
 //! | `replay` | `true` where it is delivered once more, by a replay |
 
 mod binary;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod headers;
 mod json;
 mod kafka;
 mod mapping;
@@ -45,6 +47,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use binary::Message;
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub(crate) use headers::Headers;
 pub use mapping::Source;
 
 /// The content type of one event in the structured form.

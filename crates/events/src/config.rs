@@ -32,6 +32,12 @@ pub struct Config {
     #[config(default = "8000")]
     #[validate(range(min = 1, max = 50000))]
     pub page: u32,
+    /// Events that a relay has seen and its consumers have not done, over all lanes: so many of one tenant may wait without holding up what
+    /// others have published behind them. What is beyond a page is known by its place alone, in some eighty bytes, and
+    /// read when it is its turn. 100,000 are eight megabytes, or twice that while they grow, and a flood that takes minutes.
+    #[config(default = "100000")]
+    #[validate(range(min = 1, max = 1000000))]
+    pub window: u32,
     /// Transactions of consumers at the same time, each with a connection of the app role. 8 leave two of the pool's ten to requests.
     #[config(default = "8")]
     #[validate(range(min = 1, max = 100))]
@@ -83,6 +89,7 @@ impl Default for Config {
             notify: false,
             lease: Duration::from_secs(10),
             page: 8000,
+            window: 100_000,
             concurrency: 8,
             batch: 100,
             attempts: 5,

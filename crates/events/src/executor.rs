@@ -9,6 +9,7 @@ mod once;
 mod parked;
 mod retry;
 mod run;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -18,7 +19,6 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use shared_core::{Backoff, Failure, NextStep};
 use shared_db::{Check, Db};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Bound;
@@ -26,6 +26,7 @@ use crate::metrics::{METRICS, consumer};
 use crate::{Config, Envelope, Error, Lane};
 pub(crate) use once::forget;
 pub(crate) use retry::Retried;
+pub(crate) use slots::Slots;
 
 /// Its SQL, for the test that compares it with the schema.
 #[cfg_attr(not(test), allow(dead_code, reason = "it is for a test"))]
@@ -40,8 +41,8 @@ pub(crate) struct Executor {
     limits: Limits,
     /// Whether the events are those of this database's log, with positions that no two of them share.
     of_log: bool,
-    /// Connections of the app role that it takes at once.
-    slots: Semaphore,
+    /// Connections of the app role that it takes at once, which tenants share.
+    slots: Slots,
     /// Ends the work between two turns.
     stop: CancellationToken,
 }
@@ -103,7 +104,7 @@ impl Executor {
             backoff: config.backoff(),
             longest: config.retry_longest,
         };
-        let slots = Semaphore::new(config.concurrency as usize);
+        let slots = Slots::new(config.concurrency as usize);
         let subscription = config.subscription.clone();
         Self { db, subscription, consumers, limits, of_log: true, slots, stop }
     }
@@ -114,12 +115,17 @@ impl Executor {
     }
 
     /// Brings events of one tenant and lane, in their order, to every consumer. `Ok`: each had its effect, was known, or is
-    /// parked, unless it was stopped.
+    /// parked, unless it was stopped: when `ends` is cancelled, what waits ends at once, and what runs behind the event that it is at.
     ///
     /// # Errors
     /// Where the database fails: the same is to come again. So it is where the future is dropped.
-    pub(crate) async fn turn(&self, lane: Lane, events: &[Envelope]) -> Result<Turned, Error> {
-        let turns = self.consumers.iter().map(|to| self.turn_of(to, lane, events));
+    pub(crate) async fn turn(
+        &self,
+        lane: Lane,
+        events: &[Envelope],
+        ends: &CancellationToken,
+    ) -> Result<Turned, Error> {
+        let turns = self.consumers.iter().map(|to| self.turn_of(to, lane, events, ends));
         Ok(try_join_all(turns).await?.into_iter().fold(Turned::default(), Turned::and))
     }
 

@@ -7,6 +7,7 @@ mod lanes;
 mod lease;
 #[cfg(feature = "nats")]
 mod nats;
+mod reading;
 #[cfg(feature = "redis")]
 mod redis;
 mod source;
@@ -167,8 +168,10 @@ impl Intake {
         reading.greet().await?;
         let reading = Arc::new(reading);
         let taking = tokio::spawn(group::run(Arc::clone(&reading), stop.clone()));
+        let looking = tokio::spawn(group::look(Arc::clone(&reading), stop.clone()));
         let keeping = tokio::spawn(group::keep(reading, stop.clone()));
-        Ok(Self { subscription, stop, tasks: [taking, keeping].map(AbortOnDropHandle::new).into() })
+        let tasks = [taking, looking, keeping].map(AbortOnDropHandle::new).into();
+        Ok(Self { subscription, stop, tasks })
     }
 
     /// Lets the transactions under way finish, hands the lanes on, and returns when nothing runs any more. Dropping the future ends it
@@ -188,7 +191,7 @@ impl Intake {
 }
 
 /// The settings under the name under which all is kept.
-fn named(source: String, mut config: Config) -> Result<Config, Error> {
+pub(crate) fn named(source: String, mut config: Config) -> Result<Config, Error> {
     // The validator's own words quote the values.
     config.validate().map_err(|errors| {
         let fields: Vec<String> = errors.errors().keys().map(ToString::to_string).collect();

@@ -136,6 +136,7 @@ mod schema;
 pub mod seal;
 pub mod sink;
 mod spans;
+mod window;
 
 /// What the derive's code calls.
 #[doc(hidden)]

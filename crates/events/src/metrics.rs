@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) rewound: Counter<u64>,
     pub(crate) stray: Counter<u64>,
     pub(crate) missed: Counter<u64>,
+    pub(crate) gone: Counter<u64>,
     pub(crate) foreign: Counter<u64>,
     pub(crate) lag: Histogram<f64>,
 }
@@ -42,11 +43,15 @@ impl Metrics {
             ),
             fenced: counter(
                 "events.fenced",
-                "times a relay or an intake found that another had taken a lane",
+                "times a relay or an intake found that another had taken a lane, or a sink's lane not as it was left",
             ),
             rewound: counter("events.rewound", "events sent again since the sink had lost them"),
             stray: counter("events.stray", "events that were found without a day of their own, and moved"),
             missed: counter("events.missed", "times a broker no longer had what an intake had read last"),
+            gone: counter(
+                "events.gone",
+                "events that were taken out of the log before they were delivered, and were passed by",
+            ),
             foreign: counter("events.foreign", "what an intake found at a broker that is no event"),
             lag: meter
                 .f64_histogram("events.lag")

@@ -4,6 +4,7 @@
 mod breaker;
 mod check;
 mod coordinator;
+mod foreign;
 mod lease;
 mod machine;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(crate) mod tick;
 mod ticks;
 mod work;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::executor::Executor;
+use crate::executor::{Executor, Slots};
 use crate::operate::{Health, of_relay};
 use crate::sink::Sink;
 use crate::{Config, Error, Events, days, gauges, notify};
@@ -72,11 +74,19 @@ pub(crate) struct Core {
     told: Notify,
     /// Lanes that catch up read with so many connections at once.
     reads: Semaphore,
+    /// Portions of consumers' events that are read when it is their tenant's turn, in memory at once.
+    loads: Slots,
     state: Mutex<State>,
 }
 
 /// As many as keep a server busy that has a disk to read from, and leave most of a pool's ten to others.
 const READS: usize = 4;
+
+/// Portions of events that were not read at first and are in memory at once: all of them together a page, and no fewer than can have a
+/// transaction.
+fn loads(config: &Config) -> usize {
+    (config.page / config.batch).max(config.concurrency) as usize
+}
 
 /// Where the events go.
 enum Target {
@@ -92,6 +102,8 @@ struct State {
     lanes: usize,
     in_hand: usize,
     breaker_open: bool,
+    /// Of lanes to which somebody else has written, what is to be done.
+    foreign: BTreeMap<u8, String>,
     last_error: Option<String>,
 }
 
@@ -128,7 +140,7 @@ impl Relay {
         check::sink(&*sink, &config)?;
         check::database(&db).await?;
         check::subscription(&db, &config.subscription, "sink").await?;
-        let outlet = Outlet { sink, breaker: Default::default() };
+        let outlet = Outlet { sink, breaker: Default::default(), foreign: Default::default() };
         let listener = listener(&db, &config).await?;
         Ok(Self::spawn(db, config, Target::Sink(outlet), CancellationToken::new(), listener))
     }
@@ -140,6 +152,7 @@ impl Relay {
         stop: CancellationToken,
         listener: Option<Listener>,
     ) -> Self {
+        let loads = Slots::new(loads(&config));
         let core = Arc::new(Core {
             db,
             config,
@@ -150,6 +163,7 @@ impl Relay {
             woken: Notify::new(),
             told: Notify::new(),
             reads: Semaphore::new(READS),
+            loads,
             state: Mutex::default(),
         });
         let task = AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&core), listener)));
@@ -217,8 +231,11 @@ impl Core {
         state.version = env!("CARGO_PKG_VERSION");
         if let Target::Sink(outlet) = &self.target {
             state.sink = Some(outlet.sink.name().to_owned());
+            if let Some(words) = outlet.breaker.words() {
+                (state.breaker_open, state.last_error) = (true, Some(words));
+            }
+            state.foreign = outlet.foreign.said();
         }
-        state.breaker_open = matches!(&self.target, Target::Sink(outlet) if outlet.breaker.is_open());
         serde_json::to_string(&state).unwrap_or_else(|_| "null".to_owned())
     }
 

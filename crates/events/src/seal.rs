@@ -69,16 +69,36 @@ macro_rules! root {
 
 statements! {
     const LOCK: Statement<(), bool> = "select one from shared_events.upkeep for no key update";
-    // What the newest tick sees and the last whole seal did not: of that `$1` events, in the order of their positions. Returns whether
-    // there is more.
-    const SEAL: Statement<(i32,), bool> = concat!("
+    // What the newest tick sees and the last whole seal did not: the first `$1` events. Of more it takes the first transactions, as if the tick had been
+    // made when the next began, so that it costs by what it seals: of each lane no more than its part, but one transaction whole; and of that
+    // so many in the order of their positions, and the next seal goes on behind.
+    pub(crate) const SEAL: Statement<(i32,), i64> = concat!("
         with last as materialized (select snap, upto, root from shared_events.seal order by seal desc limit 1),
+        seen as materialized (
+            select coalesce((select snap from shared_events.seal where upto is null order by seal desc limit 1), '1:1:'::pg_snapshot) as snap),
+        newest as materialized (select snap from shared_events.tick order by tick desc limit 1),
+        until as materialized (
+            select case when bool_or(key.is_beyond) then greatest(min(key.xid) filter (where key.is_beyond), min(key.xid) + 1) end as xid
+              from seen cross join newest cross join generate_series(0, 15) as own (lane) cross join lateral (
+                   (select log.xid::text::bigint, false from shared_events.log
+                     where log.lane = own.lane and log.xid >= pg_snapshot_xmax(seen.snap) and pg_visible_in_snapshot(log.xid, newest.snap)
+                     order by log.lane, log.xid limit 1)
+                    union all
+                   (select log.xid::text::bigint, true from shared_events.log
+                     where log.lane = own.lane and log.xid >= pg_snapshot_xmax(seen.snap) and pg_visible_in_snapshot(log.xid, newest.snap)
+                     order by log.lane, log.xid offset $1 / 16 limit 1)) as key (xid, is_beyond)),
+        bound as materialized (
+            select case when until.xid < pg_snapshot_xmax(newest.snap)::text::bigint
+                        then (least(pg_snapshot_xmin(newest.snap)::text::bigint, until.xid) || ':' || until.xid || ':' || coalesce((
+                                   select string_agg(open.xid::text, ',' order by open.xid) from pg_snapshot_xip(newest.snap) as open (xid)
+                                    where open.xid::text::bigint < until.xid), ''))::pg_snapshot
+                        else newest.snap end as snap
+              from newest cross join until),
         cut as materialized (
-            select coalesce((select snap from shared_events.seal where upto is null order by seal desc limit 1), '1:1:'::pg_snapshot) as seen,
-                   coalesce((select snap from last where upto is not null), tick.snap) as sees,
+            select seen.snap as seen, coalesce((select snap from last where upto is not null), bound.snap) as sees,
                    coalesce((select upto from last), 0) as behind,
                    coalesce((select root from last), sha256(''::bytea)) as previous
-              from shared_events.tick order by tick.tick desc limit 1),
+              from seen cross join bound),
         page as materialized (
             select cut.seen, cut.sees, cut.behind, cut.previous,
                    (select case when count(*) > $1 then (array_agg(pos order by pos))[$1] end
@@ -90,7 +110,7 @@ statements! {
               from page cross join digest where digest.events > 0)
         insert into shared_events.seal (snap, upto, events, since, previous, root)
         select sees, upto, events, since, previous, root from sealed
-        returning upto is not null");
+        returning events");
     const FORGET: Statement<(f64,), ()> = "
         delete from shared_events.seal where at < clock_timestamp() - make_interval(secs => $1)";
     const SEALS: Statement<(i64, i64), i64> = "
@@ -200,13 +220,13 @@ pub(crate) async fn seal(db: &Db, kept: std::time::Duration) -> Result<(), Error
     Ok(())
 }
 
-/// One seal of so many events at most. Returns whether there are more.
+/// One seal of so many events at most. Returns whether there were any.
 async fn page(db: &Db, events: i32) -> Result<bool, Error> {
     db.system()
         .tx(async |tx| {
             // One at a time; in a statement of its own, so that the next sees the last seal.
             tx.one(&LOCK, ()).await?;
-            Ok(tx.opt(&SEAL, (events,)).await?.unwrap_or(false))
+            Ok(tx.opt(&SEAL, (events,)).await?.is_some())
         })
         .await
 }

@@ -101,6 +101,9 @@ pub enum Refusal {
     /// The lane is not as the relay left it: somebody else wrote to it, or something was lost. The relay has to ask whether the lane is
     /// still its own, and what was last.
     Fenced(String),
+    /// Somebody else has written to the lane what the next event can't stand behind: the lane waits until that is taken out, and the others go on.
+    /// The text says what that is.
+    Foreign(String),
 }
 
 impl fmt::Display for Refusal {
@@ -109,6 +112,7 @@ impl fmt::Display for Refusal {
             Self::Never(why) => write!(f, "it will never be taken: {why}"),
             Self::Later(why) => write!(f, "it can't be taken now: {why}"),
             Self::Fenced(why) => write!(f, "the lane is not as it was left: {why}"),
+            Self::Foreign(why) => write!(f, "somebody else has written there: {why}"),
         }
     }
 }

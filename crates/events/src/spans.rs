@@ -67,6 +67,7 @@ pub(crate) async fn send(sink: &dyn Sink, lane: Lane, after: Option<Place>, even
             Refusal::Never(_) => "never",
             Refusal::Later(_) => "later",
             Refusal::Fenced(_) => "fenced",
+            Refusal::Foreign(_) => "foreign",
         };
         span.record("otel.status_code", "ERROR").record("error.type", why);
     }

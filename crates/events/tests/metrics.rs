@@ -14,10 +14,11 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use shared_core::Failure;
 use shared_db::TenantTx;
+use shared_events::bus::{Buffer, Bus};
 use shared_events::sink::PostgresLog;
-use shared_events::{Config, Events, Received, Relay, Subscriptions};
+use shared_events::{Config, Events, Publish as _, Received, Relay, Subscriptions};
 
-use support::{Raised, World, quick, see, until};
+use support::{Raised, World, quick, raised, see, until};
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let registry = Registry::new();
@@ -62,6 +63,85 @@ async fn what_becomes_of_events_is_counted() {
     LazyLock::force(&REGISTRY);
     at_consumers().await;
     at_a_sink().await;
+    of_times_and_days().await;
+    on_the_bus().await;
+    #[cfg(feature = "redis")]
+    at_a_broker().await;
+}
+
+async fn of_times_and_days() {
+    let world = World::new().await;
+    let later = async |tx: &mut TenantTx| tx.publish_in(raised("a", 1), Duration::from_secs(3600)).await;
+    world.db.tenant(&world.tenant).tx(later).await.unwrap();
+    assert_eq!(count("delayed"), 1.0);
+    // As if nobody had made days for long.
+    let superuser = world.superuser().await;
+    let days = "select day::text from shared_events.days()";
+    for day in superuser.query(days, &[]).await.unwrap() {
+        let day = day.get::<_, String>(0).replace('-', "");
+        superuser.batch_execute(&format!("drop table shared_events.log_{day}")).await.unwrap();
+    }
+    world.raise("a").await;
+    let relay = start(&world).await;
+    until(async || count("stray") == 1.0).await;
+    relay.stop().await;
+}
+
+async fn troubled(raised: Received<Raised>) -> Result<(), Failure> {
+    match raised.n {
+        1 => Ok(()),
+        2 => Err(Failure::new("in vain")),
+        _ => panic!("as the test wants it"),
+    }
+}
+
+async fn on_the_bus() {
+    let (bus, tenant) = (Bus::new(), support::a_tenant());
+    let _latest = bus.subscribe::<Raised>("latest", Buffer::drop_oldest(1)).unwrap();
+    let _strict = bus.subscribe::<Raised>("strict", Buffer::close(1)).unwrap();
+    bus.handle("troubled", Buffer::wait(10), (), troubled).unwrap();
+    for n in 1..=3 {
+        bus.publish(&tenant, raised("a", n)).await.unwrap();
+    }
+    bus.stop().await;
+    let of = |name: &str, subscriber: &str| of(&format!("events_bus_{name}_total"), subscriber);
+    assert_eq!((of("delivered", "latest"), of("dropped", "latest")), (3.0, 2.0));
+    assert_eq!((of("delivered", "strict"), of("closed", "strict")), (1.0, 1.0));
+    assert_eq!(of("delivered", "troubled"), 3.0);
+    assert_eq!((of("failed", "troubled"), of("panics", "troubled")), (2.0, 1.0), "a panic is no success");
+}
+
+/// What is no event, and what a broker has lost of what was read.
+#[cfg(feature = "redis")]
+async fn at_a_broker() {
+    use shared_db::redis::{Config as RedisConfig, Redis, cmd};
+    use shared_events::sink::RedisStreams;
+    use shared_events::{Intake, Lane};
+
+    let database = shared_devkit::Redis::shared().await.unwrap().database().await.unwrap();
+    let redis = Redis::connect(&RedisConfig::new(database.url())).await.unwrap();
+    let (here, there, streams) = (World::new().await, World::new().await, RedisStreams::new(&redis));
+    let config = Config { subscription: "to redis".to_owned(), ..quick() };
+    let relay = Relay::to(here.db.clone(), Arc::new(streams.clone()), config).await.unwrap();
+    let intake = async || {
+        let events = Events::new().handle("moody", moody);
+        Intake::start(there.db.clone(), (), events, streams.clone(), quick()).await.unwrap()
+    };
+    let own = here.lane("good").await;
+    let other = Lane::all().find(|lane| *lane != own).map(|lane| streams.key(lane)).unwrap();
+    let _: String = redis.command(cmd("XADD").arg(other).arg("1-1").arg("data").arg("{}")).await.unwrap();
+    here.raise("good").await;
+    let reading = intake().await;
+    until(async || count("foreign") == 1.0).await;
+    until(async || support::seen(&there.db, &here.tenant, "see", "good").await == [1]).await;
+    reading.stop().await;
+    // What was read is gone, and something has come behind it.
+    let _: u64 = redis.command(cmd("XTRIM").arg(streams.key(own)).arg("MAXLEN").arg(0)).await.unwrap();
+    here.raise("good").await;
+    let reading = intake().await;
+    until(async || count("missed") == 1.0).await;
+    reading.stop().await;
+    relay.stop().await;
 }
 
 async fn at_consumers() {

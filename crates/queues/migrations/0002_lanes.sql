@@ -2,8 +2,8 @@
 --
 -- Producers only insert: the job into `waiting`, and a line of `news` that makes the next claim open the lane. A job that was admitted takes
 -- places in its limits, and its lane's one place if that is ordered, as long as it is ready or held: whoever takes it out of there frees them.
--- Locks are taken in one order everywhere: new lanes by id, lanes without waiting, limits by key, then lanes that are blocked on one of
--- these limits.
+-- Locks are taken in one order: new lanes by id, lanes without waiting, limits by key, then lanes that are blocked on one of these limits. Those
+-- last ones another admission may hold while it waits for the limit: the server ends one of the two after a second, and it is tried again.
 
 create table shared_queues.waiting (
     lane uuid not null,
@@ -18,14 +18,15 @@ create table shared_queues.waiting (
     primary key (lane, position)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
 
+-- Lanes of a tenant that may have changed. Of what one statement enqueues the lanes of up to 64 jobs share a row: a row for each job took a fifth
+-- of an admission's time. That many fit into a page a few times over.
 create table shared_queues.news (
     queue text collate "C" not null,
-    position bigint not null,
-    lane uuid not null,
+    position bigint not null,               -- of the first job
     tenant_id uuid not null,
-    job_id uuid not null,
     ordered boolean not null,
-    freed boolean not null default false,   -- the job was admitted, and was put off before a worker took it: its places are free
+    lanes uuid[] not null check (cardinality(lanes) > 0 and array_ndims(lanes) = 1 and cardinality(lanes) <= 64 and array_position(lanes, null) is null),
+    freed boolean not null default false,   -- its job was admitted, and was put off before a worker took it: its places are free
     limits text[] collate "C"               -- of a freed one
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
 create index news_in_order on shared_queues.news (queue, position);
@@ -250,8 +251,8 @@ create function shared_queues.is_gated(of_queue text) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $function$
     select exists (select from shared_queues.lane where queue = of_queue and state = 'open')
         or exists (select from shared_queues.news where queue = of_queue)
-        or exists (select from shared_queues.lane where queue = of_queue and state = 'timed' and opens_at <= clock_timestamp())
-        or exists (select from shared_queues.limit_use where opens_at <= clock_timestamp())
+        or exists (select from shared_queues.lane where queue = of_queue and state = 'timed' and opens_at <= (select clock_timestamp()))
+        or exists (select from shared_queues.limit_use where opens_at <= (select clock_timestamp()))
 $function$;
 
 -- Admits up to `most` waiting jobs of a queue, lanes in turn: they are ready then. If nothing else is, which would have to be looked at as
@@ -264,16 +265,17 @@ language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
     -- Jobs of one turn of a lane, as of a tenant.
     quantum constant integer := greatest(1, most / 10);
-    is_taken boolean;
+    seen record;
     told_lanes uuid[];
     free_lanes uuid[];
     free_keys text[];
     lanes uuid[];
     are_ordered boolean[];
     jobs integer[];
-    firsts bigint[];
     dues timestamptz[];
     limits text[];                      -- of each lane's oldest job, an array as text
+    places tid[];                       -- where the jobs of all these lanes are, lane by lane
+    before integer := 0;                -- how many of them are earlier lanes'
     others uuid[];
     keys text[];
     rooms integer[];
@@ -284,40 +286,57 @@ declare
     key text;
     blocker text;
     wanted integer := 0;
-    taken_lanes uuid[] := '{}';
-    taken_firsts bigint[] := '{}';
-    taken_lasts bigint[] := '{}';
-    taken_jobs integer[] := '{}';
+    wanted_places tid[] := '{}';
+    wanted_lanes uuid[] := '{}';
+    wanted_jobs integer[] := '{}';      -- of each of these lanes; 0 if it is ordered: then no other job may be taken in the stead of a locked one
     empty_lanes uuid[] := '{}';
-    seen uuid[] := '{}';
+    aside uuid[] := '{}';
     states text[] := '{}';
     blockers text[] := '{}';
     openings timestamptz[] := '{}';
 begin
     admitted := 0;
     more := false;
-    if most <= 0 or exists (select from shared_queues.queue q where q.name = of_queue and q.paused) then
+    if most <= 0 then
         return;
     end if;
-    is_taken := not exists (select from shared_queues.ready r where r.queue = of_queue)
-            and not exists (select from shared_queues.queue q where q.name = of_queue and coalesce(q.concurrency, q.rate_count) is not null)
-            and exists (select from shared_queues.worker w where w.incarnation = holder);
-    -- Lost in a crash of the server, it is done again.
-    perform set_config('synchronous_commit', 'off', true);
+    -- One look at all that decides what has to be done. Lost in a crash of the server, it is done again: so its commit need not be flushed.
+    select coalesce(q.paused, false) as is_paused,
+           coalesce(q.concurrency, q.rate_count) is null
+               and not exists (select from shared_queues.ready r where r.queue = of_queue)
+               and exists (select from shared_queues.worker w where w.incarnation = holder) as is_taken,
+           exists (select from shared_queues.news n where n.queue = of_queue) as has_news,
+           exists (select from shared_queues.lane l
+                    where l.queue = of_queue and l.state = 'timed' and l.opens_at <= (select clock_timestamp())) as has_due,
+           exists (select from shared_queues.share s where s.queue = of_queue and s.paused) as has_paused,
+           set_config('synchronous_commit', 'off', true)
+      into seen
+      from (values (1)) as one (n) left join shared_queues.queue q on q.name = of_queue;
+    if seen.is_paused then
+        return;
+    end if;
 
-    if exists (select from shared_queues.news n where n.queue = of_queue) then
+    if seen.has_news then
+        -- Rows of a thousand lanes: some milliseconds of work.
         with told as materialized (
                  delete from shared_queues.news
                   where ctid = any (array(select n.ctid from shared_queues.news n
-                                           where n.queue = of_queue order by n.position limit 1000 for update skip locked))
-                 returning lane, tenant_id, news.ordered as is_ordered, news.freed as is_freed, news.limits as freed_limits),
+                                           where n.queue = of_queue order by n.position
+                                           limit (select count(*) from (
+                                                         select sum(cardinality(f.lanes)) over (order by f.position) - cardinality(f.lanes) as lanes
+                                                           from (select o.position, o.lanes from shared_queues.news o
+                                                                  where o.queue = of_queue order by o.position limit 250) f) b
+                                                   where b.lanes < 1000)
+                                             for update skip locked))
+                 returning news.lanes, tenant_id, news.ordered as is_ordered, news.freed as is_freed, news.limits as freed_limits),
              opened as (
                  insert into shared_queues.lane (id, queue, tenant_id, ordered, state, turn)
                  select t.lane, of_queue, t.tenant_id, t.is_ordered, 'open', (select nextval('shared_queues.lane_turn'))
-                   from (select distinct n.lane, n.tenant_id, n.is_ordered from told n where not n.is_freed order by n.lane) t
+                   from (select distinct l.lane, n.tenant_id, n.is_ordered from told n cross join unnest(n.lanes) as l (lane)
+                          where not n.is_freed order by l.lane) t
                      on conflict do nothing)
-        select array(select distinct t.lane from told t),
-               array(select distinct t.lane from told t where t.is_freed and t.is_ordered),
+        select array(select distinct l.lane from told t cross join unnest(t.lanes) as l (lane)),
+               array(select distinct l.lane from told t cross join unnest(t.lanes) as l (lane) where t.is_freed and t.is_ordered),
                array(select k.limit_key from told t cross join unnest(t.freed_limits) as k (limit_key) where t.is_freed)
           into told_lanes, free_lanes, free_keys;
         -- One that waits for the time of its oldest job may have another one now.
@@ -327,25 +346,29 @@ begin
                                     where l.id = any (told_lanes) and l.state = 'timed' order by l.id for update));
         end if;
     end if;
-    update shared_queues.lane set state = 'open', opens_at = null, turn = nextval('shared_queues.lane_turn')
-     where id = any (array(select l.id from shared_queues.lane l
-                            where l.queue = of_queue and l.state = 'timed' and l.opens_at <= clock_timestamp()
-                            order by l.opens_at limit most for update skip locked));
+    if seen.has_due then
+        update shared_queues.lane set state = 'open', opens_at = null, turn = nextval('shared_queues.lane_turn')
+         where id = any (array(select l.id from shared_queues.lane l
+                                where l.queue = of_queue and l.state = 'timed' and l.opens_at <= (select clock_timestamp())
+                                order by l.opens_at limit most for update skip locked));
+    end if;
 
     -- Lanes are locked until there are enough jobs, and no further; half as many again as are wanted, since limits may leave some of them.
-    select array_agg(c.id order by c.turn), array_agg(c.ordered order by c.turn), array_agg(c.jobs order by c.turn),
-           array_agg(c.first order by c.turn), array_agg(w.due_at order by c.turn), array_agg(w.limits::text order by c.turn)
-      into lanes, are_ordered, jobs, firsts, dues, limits
-      from (select j.turn, j.id, j.ordered, min(j.position) as first, count(j.position)::integer as jobs
-              from (select l.turn, l.id, l.ordered, p.position
-                      from (select o.turn, o.id, o.ordered from shared_queues.lane o where o.queue = of_queue and o.state = 'open'
-                             order by o.turn limit most for update skip locked) l
-                      left join lateral (select i.position from shared_queues.waiting i where i.lane = l.id
-                                          order by i.position limit case when l.ordered then 1 else quantum end) p on true
-                     limit most + most / 2) j
-             group by j.turn, j.id, j.ordered) c
-      left join lateral (select i.due_at, i.limits from shared_queues.waiting i where i.lane = c.id and i.position = c.first) w on true;
-    if exists (select from shared_queues.share s where s.queue = of_queue and s.paused) then
+    with j as materialized (
+             select l.turn, l.id, l.ordered, p.place, p.position, p.due_at, p.limits
+               from (select o.turn, o.id, o.ordered from shared_queues.lane o where o.queue = of_queue and o.state = 'open'
+                      order by o.turn limit most for update skip locked) l
+               left join lateral (select i.ctid as place, i.position, i.due_at, i.limits from shared_queues.waiting i where i.lane = l.id
+                                   order by i.position limit case when l.ordered then 1 else quantum end) p on true
+              limit most + most / 2)
+    select array_agg(c.id order by c.turn, c.id), array_agg(c.ordered order by c.turn, c.id), array_agg(c.jobs order by c.turn, c.id),
+           array_agg(c.due_at order by c.turn, c.id), array_agg(c.limits::text order by c.turn, c.id),
+           (select array_agg(i.place order by i.turn, i.id, i.position) from j i where i.place is not null)
+      into lanes, are_ordered, jobs, dues, limits, places
+      from (select distinct on (i.turn, i.id) i.turn, i.id, i.ordered, i.due_at, i.limits,
+                   count(i.position) over (partition by i.turn, i.id)::integer as jobs
+              from j i order by i.turn, i.id, i.position) c;
+    if seen.has_paused then
         others := shared_queues.without_paused(of_queue, lanes);
     end if;
 
@@ -353,7 +376,7 @@ begin
         select distinct k.limit_key collate "C"
           from (select unnest(h.limits::text[]) from unnest(limits) as h (limits)
                 union all select unnest(free_keys)
-                union all (select u.limit_key from shared_queues.limit_use u where u.opens_at <= clock_timestamp()
+                union all (select u.limit_key from shared_queues.limit_use u where u.opens_at <= (select clock_timestamp())
                             order by u.opens_at limit most)) as k (limit_key)
          order by 1);
     if cardinality(keys) > 0 then
@@ -372,13 +395,14 @@ begin
     end if;
 
     for n in 1..coalesce(cardinality(lanes), 0) loop
+        before := before + case when n > 1 then jobs[n - 1] else 0 end;
         continue when others is not null and lanes[n] <> all (others);
         if jobs[n] = 0 then
             empty_lanes := empty_lanes || lanes[n];
             continue;
         end if;
         if are_ordered[n] and dues[n] > clock_timestamp() then
-            seen := seen || lanes[n]; states := states || 'timed'::text; blockers := blockers || null::text;
+            aside := aside || lanes[n]; states := states || 'timed'::text; blockers := blockers || null::text;
             openings := openings || dues[n];
             continue;
         end if;
@@ -394,7 +418,7 @@ begin
             end if;
         end loop;
         if blocker is not null then
-            seen := seen || lanes[n]; states := states || 'blocked'::text; blockers := blockers || blocker;
+            aside := aside || lanes[n]; states := states || 'blocked'::text; blockers := blockers || blocker;
             openings := openings || null::timestamptz;
             continue;
         end if;
@@ -402,34 +426,43 @@ begin
             at := array_position(keys, key);
             rooms[at] := rooms[at] - room;
         end loop;
-        taken_lanes := taken_lanes || lanes[n];
-        taken_firsts := taken_firsts || firsts[n];
-        taken_lasts := taken_lasts || case when are_ordered[n] then firsts[n] else 9223372036854775807 end;
-        taken_jobs := taken_jobs || room;
+        wanted_places := wanted_places || places[before + 1 : before + room];
+        wanted_lanes := wanted_lanes || lanes[n];
+        wanted_jobs := wanted_jobs || case when are_ordered[n] then 0 else room end;
         wanted := wanted + room;
     end loop;
 
-    if cardinality(taken_lanes) > 0 then
-        -- One that a producer is just replacing is not taken; its lane stays open.
-        with gone as materialized (
+    if wanted > 0 then
+        -- One that a producer is just replacing is not taken, but the next one of its lane, of which all have the same limits; if that is ordered,
+        -- its turn is over. A place is another row's only after this statement.
+        with locked as materialized (
+                 select w.ctid as place, w.lane from shared_queues.waiting w where w.ctid = any (wanted_places) for update skip locked),
+             instead as materialized (
+                 select i.place
+                   from (select l.lane, l.jobs - (select count(*) from locked k where k.lane = l.lane) as missing
+                           from unnest(wanted_lanes, wanted_jobs) as l (lane, jobs)
+                          where (select count(*) from locked) < wanted) m
+                  cross join lateral (
+                        select w.ctid as place from shared_queues.waiting w
+                         where w.lane = m.lane and w.ctid <> all (wanted_places)
+                         order by w.position limit greatest(0, m.missing) for update skip locked) i),
+             gone as materialized (
                  delete from shared_queues.waiting
-                  where ctid = any (array(
-                            select j.ctid from unnest(taken_lanes, taken_firsts, taken_lasts, taken_jobs) as t (lane, first, last, jobs)
-                             cross join lateral (select w.ctid from shared_queues.waiting w
-                                                  where w.lane = t.lane and w.position between t.first and t.last
-                                                  order by w.position limit t.jobs for update skip locked) j))
+                  where ctid = any (array(select k.place from locked k union all select i.place from instead i))
                  returning queue, band, tenant_id, position, job_id, lane, waiting.ordered as is_ordered, waiting.limits as job_limits),
              ready as (
                  insert into shared_queues.ready (queue, band, tenant_id, position, job_id, gated)
-                 select g.queue, g.band, g.tenant_id, g.position, g.job_id, true from gone g where not is_taken),
+                 select g.queue, g.band, g.tenant_id, g.position, g.job_id, true from gone g where not seen.is_taken),
              lease as (
                  insert into shared_queues.lease as l (worker, claim, queue, ids, gated)
-                 select holder, held_claim, of_queue, array_agg(g.job_id), true from gone g where is_taken having count(*) > 0
+                 select holder, held_claim, of_queue, array_agg(g.job_id), true from gone g where seen.is_taken having count(*) > 0
                      on conflict (worker, claim) do update set ids = l.ids || excluded.ids, gated = true),
              served as (
                  update shared_queues.lane l
                     set state = case when s.is_ordered then 'busy' else 'open' end, turn = nextval('shared_queues.lane_turn')
-                   from (select g.lane, bool_or(g.is_ordered) as is_ordered from gone g group by g.lane) s
+                   from (select x.lane, bool_or(x.is_ordered) as is_ordered
+                           from (select g.lane, g.is_ordered from gone g
+                                 union all select w.lane, false from unnest(wanted_lanes) as w (lane)) x group by x.lane) s
                   where l.id = s.lane),
              used as (
                  update shared_queues.limit_use u
@@ -438,21 +471,24 @@ begin
                    from (select k.limit_key, count(*)::integer as places
                            from gone g cross join unnest(g.job_limits) as k (limit_key) group by k.limit_key) p
                   where u.limit_key = p.limit_key)
-        select count(*), case when is_taken then array_agg(g.job_id) end into admitted, taken from gone g;
+        select count(*), case when seen.is_taken then array_agg(g.job_id) end into admitted, taken from gone g;
     end if;
-    if cardinality(seen) > 0 then
+    if cardinality(aside) > 0 then
         update shared_queues.lane l
            set state = o.state, blocked_on = o.blocked_on, opens_at = o.opens_at, turn = nextval('shared_queues.lane_turn')
-          from unnest(seen, states, blockers, openings) as o (id, state, blocked_on, opens_at) where l.id = o.id;
+          from unnest(aside, states, blockers, openings) as o (id, state, blocked_on, opens_at) where l.id = o.id;
     end if;
     if cardinality(empty_lanes) > 0 then
         perform shared_queues.reopen(empty_lanes);
     end if;
-    perform shared_queues.free(free_lanes, free_keys);
+    if cardinality(free_lanes) > 0 or cardinality(free_keys) > 0 then
+        perform shared_queues.free(free_lanes, free_keys);
+    end if;
     if cardinality(keys) > 0 then
         perform shared_queues.wake(keys);
     end if;
-    more := shared_queues.is_gated(of_queue);
+    -- Behind a full claim the next one looks anyway.
+    more := admitted >= most or shared_queues.is_gated(of_queue);
 end $function$;
 
 -- Sets aside the lanes of paused tenants, and returns the others. The lock keeps a tenant from going on unnoticed meanwhile.

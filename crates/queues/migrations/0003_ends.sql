@@ -19,8 +19,9 @@ begin
              select h.lane, h.position, h.queue, h.band, h.tenant_id, h.job_id, h.ordered, clock_timestamp(), h.limits
                from held h where h.lane is not null),
          news as (
-             insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-             select h.queue, h.position, h.lane, h.tenant_id, h.job_id, h.ordered from held h where h.lane is not null)
+             insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+             select h.queue, min(h.position), h.tenant_id, h.ordered, array_agg(distinct h.lane) from held h where h.lane is not null
+              group by h.queue, h.tenant_id, h.ordered, h.position / 64)
     select count(*) into back from held;
     return back;
 end $function$;
@@ -210,8 +211,8 @@ begin
             is_gone := found;
             if is_gone then
                 -- The lane may have waited for this one's time.
-                insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-                values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered);
+                insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+                values (b.queue, b.position, b.tenant_id, b.ordered, array[b.lane]);
             end if;
         end if;
         if not is_gone then
@@ -256,8 +257,8 @@ begin
             return false;
         end if;
         -- The lane may wait for the old time.
-        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-        values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered);
+        insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+        values (b.queue, b.position, b.tenant_id, b.ordered, array[b.lane]);
     end if;
     update shared_queues.body w set due_at = due where w.job_id = job;
     return true;

@@ -104,8 +104,8 @@ begin
     else
         insert into shared_queues.waiting (lane, position, queue, band, tenant_id, job_id, ordered, due_at, limits)
         values (b.lane, b.position, b.queue, b.band, b.tenant_id, job, b.ordered, b.due_at, b.limits);
-        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-        values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered);
+        insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+        values (b.queue, b.position, b.tenant_id, b.ordered, array[b.lane]);
     end if;
 end $function$;
 
@@ -151,8 +151,8 @@ begin
          where r.queue = b.queue and r.band = b.band and r.tenant_id = b.tenant_id and r.position = b.position;
         if is_waiting or was_admitted then
             -- The next claim looks at the lane, and frees the places: this may be a long transaction.
-            insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered, freed, limits)
-            values (b.queue, b.position, b.lane, b.tenant_id, job, b.ordered, was_admitted, b.limits);
+            insert into shared_queues.news (queue, position, tenant_id, ordered, lanes, freed, limits)
+            values (b.queue, b.position, b.tenant_id, b.ordered, array[b.lane], was_admitted, b.limits);
         end if;
         perform shared_queues.enter(job, new_delay > 0);
     end if;

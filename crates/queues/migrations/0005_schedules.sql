@@ -6,7 +6,8 @@ create table shared_queues.schedule (
     zone text not null,
     missed text not null,               -- skip, once, each
     paused boolean not null,
-    next timestamptz not null,
+    next timestamptz not null,          -- the slot that comes next
+    due_at timestamptz not null,        -- when somebody looks at it: that slot, or later after it could not be fired
     tenant_id uuid not null,
     job_name text not null,
     version integer not null,
@@ -19,7 +20,7 @@ create table shared_queues.schedule (
     unique_rule text,                   -- JSON
     primary key (queue, name)
 ) with (fillfactor = 80);
-create index schedule_due on shared_queues.schedule (queue, next) where not paused;
+create index schedule_due on shared_queues.schedule (queue, due_at) where not paused;
 alter table shared_queues.schedule enable row level security;
 alter table shared_queues.schedule force row level security;
 create policy system on shared_queues.schedule for all to {system} using (true) with check (true);

@@ -10,16 +10,13 @@ mod schedules;
 mod tests;
 mod wire;
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use shared_core::Problem;
+use shared_core::admin::Routes;
 
 use crate::{Error, Queues};
 
@@ -142,7 +139,14 @@ pub fn router<S: Clone + Send + Sync + 'static>(
     authorize: impl Fn(&Parts, Action) -> Result<(), Problem> + Send + Sync + 'static,
 ) -> Router<S> {
     use Action as Do;
-    let routes = Routes { router: Router::new(), authorize: Arc::new(authorize) };
+    let routes = Routes::new(move |parts: &Parts, action: Action| {
+        authorize(parts, action)?;
+        if !action.is_read() {
+            let (action, path) = (action.as_str(), parts.uri.path());
+            tracing::info!(action, path, "an operator changes the queues");
+        }
+        Ok(())
+    });
     let routes = routes
         .on(Do::ReadQueues, "/openapi.json", get(openapi))
         .on(Do::ReadQueues, "/queues", get(queues::list))
@@ -168,37 +172,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(
         .on(Do::EditSchedules, "/schedules/{queue}/{name}", delete(schedules::remove))
         .on(Do::EditSchedules, "/schedules/{queue}/{name}/pause", post(schedules::pause))
         .on(Do::EditSchedules, "/schedules/{queue}/{name}/resume", post(schedules::resume));
-    routes.router.with_state(queues)
-}
-
-type Authorize = dyn Fn(&Parts, Action) -> Result<(), Problem> + Send + Sync;
-
-/// Routes of which each says what it does: one that nobody authorizes can't be written.
-struct Routes {
-    router: Router<Queues>,
-    authorize: Arc<Authorize>,
-}
-
-impl Routes {
-    fn on(self, action: Action, path: &str, method: MethodRouter<Queues>) -> Self {
-        let authorize = self.authorize.clone();
-        let guarded = method.route_layer(from_fn(move |request: Request, next: Next| {
-            let authorize = authorize.clone();
-            async move { guard(&*authorize, action, request, next).await }
-        }));
-        Self { router: self.router.route(path, guarded), ..self }
-    }
-}
-
-async fn guard(authorize: &Authorize, action: Action, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    if let Err(problem) = authorize(&parts, action) {
-        return problem.into_response();
-    }
-    if !action.is_read() {
-        tracing::info!(action = action.as_str(), path = parts.uri.path(), "an operator changes the queues");
-    }
-    next.run(Request::from_parts(parts, body)).await
+    routes.router().with_state(queues)
 }
 
 async fn openapi() -> Response {

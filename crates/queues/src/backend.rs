@@ -17,8 +17,6 @@
 //! - A lane with an ordering key admits one job at a time, the oldest, and none while the oldest waits for its time.
 //! - Time is the backend's own. What a worker calls `held` ends with its lease, whatever the worker believes.
 
-#![allow(dead_code, unused_imports, reason = "the backends come in the next steps")]
-
 mod control;
 mod schedules;
 mod work;
@@ -27,7 +25,7 @@ pub(crate) use crate::filter::{DeadFilter, JobFilter};
 pub use control::Cancelled;
 pub(crate) use control::Control;
 pub(crate) use schedules::{Schedules, StoredSchedule};
-pub(crate) use work::{Claim, Claimed, Entry, Fate, Fence, Settled, Swept, Work};
+pub(crate) use work::{Claim, Claimed, Entry, Fate, Fence, Retention, Settled, Swept, Work};
 
 /// Everything that a backend does.
 pub(crate) trait Backend: Work + Control + Schedules {}

@@ -2,12 +2,11 @@
 
 mod table;
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use shared_core::TenantId;
-use shared_core::command_line::{Misread, Options};
+use shared_core::command_line::{self, Misread, Options, done, parsed, said};
 use shared_core::schema::Value;
 
 use crate::cursor::Cursor;
@@ -69,35 +68,10 @@ const LISTED: u32 = 100;
 /// The exit code is 0; 1 where what was named is not there; 2 for an error.
 pub async fn cli(queues: &Queues, args: impl IntoIterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.into_iter().collect();
-    let said = match answer(queues, &args).await {
-        Ok((text, code)) => write!(std::io::stdout(), "{text}").map(|()| code),
-        Err(Ended::Misread(why)) => write!(std::io::stderr(), "{why}\n\n{USAGE}").map(|()| 2),
-        Err(Ended::Failed(error)) => writeln!(std::io::stderr(), "{error}").map(|()| 2),
-    };
-    ExitCode::from(said.unwrap_or(2))
+    command_line::exit(answer(queues, &args).await, USAGE)
 }
 
-/// Why a command came to nothing.
-#[derive(Debug)]
-enum Ended {
-    Misread(Misread),
-    Failed(Error),
-}
-
-impl From<Misread> for Ended {
-    fn from(why: Misread) -> Self {
-        Self::Misread(why)
-    }
-}
-
-impl From<Error> for Ended {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// A text, and the exit code.
-type Answer = Result<(String, u8), Ended>;
+type Answer = command_line::Answer<Error>;
 
 async fn answer(queues: &Queues, args: &[String]) -> Answer {
     let mut options = Options::read(args, &FLAGS)?;
@@ -142,14 +116,6 @@ async fn answer(queues: &Queues, args: &[String]) -> Answer {
         "schedule" => schedule(queues, options).await,
         other => Err(Misread::new(format!("`{other}` is no command")).into()),
     }
-}
-
-fn said(text: impl Into<String>) -> Answer {
-    Ok((text.into(), 0))
-}
-
-fn done(found: bool, what: &str) -> Answer {
-    Ok(if found { (format!("{what}\n"), 0) } else { ("there is none of this name\n".to_owned(), 1) })
 }
 
 /// Which part of a list is shown.
@@ -239,7 +205,7 @@ fn dead_filter(options: &mut Options<'_>) -> Result<DeadFilter, Misread> {
 fn said_filter(options: &mut Options<'_>) -> Result<DeadFilter, Misread> {
     let (filter, every) = (dead_filter(options)?, options.flag("all"));
     if (filter == DeadFilter::new()) != every {
-        return Err(Misread::new("expected which dead letters, or --all, and not both".to_owned()));
+        return Err(Misread::new("expected which dead letters, or --all, and not both"));
     }
     Ok(filter)
 }
@@ -289,7 +255,7 @@ async fn set_paused(queues: &Queues, mut options: Options<'_>, paused: bool) -> 
 async fn weight(queues: &Queues, mut options: Options<'_>) -> Answer {
     let queue = queues.queue(options.word("a queue")?);
     let tenant = options.value("tenant", "a UUID", parsed)?;
-    let tenant = tenant.ok_or_else(|| Misread::new("expected --tenant".to_owned()))?;
+    let tenant = tenant.ok_or_else(|| Misread::new("expected --tenant"))?;
     let weight = options.next("a weight from 1 to 100", parsed)?;
     options.end()?;
     queue.weight(tenant, weight).await?;
@@ -304,7 +270,7 @@ async fn limit(queues: &Queues, mut options: Options<'_>) -> Answer {
     let none = options.flag("none");
     options.end()?;
     if limit.is_some() == none {
-        return Err(Misread::new("expected --at-once or --rate, or --none".to_owned()).into());
+        return Err(Misread::new("expected --at-once or --rate, or --none").into());
     }
     match (queue, name) {
         (Some(queue), _) => queues.queue(queue).limit(limit).await?,
@@ -321,7 +287,7 @@ fn a_limit(options: &mut Options<'_>) -> Result<Option<Limit>, Misread> {
     })?;
     let burst = options.value("burst", "a number of jobs", parsed)?;
     if burst.is_some() && rate.is_none() {
-        return Err(Misread::new("--burst is the size of a --rate's bucket".to_owned()));
+        return Err(Misread::new("--burst is the size of a --rate's bucket"));
     }
     let rate = rate.map(|(count, period)| Rate { count, period, burst: burst.unwrap_or(count) });
     Ok((at_once.is_some() || rate.is_some()).then_some(Limit { concurrency: at_once, rate }))
@@ -358,14 +324,10 @@ async fn schedule(queues: &Queues, mut options: Options<'_>) -> Answer {
                 "pause" => done(schedules.pause(queue, name).await?, "paused"),
                 "resume" => done(schedules.resume(queue, name).await?, "resumed"),
                 "remove" => done(schedules.remove(queue, name).await?, "removed"),
-                _ => Err(Misread::new("expected `pause`, `resume`, `remove` or `edit`".to_owned()).into()),
+                _ => Err(Misread::new("expected `pause`, `resume`, `remove` or `edit`").into()),
             }
         }
     }
-}
-
-fn parsed<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
 }
 
 #[cfg(test)]

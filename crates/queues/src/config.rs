@@ -46,6 +46,12 @@ pub struct Config {
     #[config(default = "100000")]
     #[validate(range(min = 1, max = 10_000_000))]
     pub most_dead: u32,
+    /// Completed and cancelled jobs that a queue remembers at most, whatever they say of `keep`; those that were to be forgotten
+    /// first go first. At some hundred bytes each these are some hundreds of megabytes, and the results of those that have one come on
+    /// top: a bound for the server, far beyond what is looked at. Ten million are counted in about a second, once a minute.
+    #[config(default = "1000000")]
+    #[validate(range(min = 1, max = 10_000_000))]
+    pub most_kept: u32,
     /// How long the effects that handlers recorded are kept in the database; longer than any of their jobs is tried again.
     #[config(default = "30d", min = "1h", max = "3650d")]
     pub keep_effects: Duration,
@@ -68,6 +74,7 @@ impl Default for Config {
             cancel_grace: Duration::from_secs(5),
             keep_dead: DAY * 30,
             most_dead: 100_000,
+            most_kept: 1_000_000,
             keep_effects: DAY * 30,
             metered_tenants: 0,
         }

@@ -64,7 +64,7 @@ impl JobContext {
     /// committed. With queues elsewhere the commit leaves a mark that the job is complete: whoever attempts it again finds the
     /// mark before `work` begins, and the job ends. There the commit carries the time, by the database's clock, up to which the
     /// worker's lease surely holds, and the database refuses it after that: a worker that stood still for longer, and goes on in
-    /// the middle of its transaction, commits nothing.
+    /// the middle of its transaction, commits nothing. Where it is refused, [`cancelled`](Self::cancelled) returns from then on.
     ///
     /// ```
     /// # use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ impl JobContext {
         }
         match effect::complete(tx, self.job_id(), inner.sure.clone()).await? {
             Mark::Made => return Ok(()),
-            Mark::Found => inner.link.set_complete(),
+            Mark::Found => inner.link.found_complete(),
             Mark::Late => inner.link.set_refused(),
         }
         Err(Error::NotYours { source: None })

@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use serde::{Deserialize, Serialize};
 use shared_core::{AssumedTenant, Failure, TenantId};
-use shared_db::{Db, bootstrap, statements};
+use shared_db::{Db, bootstrap, fingerprint, statements};
 use shared_devkit::Postgres;
 use shared_queues::{Config, Job, JobContext, Jobs, MIGRATIONS, Outcome, Queues, Schedule, Worker};
 use tokio::sync::Semaphore;
@@ -27,6 +27,7 @@ enum Act {
     Succeed,
     FailOnce,
     PanicOnce,
+    SnoozeOnce,
     Cancel,
     Die,
 }
@@ -63,11 +64,16 @@ async fn act(job: Do, cx: JobContext) -> Result<Outcome, Failure> {
     match job.act {
         Act::FailOnce if first => Err(Failure::new("not today")),
         Act::PanicOnce if first => panic!("lost its nerve"),
+        Act::SnoozeOnce if !SNOOZED.swap(true, Ordering::Relaxed) => {
+            Ok(Outcome::snooze(Duration::from_secs(3600)))
+        }
         Act::Cancel => Ok(Outcome::cancel("nobody wants it")),
         Act::Die => Err(Failure::dead("hopeless")),
-        Act::Succeed | Act::FailOnce | Act::PanicOnce => Ok(Outcome::done()),
+        Act::Succeed | Act::FailOnce | Act::PanicOnce | Act::SnoozeOnce => Ok(Outcome::done()),
     }
 }
+
+static SNOOZED: AtomicBool = AtomicBool::new(false);
 
 /// Hours of back-off pass in a moment: the clock of queues in memory is that of tokio, which is paused.
 #[tokio::test(start_paused = true)]
@@ -83,7 +89,7 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
         tokio::time::sleep(Duration::from_millis(100)).await; // a condition is polled
     }
     drop(mortal);
-    let acts = [Act::Succeed, Act::FailOnce, Act::PanicOnce, Act::Cancel, Act::Die];
+    let acts = [Act::Succeed, Act::FailOnce, Act::PanicOnce, Act::SnoozeOnce, Act::Cancel, Act::Die];
     producer(busy).enqueue_all(acts.map(|act| Do { act })).await.unwrap();
     let config = Config { metered_tenants: 1, concurrency: 1, ..Config::default() };
     let jobs = Jobs::new().handle(act).handle(limited).handle(tick);
@@ -100,9 +106,9 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
     }
     queues.schedules().remove("default", "minutely").await.unwrap();
 
-    let busy_runs = format!("queues_tenant_attempts_total{{tenant_id=\"{busy}\"}} 10");
+    let busy_runs = format!("queues_tenant_attempts_total{{tenant_id=\"{busy}\"}} 12");
     let lines = [
-        "queues_jobs_enqueued_total{job_name=\"test:act\"} 7",
+        "queues_jobs_enqueued_total{job_name=\"test:act\"} 8",
         "queues_jobs_enqueued_total{job_name=\"test:limited\"} 1",
         "queues_jobs_enqueued_total{job_name=\"test:tick\"} 1",
         "queues_schedules_fired_total{queue=\"default\"} 1",
@@ -110,20 +116,22 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
         "queues_jobs_rescued_total{outcome=\"ready\"} ",
         "queues_jobs_pruned_total ",
         "queues_limiter_wait_seconds_count{job_name=\"test:limited\"} 1",
-        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"completed\"} 5",
+        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"completed\"} 6",
+        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"snoozed\"} 1",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"retried\"} 2",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"cancelled\"} 1",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"dead\"} 1",
         "queues_jobs_panicked_total{job_name=\"test:act\"} 1",
         "queues_jobs_put_back_total ",
-        "queues_job_run_seconds_count{job_name=\"test:act\"} 9",
-        "queues_job_wait_seconds_count{job_name=\"test:act\"} 8",
+        "queues_job_run_seconds_count{job_name=\"test:act\"} 11",
+        "queues_job_wait_seconds_count{job_name=\"test:act\"} 10",
         "queues_depth{queue=\"default\",state=\"dead\"} 1",
         "queues_depth{queue=\"default\",state=\"scheduled\"} 1",
         "queues_depth{queue=\"default\",state=\"ready\"} 0",
         "queues_oldest_seconds{queue=\"default\"} 0",
         busy_runs.as_str(),
         "queues_tenant_attempts_total{tenant_id=\"other\"} 1",
+        "queues_tenant_run_seconds_total{tenant_id=\"other\"} ",
     ];
     for _ in 0..10_000 {
         if lines.iter().all(|line| shown().contains(line)) {
@@ -136,11 +144,21 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
         assert!(text.contains(line), "{line} in\n{text}");
     }
     assert!(!text.contains(&other.to_string()), "one tenant alone is named:\n{text}");
+
+    // What waits while nothing is claimed.
+    queues.queue("default").pause().await.unwrap();
+    producer(busy).enqueue(Do { act: Act::Succeed }).await.unwrap();
+    producer(busy).enqueue(Limited {}).await.unwrap();
+    while figure("queues_oldest_seconds{queue=\"default\"} ") <= Some(0.0) {
+        tokio::time::sleep(Duration::from_millis(100)).await; // a condition is polled
+    }
+    assert_eq!(figure("queues_depth{queue=\"default\",state=\"waiting\"} "), Some(1.0));
     worker.stop(Duration::from_secs(5)).await;
 }
 
 statements! {
     const EXPIRE: Statement<(), ()> = "update shared_queues.worker set expires_at = '-infinity'";
+    const SPOIL: Statement<(), ()> = "update shared_queues.schedule set cron = 'every full moon', due_at = '-infinity'";
 }
 
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
@@ -164,11 +182,12 @@ async fn begun(times: usize) {
 
 /// A worker that was taken out, and does not know it yet, says how its job has ended.
 #[tokio::test]
-async fn outcomes_that_are_refused_are_counted() {
+async fn outcomes_that_are_refused_and_schedules_that_fail_are_counted() {
     shown();
     let server = Postgres::shared().await.unwrap();
     let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
-    let database = server.database("shared-queues metrics 1", migrate).await.unwrap();
+    let name = format!("shared-queues metrics {}", fingerprint(&[MIGRATIONS]));
+    let database = server.database(&name, migrate).await.unwrap();
     let db = Db::connect(&shared_db::Config::new(database.url())).await.unwrap();
     let queues = Queues::postgres(&db);
     let proof = AssumedTenant::new(TenantId::new(), "a test has no token");
@@ -184,6 +203,12 @@ async fn outcomes_that_are_refused_are_counted() {
     GATE.close();
     assert_eq!(stale.stop(Duration::from_secs(5)).await.refused, 1);
     assert!(shown().contains("queues_jobs_fenced_total 1"), "{}", shown());
+    // A schedule that only another program can read.
+    queues.schedules().put(Schedule::cron("late", "@yearly").job(&proof, Late {})).await.unwrap();
+    assert_eq!(db.system().execute(&SPOIL, ()).await.unwrap(), 1);
+    while !shown().contains("queues_schedules_failed_total{queue=\"late\"} 1") {
+        tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
+    }
 }
 
 /// What is counted in this process, in the words of Prometheus.
@@ -197,6 +222,11 @@ fn shown() -> String {
         registry
     });
     TextEncoder::new().encode_to_string(&REGISTRY.gather()).unwrap()
+}
+
+/// What a line of it ends with.
+fn figure(line: &str) -> Option<f64> {
+    shown().lines().find_map(|shown| shown.strip_prefix(line)?.parse().ok())
 }
 
 async fn settled(queues: &Queues) {

@@ -1,3 +1,4 @@
+#[cfg(feature = "postgres")]
 use std::net::IpAddr;
 
 use shared_core::{AssumedTenant, Context, InTenant, TenantId};
@@ -33,6 +34,7 @@ const MAX_REASON: usize = 1000;
 pub struct SystemScope {
     context: Context,
     reason: String,
+    #[cfg(feature = "postgres")]
     address: Option<IpAddr>,
 }
 
@@ -46,7 +48,12 @@ impl SystemScope {
 
     fn recorded(context: Context, reason: String, trail: &Trail) -> Self {
         trail.record(AuditEvent::new("system.scope").of(&context).because(&reason));
-        Self { context, reason, address: trail.address() }
+        Self {
+            context,
+            reason,
+            #[cfg(feature = "postgres")]
+            address: trail.address(),
+        }
     }
 
     /// Why.

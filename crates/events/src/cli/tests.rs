@@ -15,8 +15,8 @@ async fn run(world: &Fixture, line: &str) -> (String, u8) {
         .collect();
     match answer(&world.subscriptions, &args).await {
         Ok(said) => said,
-        Err(Ended::Misread(why)) => (format!("usage: {why}"), 2),
-        Err(Ended::Failed(error)) => (error.to_string(), 2),
+        Err(command_line::Ended::Misread(why)) => (format!("usage: {why}"), 2),
+        Err(command_line::Ended::Failed(error)) => (error.to_string(), 2),
     }
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::binary::PREFIX;
 use super::{CloudEvent, Data, InvalidCloudEvent};
 #[cfg(any(feature = "redis", feature = "nats"))]
-use super::{SPEC, percent};
+use super::{Headers, SPEC};
 use crate::publish::is_key;
 use crate::{Envelope, Error, Lane, Place};
 
@@ -59,12 +59,11 @@ impl Source {
         }
     }
 
-    /// The headers of the event in the binary form, as [`CloudEvent::to_binary`] makes them; but without the steps between, since every event that
-    /// is sent goes this way. The payload is the body.
+    /// Writes the headers of the event in the binary form, as [`CloudEvent::to_binary`] makes them; but without the steps between, since every
+    /// event that is sent goes this way. The payload is the body.
     #[cfg(any(feature = "redis", feature = "nats"))]
-    pub(crate) fn headers(&self, of: &Envelope) -> Vec<(&'static str, String)> {
-        let mut headers = Vec::with_capacity(20);
-        let mut say = |name, value: &dyn Display| headers.push((name, percent::encoded(value)));
+    pub(crate) fn headers(&self, of: &Envelope, headers: &mut Headers) {
+        let mut say = |name, value: &dyn Display| headers.say(name, value);
         say("ce-specversion", &SPEC);
         say("ce-id", &of.id);
         say("ce-source", &self.0);
@@ -75,8 +74,7 @@ impl Source {
         }
         say("ce-dataschema", &format_args!("event:{}/{}", of.name, of.version));
         extensions_of(of, &mut say);
-        headers.push(("content-type", JSON.to_owned()));
-        headers
+        say("content-type", &JSON);
     }
 }
 

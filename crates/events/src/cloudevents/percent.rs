@@ -6,23 +6,21 @@ use super::InvalidCloudEvent;
 
 /// All bytes but visible ASCII become `%XX`, and so do the quote and the percent sign.
 pub(super) fn encode(text: &str) -> String {
-    let mut encoded = Encoded(String::with_capacity(text.len()));
+    let mut encoded = String::with_capacity(text.len());
     // A text takes all that is written to it.
-    _ = encoded.write_str(text);
-    encoded.0
+    _ = Encoder(&mut encoded).write_str(text);
+    encoded
 }
 
-/// The same of what is printed so.
+/// Writes the same of what is printed so behind a text.
 #[cfg(any(feature = "redis", feature = "nats"))]
-pub(super) fn encoded(value: &dyn std::fmt::Display) -> String {
-    let mut encoded = Encoded(String::with_capacity(40));
-    _ = write!(encoded, "{value}");
-    encoded.0
+pub(crate) fn encode_to(text: &mut String, value: &dyn std::fmt::Display) {
+    _ = write!(Encoder(text), "{value}");
 }
 
-struct Encoded(String);
+struct Encoder<'a>(&'a mut String);
 
-impl Write for Encoded {
+impl Write for Encoder<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         let is_plain = |byte: u8| matches!(byte, 0x21..=0x7E) && byte != b'"' && byte != b'%';
         if text.bytes().all(is_plain) {

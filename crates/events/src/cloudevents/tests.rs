@@ -7,6 +7,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
 use uuid::Uuid;
 
+#[cfg(any(feature = "redis", feature = "nats"))]
+use super::Headers;
 use super::{CloudEvent, Data, InvalidCloudEvent, Source};
 use crate::{Envelope, LANES, Lane, Place};
 
@@ -191,6 +193,33 @@ fn names_of_our_own_attributes_are_as_the_specification_wants_them() {
     }
 }
 
+#[test]
+fn what_belongs_to_an_event_stands_in_extension_attributes() {
+    let context = Context::new(TenantId::from_uuid(Uuid::from_u128(7)), Actor::new("user:7"))
+        .with_site(Id::from_uuid(Uuid::from_u128(8)))
+        .with_delegate(Actor::new("support:1"))
+        .with_correlation("request-7".parse().unwrap())
+        .with_causation(Some(Uuid::from_u128(9)))
+        .with_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok());
+    let event = Source::new("/notes").unwrap().cloud_event(&Envelope { context, replay: true, ..envelope() });
+    let expected = serde_json::json!({
+        "specversion": "1.0", "id": "00000000-0000-0000-0000-000000000001", "source": "/notes", "type": "note.created",
+        "subject": "note", "time": "2026-11-22T07:15:30.123456Z", "datacontenttype": "application/json",
+        "dataschema": "event:note.created/3", "data": { "note": 1 },
+        "tenantid": "00000000-0000-0000-0000-000000000007", "siteid": "00000000-0000-0000-0000-000000000008",
+        "actor": "user:7", "delegate": "support:1", "correlationid": "request-7",
+        "causationid": "00000000-0000-0000-0000-000000000009",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "eventversion": "3", "lane": "15", "place": "12-345", "replay": "true",
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&event.to_json()).unwrap(), expected);
+    let batch = CloudEvent::batch_to_json(&[event.clone(), event]);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&batch).unwrap(),
+        serde_json::json!([expected, expected])
+    );
+}
+
 fn envelope() -> Envelope {
     let tenant = TenantId::from_uuid(Uuid::from_u128(7));
     Envelope {
@@ -268,9 +297,9 @@ proptest! {
     #[cfg(any(feature = "redis", feature = "nats"))]
     #[test]
     fn the_headers_are_those_of_the_binary_form(envelope in any_envelope()) {
-        let source = Source::new("/notes").unwrap();
-        let headers: Vec<_> =
-            source.headers(&envelope).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let (source, mut headers) = (Source::new("/notes").unwrap(), Headers::default());
+        source.headers(&envelope, &mut headers);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         prop_assert_eq!(headers, source.cloud_event(&envelope).to_binary().headers);
     }
 

@@ -51,7 +51,7 @@ impl Executor {
     }
 
     async fn once_to(&self, to: &Named, event: &Envelope) -> Result<Turned, Error> {
-        let Ok(_slot) = self.slots.acquire().await else {
+        let Some(_slot) = self.slots.ask(event.tenant).slot().await else {
             return Ok(Turned { stopped: true, ..Turned::default() });
         };
         let once = match self.try_once(to, event).await? {

@@ -106,7 +106,7 @@ impl Executor {
         let Some(to) = self.consumers.iter().find(|named| named.name == consumer) else { return Ok(0) };
         let mut effects = 0;
         while !self.stop.is_cancelled() {
-            let Ok(_slot) = self.slots.acquire().await else { break };
+            let Some(_slot) = self.slots.ask(tenant).slot().await else { break };
             match self.head(tenant, to, lane(of), key).await? {
                 Step::Next => effects += 1,
                 Step::Empty => return Ok(effects + 1),

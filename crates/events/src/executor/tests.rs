@@ -115,7 +115,7 @@ async fn own(executor: &Executor, lane: Lane, events: &[Envelope], mut random: S
     let mut rest = events;
     while !rest.is_empty() {
         let (turn, later) = rest.split_at(random.random_range(1..=rest.len().min(15)));
-        executor.turn(lane, turn).await.unwrap();
+        executor.turn(lane, turn, &CancellationToken::new()).await.unwrap();
         if random.random_bool(0.5) {
             executor.retry(&[lane]).await.unwrap();
         }
@@ -168,7 +168,7 @@ async fn parked_events_of_two_writers_with_the_same_position_are_both_kept() {
         let tenant = AssumedTenant::new(TenantId::new(), "a test");
         for event in of_two_writers(tenant.context().tenant(), lane) {
             let turned = match in_order {
-                true => failing.turn(lane, &[event]).await.unwrap(),
+                true => failing.turn(lane, &[event], &CancellationToken::new()).await.unwrap(),
                 false => failing.once(&event).await.unwrap(),
             };
             assert_eq!(turned.parked, 1);
@@ -192,9 +192,9 @@ async fn a_turn_takes_two_round_trips_and_those_of_its_consumers() {
     let executor = Executor::new(db, bound, &Config::default(), CancellationToken::new());
     let events = events(tenant, lane);
     // The first time on a connection the statements are prepared.
-    executor.turn(lane, &events[..1]).await.unwrap();
+    executor.turn(lane, &events[..1], &CancellationToken::new()).await.unwrap();
     let turn = async |events: &[Envelope]| {
-        let turned = executor.turn(lane, events).await.unwrap();
+        let turned = executor.turn(lane, events, &CancellationToken::new()).await.unwrap();
         assert_eq!(turned.effects, events.len() as u64);
     };
     assert_eq!(

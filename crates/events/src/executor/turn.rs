@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use shared_core::{AssumedTenant, Context, Failure, InTenant, fault};
 use shared_db::{AtCommit, Bound, Db, TenantTx, statements};
-
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::slots::Slot;
 use super::{Executor, Named, Turned, parked, run};
 use crate::{Envelope, Error, Lane, Place};
 
@@ -30,95 +31,128 @@ pub(super) struct Begun {
 
 /// What became of the transaction of some events.
 enum Attempt {
-    Done(Turned),
+    /// So many of them are done, maybe not all.
+    Done(Turned, usize),
     /// Nothing was committed, since this failed.
     Failed(Failure),
 }
 
 impl Executor {
-    /// A consumer's part of a turn.
-    pub(super) async fn turn_of(&self, to: &Named, lane: Lane, events: &[Envelope]) -> Result<Turned, Error> {
+    /// A consumer's part of a turn. For each transaction it waits until it is the tenant's turn; it stops behind the event that it is at.
+    pub(super) async fn turn_of(
+        &self,
+        to: &Named,
+        lane: Lane,
+        events: &[Envelope],
+        ends: &CancellationToken,
+    ) -> Result<Turned, Error> {
         let mine: Vec<&Envelope> = events.iter().filter(|event| to.function(&event.name).is_some()).collect();
-        let mut turned = Turned::default();
-        for events in mine.chunks(self.limits.batch) {
-            if self.stop.is_cancelled() {
+        let (mut turned, mut rest) = (Turned::default(), mine.as_slice());
+        let mut asked = mine.first().map(|event| self.slots.ask(event.tenant));
+        while let Some(slot) = asked.take() {
+            let granted = ends.run_until_cancelled(slot.slot()).await.flatten();
+            let Some(mut slot) = granted.filter(|_| !ends.is_cancelled()) else {
                 return Ok(Turned { stopped: true, ..turned });
+            };
+            let (now, _) = rest.split_at(rest.len().min(self.limits.batch));
+            let (done, count) = self.events_of(to, lane, now, (&mut slot, ends)).await?;
+            turned = turned.and(done);
+            if turned.stopped {
+                return Ok(turned);
             }
-            let Ok(_slot) = self.slots.acquire().await else { break };
-            turned = turned.and(self.events_of(to, lane, events).await?);
+            rest = rest.get(count..).unwrap_or_default();
+            // Before the slot comes back, so that what the tenant owes is not forgotten.
+            asked = rest.first().map(|event| self.slots.ask(event.tenant));
         }
         Ok(turned)
     }
 
-    /// All together; where one fails, one by one, so that it alone is parked.
-    async fn events_of(&self, to: &Named, lane: Lane, events: &[&Envelope]) -> Result<Turned, Error> {
+    /// All together; where one fails, one by one, so that it alone is parked. Returns how many are done: where another tenant waits for the
+    /// slot, those up to then.
+    async fn events_of(
+        &self,
+        to: &Named,
+        lane: Lane,
+        events: &[&Envelope],
+        (slot, ends): (&mut Slot, &CancellationToken),
+    ) -> Result<(Turned, usize), Error> {
         if events.len() > 1
-            && let Attempt::Done(turned) = self.attempt(to, lane, events).await?
+            && let Attempt::Done(turned, count) = self.attempt(to, lane, events, (&mut *slot, ends)).await?
         {
-            return Ok(turned);
+            return Ok((turned, count));
         }
         let mut turned = Turned::default();
-        for event in events {
-            if self.stop.is_cancelled() {
-                return Ok(Turned { stopped: true, ..turned });
+        for (done, event) in events.iter().enumerate() {
+            if ends.is_cancelled() {
+                return Ok((Turned { stopped: true, ..turned }, done));
             }
-            turned = turned.and(match self.attempt(to, lane, &[event]).await? {
-                Attempt::Done(turned) => turned,
+            if done > 0 && slot.is_wanted() {
+                return Ok((turned, done));
+            }
+            turned = turned.and(match self.attempt(to, lane, &[event], (&mut *slot, ends)).await? {
+                Attempt::Done(turned, _) => turned,
                 Attempt::Failed(failure) => self.put_aside(to, lane, event, &failure).await?,
             });
         }
-        Ok(turned)
+        Ok((turned, events.len()))
     }
 
-    /// One transaction for these events.
-    async fn attempt(&self, to: &Named, lane: Lane, events: &[&Envelope]) -> Result<Attempt, Error> {
-        let Some(first) = events.first() else { return Ok(Attempt::Done(Turned::default())) };
+    /// One transaction for these events, or for the first of them.
+    async fn attempt(
+        &self,
+        to: &Named,
+        lane: Lane,
+        events: &[&Envelope],
+        (slot, ends): (&mut Slot, &CancellationToken),
+    ) -> Result<Attempt, Error> {
+        let Some(first) = events.first() else { return Ok(Attempt::Done(Turned::default(), 0)) };
         let Begun { mut tx, mut passed, parked } = self.begin(&first.proof(), to, lane, events).await?;
-        // A broker may have some of them once more, behind later ones.
-        let new: Vec<&Envelope> = events
-            .iter()
-            .copied()
-            .filter(|event| {
-                let is_new = event.place > passed;
-                passed = passed.max(event.place);
-                is_new
-            })
-            .collect();
-        let known = (events.len() - new.len()) as u64;
-        if new.is_empty() {
-            tx.rollback().await;
-            return Ok(Attempt::Done(to.counted(Turned { known, ..Turned::default() })));
-        }
-        let (behind, free): (Vec<&Envelope>, Vec<&Envelope>) =
-            new.iter().copied().partition(|event| parked.contains(&event.key));
-        self.park_behind(&mut tx, to, &behind).await?;
-        if let Err(failed) = self.run(&mut tx, to, &free).await {
-            if failed.is_answered {
-                tx.rollback().await;
+        let (mut known, mut effects, mut count, mut behind) = (0, 0, 0, Vec::new());
+        for event in events {
+            if effects > 0 && (ends.is_cancelled() || slot.is_wanted()) {
+                break;
             }
-            return Ok(Attempt::Failed(failed.failure));
+            count += 1;
+            // A broker may have some of them once more, behind later ones.
+            if event.place <= passed {
+                known += 1;
+                continue;
+            }
+            passed = event.place;
+            if parked.contains(&event.key) {
+                behind.push(*event);
+                continue;
+            }
+            if let Err(failed) = self.run(&mut tx, to, event).await {
+                if failed.is_answered {
+                    tx.rollback().await;
+                }
+                return Ok(Attempt::Failed(failed.failure));
+            }
+            effects += 1;
         }
+        let turned = Turned { effects, known, parked: behind.len() as u64, stopped: false };
+        if effects + turned.parked == 0 {
+            tx.rollback().await;
+            return Ok(Attempt::Done(to.counted(turned), count));
+        }
+        self.park_behind(&mut tx, to, &behind).await?;
         self.move_to(&mut tx, to, lane, passed);
         fault::point("events.relay.consumed");
         if let Err(error) = tx.commit().await {
             return Ok(Attempt::Failed(at_commit(error)?));
         }
         fault::point("events.relay.committed");
-        let turned =
-            Turned { effects: free.len() as u64, known, parked: behind.len() as u64, stopped: false };
-        Ok(Attempt::Done(to.counted(turned)))
+        Ok(Attempt::Done(to.counted(turned), count))
     }
 
-    /// Runs the functions one after the other, each in the context of its event.
-    async fn run(&self, tx: &mut TenantTx, to: &Named, events: &[&Envelope]) -> Result<(), run::Failed> {
-        for event in events {
-            let Some(function) = to.function(&event.name) else { continue };
-            if let Err(error) = tx.continue_in(event.proof().context()).await {
-                return Err(run::Failed { failure: error.into(), is_answered: true });
-            }
-            run::call(function, tx, event, 1, self.limits.timeout).await?;
+    /// Runs the function in the context of its event.
+    async fn run(&self, tx: &mut TenantTx, to: &Named, event: &Envelope) -> Result<(), run::Failed> {
+        let Some(function) = to.function(&event.name) else { return Ok(()) };
+        if let Err(error) = tx.continue_in(event.proof().context()).await {
+            return Err(run::Failed { failure: error.into(), is_answered: true });
         }
-        Ok(())
+        run::call(function, tx, event, 1, self.limits.timeout).await
     }
 
     /// Parks an event that failed, and moves the position past it, unless another owner has got further.

@@ -44,6 +44,16 @@ pub enum Cause {
         /// For how long it has stood still.
         still: Duration,
     },
+    /// Somebody else has written to a lane of a sink, and what comes next can't be put behind that.
+    #[non_exhaustive]
+    ForeignWriter {
+        /// Which sink.
+        sink: String,
+        /// The lane.
+        lane: Lane,
+        /// What was found there, and what to do about it.
+        why: String,
+    },
     /// A sink has failed so often that it is left in peace for a while.
     #[non_exhaustive]
     OpenBreaker {
@@ -129,6 +139,7 @@ impl Cause {
             Self::ReplayIsOver => "replay_is_over",
             Self::StuckHolder { .. } => "stuck_holder",
             Self::FreeLane { .. } => "free_lane",
+            Self::ForeignWriter { .. } => "foreign_writer",
             Self::OpenBreaker { .. } => "open_breaker",
             Self::CannotRead { .. } => "cannot_read",
             Self::ParkedKey { .. } => "parked_key",
@@ -164,9 +175,16 @@ pub(super) fn of_relays(
     if relays.is_empty() && (status.waiting > 0 || status.parked > 0 || !status.kind.is_of_log()) {
         causes.push(Cause::NoRelay);
     }
+    let foreign: Vec<Cause> = relays.iter().flat_map(LivingRelay::foreign_writer).collect();
     if !status.paused && !relays.is_empty() {
-        causes.extend(lanes.iter().filter(|lane| lane.is_stalled(STUCK)).map(standing));
+        // Of these it is known why.
+        let is_foreign = |of: &LaneStatus| {
+            foreign.iter().any(|cause| matches!(cause, Cause::ForeignWriter { lane, .. } if *lane == of.lane))
+        };
+        let stalled = lanes.iter().filter(|lane| lane.is_stalled(STUCK) && !is_foreign(lane));
+        causes.extend(stalled.map(standing));
     }
+    causes.extend(foreign);
     causes.extend(relays.iter().filter_map(LivingRelay::open_breaker));
     if !status.kind.is_of_log() {
         causes.extend(relays.iter().filter_map(LivingRelay::cannot_read));
@@ -203,9 +221,9 @@ pub(crate) fn words(time: Duration) -> String {
     }
 }
 
-/// Words of others, as far as a line of a terminal is theirs.
+/// Words of others, as far as a line of a terminal is theirs: a sink's remedy with the longest prefix takes some 600 characters.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(1000).collect()
 }
 
 impl fmt::Display for Cause {
@@ -229,6 +247,13 @@ impl fmt::Display for Cause {
                 "lane {lane} has not moved for {}, and no relay has it; look at the logs of those that are alive",
                 words(*still)
             ),
+            Self::ForeignWriter { sink, lane, why } => {
+                let (sink, why) = (plain(sink), plain(why));
+                write!(
+                    f,
+                    "somebody else has written to lane {lane} of the sink `{sink}`, which waits until that is taken out: {why}"
+                )
+            }
             Self::OpenBreaker { sink, host, pid, error } => {
                 let (sink, host) = (plain(sink), plain(host));
                 write!(

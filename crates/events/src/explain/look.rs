@@ -1,5 +1,6 @@
 //! What is to be seen in the database.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,8 +8,8 @@ use shared_core::TenantId;
 use shared_db::{Db, Row, statements};
 
 use super::Cause;
-use crate::Error;
 use crate::operate::{ParkedState, seconds};
+use crate::{Error, Lane};
 
 /// A transaction that is still open after so long is worth a line.
 const OPEN: Duration = Duration::from_secs(1);
@@ -82,6 +83,7 @@ pub(super) struct LivingRelay {
 struct State {
     sink: Option<String>,
     breaker_open: bool,
+    foreign: BTreeMap<u8, String>,
     last_error: Option<String>,
 }
 
@@ -100,6 +102,16 @@ impl LivingRelay {
     pub(super) fn cannot_read(&self) -> Option<Cause> {
         let (host, pid) = (self.host.clone(), self.pid);
         self.state.last_error.clone().map(|error| Cause::CannotRead { host, pid, error })
+    }
+
+    /// What a relay has found in lanes of its sink.
+    pub(super) fn foreign_writer(&self) -> impl Iterator<Item = Cause> {
+        let sink = self.state.sink.clone().unwrap_or_default();
+        let lanes = self.state.foreign.iter();
+        lanes.filter_map(move |(lane, why)| {
+            let lane = Lane::new(*lane)?;
+            Some(Cause::ForeignWriter { sink: sink.clone(), lane, why: why.clone() })
+        })
     }
 
     pub(super) fn open_breaker(&self) -> Option<Cause> {

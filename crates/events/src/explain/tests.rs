@@ -134,6 +134,25 @@ async fn a_breaker_is_open() {
     );
 }
 
+/// The lane stands still for that, and nobody is told to end its relay.
+#[tokio::test]
+async fn somebody_else_has_written_to_a_lane() {
+    let world = Fixture::new().await;
+    world.subscribe("main").await;
+    world.publish("a", "2 minutes").await;
+    world.run("update shared_events.cursor set moved = clock_timestamp() - interval '1 minute'").await;
+    let lane = world.text("select lane from shared_events.log").await;
+    let state = format!(r#"{{"sink": "redis", "foreign": {{"{lane}": "take out 9-9", "77": "no lane"}}}}"#);
+    world.relay("main", &state).await;
+    let found = causes(&world).await;
+    assert_eq!(names(&found), ["foreign_writer"]);
+    let said = found[0].to_string();
+    assert!(
+        said.contains(&format!("lane {lane} of the sink `redis`")) && said.ends_with("take out 9-9"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn a_sink_or_a_consumer_is_slow() {
     let world = Fixture::new().await;
@@ -144,6 +163,10 @@ async fn a_sink_or_a_consumer_is_slow() {
     let found = causes(&world).await;
     assert!(matches!(&found[..], [Cause::Slow { kind: Kind::Sink, .. }]), "{found:?}");
     assert!(found[0].to_string().contains("its sink takes events slower"));
+    world.run("update shared_events.subscription set kind = 'consumers'").await;
+    let found = causes(&world).await;
+    assert!(matches!(&found[..], [Cause::Slow { kind: Kind::Consumers, .. }]), "{found:?}");
+    assert!(found[0].to_string().contains("its consumers take events slower"));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::lease::Reader;
 use super::pause;
 use crate::executor::{self, Executor};
 use crate::metrics::METRICS;
-use crate::{Config, Envelope, Error, Lane};
+use crate::{Config, Envelope, Error, Lane, gauges};
 
 /// A group of readers that a broker keeps, which shares its messages among them: each comes to one of them, and once more to any where
 /// that one has not acknowledged it for a time.
@@ -43,6 +43,15 @@ pub trait Group: Send + Sync + 'static {
     /// As of [`take`](Self::take).
     async fn stay(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// How many messages the group has yet to acknowledge, also those that no reader has taken; `None` where the broker does not know. It is asked
+    /// once in a lease.
+    ///
+    /// # Errors
+    /// As of [`take`](Self::take).
+    async fn waiting(&self) -> Result<Option<u64>, Error> {
+        Ok(None)
     }
 }
 
@@ -168,6 +177,26 @@ async fn portion(reader: &Reading) -> Result<usize, Error> {
         METRICS.delivered.add(done.len() as u64, &[]);
     }
     failed.map_or(Ok(count), Err)
+}
+
+/// Looks now and then at what the broker has for the group, for operators and gauges.
+pub(super) async fn look(reader: Arc<Reading>, stop: CancellationToken) {
+    let subscription = &reader.config.subscription;
+    while !stop.is_cancelled() {
+        let looked = async {
+            let waiting = reader.group.waiting().await?;
+            reader.reader.waits(waiting);
+            match waiting {
+                Some(_) => gauges::record(&reader.db, subscription).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = looked.await {
+            reader.reader.waits(None);
+            tracing::debug!(subscription, "what waits for the group is not known: {error}");
+        }
+        pause(reader.config.lease, &stop).await;
+    }
 }
 
 /// Beats, runs again what is parked when it is due, and forgets what is long done.

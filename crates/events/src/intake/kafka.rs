@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::{Delivery, Group, Read, Source, Taken};
 use crate::sink::KafkaTopic;
-use crate::sink::kafka::{Mark, PATIENCE, blocking, event, partition, said};
+use crate::sink::kafka::{Client, Mark, PATIENCE, blocking, event, partition, said};
 use crate::{Error, Lane};
 
 #[async_trait]
@@ -43,7 +43,7 @@ impl Source for KafkaTopic {
 /// A consumer group of a topic, whoever writes there: for events that come in no order. Its readers share the partitions, also when one comes or
 /// goes. How far each partition was read is committed at the broker, behind the effects; a reader that takes over begins there.
 pub struct KafkaGroup {
-    consumer: Arc<BaseConsumer<Shares>>,
+    consumer: Client<BaseConsumer<Shares>>,
     topic: String,
     name: String,
     /// Its partitions are paused.
@@ -112,7 +112,7 @@ impl KafkaGroup {
             config.create_with_context(Shares::default()).map_err(refused)?;
         consumer.subscribe(&[topic]).map_err(refused)?;
         Ok(Self {
-            consumer: Arc::new(consumer),
+            consumer: Client::new(consumer),
             topic: topic.to_owned(),
             name: format!("kafka:{topic}:{group}"),
             stays: AtomicBool::new(false),
@@ -143,7 +143,7 @@ impl KafkaGroup {
             shares.iter().filter_map(|(of, share)| Some((*of, *share.open.first()?))).collect()
         };
         for (of, first) in open {
-            let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+            let (consumer, topic) = (self.consumer.share(), self.topic.clone());
             let sought = blocking(move || consumer.seek(&topic, of, Offset::Offset(first), PATIENCE)).await;
             if let Err(error) = sought {
                 failed = Err(Error::Broker(error));
@@ -210,6 +210,13 @@ impl Group for KafkaGroup {
         self.consumer.commit(&list, CommitMode::Async).map_err(|error| Error::Broker(said(&error)))
     }
 
+    /// Over all partitions, how far what was committed lies before their ends; `None` if the brokers are too slow to say so in 5 s.
+    async fn waiting(&self) -> Result<Option<u64>, Error> {
+        let (consumer, topic) = (self.consumer.share(), self.topic.clone());
+        let asked = blocking(move || behind(&consumer, &topic)).await;
+        asked.map_err(Error::Broker)
+    }
+
     /// Who does not poll for `max.poll.interval.ms` is put out of the group.
     async fn stay(&self) -> Result<(), Error> {
         let broker = |error: KafkaError| Error::Broker(said(&error));
@@ -219,6 +226,30 @@ impl Group for KafkaGroup {
         // What comes nevertheless, of a partition that was just assigned, is gone back to.
         self.next().transpose().map(|_| ()).map_err(broker)
     }
+}
+
+/// How many records of a topic lie behind what the group has committed; `None` if it takes too long to ask for each partition. What was dropped
+/// for its age is not among them.
+fn behind(consumer: &BaseConsumer<Shares>, topic: &str) -> KafkaResult<Option<u64>> {
+    let until = Instant::now() + PATIENCE;
+    let left = || until.saturating_duration_since(Instant::now());
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let mut all = TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(|found| found.partitions()) {
+        all.add_partition(topic, partition.id());
+    }
+    let mut behind = 0;
+    for of in consumer.committed_offsets(all, left())?.elements() {
+        let (begin, end) = match consumer.fetch_watermarks(topic, of.partition(), left()) {
+            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => {
+                return Ok(None);
+            }
+            asked => asked?,
+        };
+        let done = of.offset().to_raw().map_or(begin, |done| done.max(begin));
+        behind += u64::try_from(end - done).unwrap_or_default();
+    }
+    Ok(Some(behind))
 }
 
 fn parse(token: &str) -> Option<(i32, i64)> {

@@ -6,20 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use shared_core::{Backoff, TenantId};
+use shared_core::Backoff;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::lease::{self, Beaten, Owned};
-use super::{Core, Taken, pause, unread};
-use crate::metrics::METRICS;
-use crate::{Envelope, Error, Lane, gauges};
+use super::reading::read;
+use super::{Core, pause, unread};
+use crate::{Lane, gauges};
 
-/// The waits of a lane that can't go on, such as while the broker restarts.
+/// The waits of what can't go on, such as while the database restarts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-
-/// The first wait of a lane in which nothing is new; it doubles up to the poll.
-const GLANCE: Duration = Duration::from_millis(5);
 
 /// Which lanes are held, for those who retry what is parked.
 #[derive(Default)]
@@ -52,7 +49,7 @@ pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
         match lease::beat(&core.db, &core.config, &core.reader).await {
             Ok(beaten) => {
                 alive = asked;
-                held = settle(&core, &mut reading, beaten).await;
+                held = settle(&core, &mut reading, beaten, &stop).await;
             }
             Err(error) => {
                 tracing::warn!(
@@ -81,7 +78,12 @@ pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
 }
 
 /// Reads the lanes that are owned, up to the share, and no others; none while it is paused. Returns those that it keeps.
-async fn settle(core: &Arc<Core>, reading: &mut HashMap<Lane, Reading>, beaten: Beaten) -> Vec<Owned> {
+async fn settle(
+    core: &Arc<Core>,
+    reading: &mut HashMap<Lane, Reading>,
+    beaten: Beaten,
+    stop: &CancellationToken,
+) -> Vec<Owned> {
     let Beaten { paused, mut owned, share } = beaten;
     core.paused.store(paused, Ordering::Relaxed);
     owned.sort_by_key(Owned::lane);
@@ -106,7 +108,7 @@ async fn settle(core: &Arc<Core>, reading: &mut HashMap<Lane, Reading>, beaten: 
         let Some(lane) = owned.lane() else { continue };
         let is_read = reading.get(&lane).is_some_and(|reading| !reading.task.is_finished());
         if !is_read {
-            let (epoch, stop) = (owned.epoch, CancellationToken::new());
+            let (epoch, stop) = (owned.epoch, stop.child_token());
             let task = tokio::spawn(read(Arc::clone(core), lane, owned.clone(), stop.clone()));
             reading.insert(lane, Reading { epoch, stop, task: AbortOnDropHandle::new(task) });
         }
@@ -120,95 +122,6 @@ async fn end(reading: &mut HashMap<Lane, Reading>) {
     for (_, reading) in reading.drain() {
         let _ = reading.task.await;
     }
-}
-
-/// Reads a lane until it is another's, or the intake ends.
-async fn read(core: Arc<Core>, lane: Lane, owned: Owned, stop: CancellationToken) {
-    let (mut mark, mut failures, mut glance) = (owned.mark, 0, GLANCE);
-    while !stop.is_cancelled() {
-        let wait = match portion(&core, lane, owned.epoch, &mut mark).await {
-            Ok(Some(0)) => {
-                if failures > 0 {
-                    core.reader.says(Some(lane), None);
-                    failures = 0;
-                }
-                glance = (glance * 2).min(core.config.poll);
-                glance
-            }
-            Ok(Some(_)) => {
-                core.reader.says(Some(lane), None);
-                (failures, glance) = (0, GLANCE);
-                continue;
-            }
-            Ok(None) => {
-                METRICS.fenced.add(1, &[]);
-                break;
-            }
-            Err(error) => {
-                failures += 1;
-                core.reader.says(Some(lane), Some(error.to_string()));
-                tracing::warn!(subscription = core.config.subscription, %lane, "the intake pauses: {error}");
-                BACKOFF.delay(failures)
-            }
-        };
-        pause(wait, &stop).await;
-    }
-    core.reader.says(Some(lane), None);
-}
-
-/// Reads a portion, runs the consumers, and then writes down how far it has come. Returns how many there were; `None` where the lane
-/// is another's.
-async fn portion(
-    core: &Core,
-    lane: Lane,
-    epoch: i64,
-    mark: &mut Option<String>,
-) -> Result<Option<usize>, Error> {
-    let read = core.source.read(lane, mark.as_deref(), core.portion()).await?;
-    let Some(last) = read.taken.last().map(|taken| taken.mark.clone()) else { return Ok(Some(0)) };
-    let (group, count) = (core.config.subscription.as_str(), read.taken.len());
-    if read.missed {
-        METRICS.missed.add(1, &[]);
-        tracing::error!(
-            subscription = group,
-            %lane,
-            "the broker no longer has the last event that was read: some behind it may be missing"
-        );
-    }
-    for (_, events) in by_tenant(group, read.taken) {
-        if core.executor.turn(lane, &events).await?.stopped {
-            // The rest comes again.
-            return Ok(Some(0));
-        }
-    }
-    if !lease::advance(&core.db, group, lane, epoch, (&last, count)).await? {
-        return Ok(None);
-    }
-    METRICS.delivered.add(count as u64, &[]);
-    *mark = Some(last);
-    Ok(Some(count))
-}
-
-/// Each tenant's events in their order. What is no event is passed by: nobody could say whose it is.
-fn by_tenant(group: &str, taken: Vec<Taken>) -> Vec<(TenantId, Vec<Envelope>)> {
-    let mut tenants: Vec<(TenantId, Vec<Envelope>)> = Vec::new();
-    for Taken { mark, event, .. } in taken {
-        match event {
-            Ok(event) => match tenants.iter_mut().find(|(tenant, _)| *tenant == event.tenant) {
-                Some((_, events)) => events.push(event),
-                None => tenants.push((event.tenant, vec![event])),
-            },
-            Err(why) => {
-                METRICS.foreign.add(1, &[]);
-                tracing::error!(
-                    subscription = group,
-                    mark,
-                    "the broker has something that is no event: {why}"
-                );
-            }
-        }
-    }
-    tenants
 }
 
 /// Runs again what is parked, when it is due.

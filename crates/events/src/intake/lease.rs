@@ -77,6 +77,8 @@ pub(super) struct Reader {
     host: String,
     /// Why a lane, or all there is, could not be read last, until it can again.
     errors: Mutex<BTreeMap<Option<Lane>, String>>,
+    /// What a group has yet to acknowledge, as its broker said last.
+    waiting: Mutex<Option<u64>>,
 }
 
 /// What a reader says of itself.
@@ -84,11 +86,13 @@ pub(super) struct Reader {
 struct State<'a> {
     version: &'static str,
     last_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u64>,
 }
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { owner: Uuid::now_v7(), host: host(), errors: Mutex::default() }
+        Self { owner: Uuid::now_v7(), host: host(), errors: Mutex::default(), waiting: Mutex::default() }
     }
 
     pub(super) fn says(&self, lane: Option<Lane>, error: Option<String>) {
@@ -99,10 +103,15 @@ impl Reader {
         }
     }
 
+    pub(super) fn waits(&self, waiting: Option<u64>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+
     fn state(&self) -> String {
+        let waiting = *self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         let last_error = errors.values().next().map(String::as_str);
-        let state = State { version: env!("CARGO_PKG_VERSION"), last_error };
+        let state = State { version: env!("CARGO_PKG_VERSION"), last_error, waiting };
         serde_json::to_string(&state).unwrap_or_else(|_| "null".to_owned())
     }
 

@@ -204,6 +204,11 @@ impl Group for JetStreamGroup {
         Ok(taken)
     }
 
+    async fn waiting(&self) -> Result<Option<u64>, Error> {
+        let info = self.consumer.get_info().await.map_err(|error| broker(&error))?;
+        Ok(Some(info.num_pending + info.num_ack_pending as u64))
+    }
+
     async fn acknowledge(&self, tokens: &[String]) -> Result<(), Error> {
         let client = self.context.client();
         for token in tokens {

@@ -1,5 +1,6 @@
 //! Redis Streams as a source, and a consumer group of any stream.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -21,24 +22,40 @@ impl Source for RedisStreams {
         format!("redis:{}", self.prefix_name())
     }
 
-    /// With the entry of the mark: if it is not there, it was trimmed.
+    /// With the entry of the mark: if it is not there, it was trimmed. If nothing is behind it either, the stream ends before it, and is read from
+    /// its start: it was made anew, or the entry was somebody else's and is taken out.
     async fn read(&self, lane: Lane, mark: Option<&str>, most: usize) -> Result<Read, Error> {
         let since = mark.unwrap_or("-");
-        let most = most.saturating_add(usize::from(mark.is_some()));
-        let mut command = cmd("XRANGE");
-        command.arg(self.key(lane)).arg(since).arg("+").arg("COUNT").arg(most);
-        let mut entries: Vec<Entry> = self.redis.command(&command).await?;
+        let more = most.saturating_add(usize::from(mark.is_some()));
+        let mut entries = self.range(lane, since, more).await?;
+        if entries.is_empty() && mark.is_some() {
+            entries = self.range(lane, "-", most).await?;
+            return Ok(Read::new(taken(lane, entries), false));
+        }
         let is_marked = entries.first().map(|(id, _)| id.as_str()) == mark && mark.is_some();
         if is_marked {
             entries.remove(0);
         }
         let missed = mark.is_some() && !is_marked && !entries.is_empty();
-        let taken = entries.into_iter().map(|(id, words)| {
-            let event = event(lane, &id, words);
-            Taken::new(id, event)
-        });
-        Ok(Read::new(taken.collect(), missed))
+        Ok(Read::new(taken(lane, entries), missed))
     }
+}
+
+impl RedisStreams {
+    /// So many entries of a lane from this id on.
+    async fn range(&self, lane: Lane, since: &str, most: usize) -> Result<Vec<Entry>, Error> {
+        let mut command = cmd("XRANGE");
+        command.arg(self.key(lane)).arg(since).arg("+").arg("COUNT").arg(most);
+        Ok(self.redis.command(&command).await?)
+    }
+}
+
+fn taken(lane: Lane, entries: Vec<Entry>) -> Vec<Taken> {
+    let taken = entries.into_iter().map(|(id, words)| {
+        let event = event(lane, &id, words);
+        Taken::new(id, event)
+    });
+    taken.collect()
 }
 
 /// An event of a lane's stream.
@@ -132,6 +149,17 @@ impl Group for RedisGroup {
             entries.extend(self.fresh(most - entries.len()).await?);
         }
         Ok(entries.into_iter().map(|(id, words)| Delivery::new(id, message(words))).collect())
+    }
+
+    /// Redis 7 knows how many entries it has yet to hand out, unless some of them were deleted.
+    async fn waiting(&self) -> Result<Option<u64>, Error> {
+        let mut info = cmd("XINFO");
+        info.arg("GROUPS").arg(&self.stream);
+        let groups: Vec<HashMap<String, Value>> = self.redis.command(&info).await?;
+        let text = |group: &HashMap<String, Value>, of| String::from_redis_value_ref(group.get(of)?).ok();
+        let own = groups.iter().find(|group| text(group, "name").as_ref() == Some(&self.group));
+        let number = |of| own.and_then(|group| u64::from_redis_value_ref(group.get(of)?).ok());
+        Ok(number("lag").zip(number("pending")).map(|(lag, pending)| lag + pending))
     }
 
     async fn acknowledge(&self, tokens: &[String]) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! What every intake promises, on real servers: the same tests for each broker.
 
+mod flood;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "nats")]
@@ -21,7 +22,10 @@ use uuid::Uuid;
 
 use super::{Group, Intake, Source};
 use crate::sink::Sink;
-use crate::{Config, Envelope, Event, Events, FromDelivery, LANES, Lane, MIGRATIONS, Place, Received};
+use crate::{
+    Config, Envelope, Event, Events, FromDelivery, Kind, LANES, Lane, MIGRATIONS, Place, Received,
+    Subscriptions,
+};
 
 const SQL: &str = "
     create table it.seen (
@@ -38,6 +42,8 @@ statements! {
         select tenant_id, key, n from it.seen order by tenant_id, key, place";
     const MARKS: Statement<(), ()> = "
         update shared_events.intake set mark = null";
+    const LAST: Statement<(), Option<String>> = "
+        select max(mark) from shared_events.intake";
     const OWNERS: Statement<(), i64> = "
         select count(*) from shared_events.intake where expires > clock_timestamp()";
     const PARKED: Statement<(), (String, String, i32)> = "
@@ -54,6 +60,27 @@ const OWN: MigrationSet = MigrationSet::new("it", &[Step::sql(1, "seen", SQL)]).
 struct Raised {
     key: String,
     n: i64,
+}
+
+/// What a later release makes of it: it reads older ones as they are.
+#[derive(Serialize, Deserialize)]
+struct RaisedAnew {
+    key: String,
+    n: i64,
+}
+
+impl Event for RaisedAnew {
+    const NAME: &'static str = Raised::NAME;
+    const VERSION: u16 = 2;
+
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+async fn see_anew(tx: &mut TenantTx, raised: Received<RaisedAnew>) -> Result<(), Failure> {
+    tx.execute(&SEE, (&raised.key, raised.n)).await?;
+    Ok(())
 }
 
 /// The derive is for other crates.
@@ -286,6 +313,31 @@ async fn a_poisoned_event_holds_up_its_key_alone<B: Sink + Source + Clone>(broke
     assert!(there.db.system().all(&PARKED, ()).await.unwrap().is_empty());
 }
 
+/// It is parked with what comes behind it of its key, and nothing is dropped: a release that knows it has both, in order.
+async fn an_event_of_a_newer_version_waits_for_who_knows_it<B: Sink + Source + Clone>(broker: &B) {
+    let (there, lane) = (There::new().await, Lane::FIRST);
+    let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+    let event = |key: &str, n| raised(lane, tenant, key, n, Place::new(1, n));
+    let newer = Envelope { version: 2, ..event("0", 1) };
+    let page = [newer, event("0", 2), event("1", 3)];
+    assert_eq!(broker.send(lane, None, &page).await.count, 3);
+    let intake = there.intake(broker.clone()).await;
+    there.has_seen(1).await;
+    until(async || there.db.system().all(&PARKED, ()).await.unwrap().len() == 2).await;
+    intake.stop().await;
+    let parked = there.db.system().all(&PARKED, ()).await.unwrap();
+    assert_eq!(parked, [("0".into(), "dead".into(), 1), ("0".into(), "waiting".into(), 0)]);
+    let of = |key: &str| (tenant, key.to_owned());
+    assert_eq!(there.seen().await, BTreeMap::from([(of("1"), vec![3])]));
+
+    there.db.system().execute(&REDRIVE, ()).await.unwrap();
+    let anew = Events::new().handle("see", see_anew);
+    let intake = Intake::start(there.db.clone(), (), anew, broker.clone(), quick()).await.unwrap();
+    there.has_seen(3).await;
+    intake.stop().await;
+    assert_eq!(there.seen().await, BTreeMap::from([(of("0"), vec![1, 2]), (of("1"), vec![3])]));
+}
+
 /// Messages come twice, to two readers, and once more from one that took them and was not heard of again.
 async fn each_event_of_a_group_has_its_effect_once<G: Group>(
     published: &Published,
@@ -326,4 +378,33 @@ async fn a_poisoned_event_of_a_group_holds_up_its_key_alone<G: Group>(
     intake.stop().await;
     assert_eq!(there.sorted().await, published.expected);
     assert!(there.db.system().all(&PARKED, ()).await.unwrap().is_empty());
+}
+
+/// It tells what waits for it, so many messages, and takes nothing until it is resumed.
+async fn a_group_is_paused_and_resumed<G: Group>(
+    published: &Published,
+    open: impl AsyncFn() -> G,
+    add: impl AsyncFn(),
+    messages: usize,
+) {
+    let there = There::new().await;
+    let name = format!("{}:main", open().await.name());
+    there.grouped(open().await).await.stop().await;
+    let subscriptions = Subscriptions::new(&there.db);
+    let group = subscriptions.subscription(name);
+    let status = async || group.status().await.unwrap().unwrap();
+    assert!(group.pause().await.unwrap());
+    add().await;
+    let intake = there.grouped(open().await).await;
+    until(async || status().await.waiting == messages as u64).await;
+    let found = status().await;
+    assert_eq!((found.kind, found.relays, found.paused), (Kind::Group, 1, true));
+    let said = group.explain().await.unwrap().to_string();
+    assert!(said.contains(&format!("{messages} events wait")) && said.contains("paused"), "{said}");
+    assert!(there.seen().await.is_empty());
+    assert!(group.resume().await.unwrap());
+    there.has_seen(published.count()).await;
+    until(async || status().await.waiting == 0).await;
+    intake.stop().await;
+    assert_eq!(there.sorted().await, published.expected);
 }

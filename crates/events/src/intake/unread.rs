@@ -38,13 +38,19 @@ pub struct Unread {
 /// person, a test, or a probe every some seconds. Before the intake was started for the first time there is nothing.
 ///
 /// # Errors
-/// [`Error::Broker`] and [`Error::Database`].
+/// [`Error::Broker`], also where ten thousand entries of a lane that were not read are no events: what lies behind them is not known.
+/// [`Error::Database`].
 pub async fn unread(db: &Db, source: &dyn Source, config: &Config) -> Result<Unread, Error> {
     let group = named(source.name(), config.clone())?.subscription;
     let (mut waiting, mut first) = (0, None::<OffsetDateTime>);
     for (lane, mark) in db.system().all(&MARKS, (group,)).await? {
         let Some(lane) = u8::try_from(lane).ok().and_then(Lane::new) else { continue };
-        let saw = count(source, lane, mark, COUNTED).await?;
+        let Some(saw) = count(source, lane, mark, COUNTED).await? else {
+            let what = format!(
+                "whether anything waits in lane {lane} is not known: {COUNTED} entries that were not read are no events"
+            );
+            return Err(Error::Broker(what));
+        };
         waiting += saw.waiting;
         first = [first, saw.oldest].into_iter().flatten().min();
     }
@@ -61,8 +67,9 @@ pub(super) async fn look(core: &Core) -> Result<bool, Error> {
     let (group, held) = (core.config.subscription.as_str(), core.held.get());
     for (lane, mark) in core.db.system().all(&MARKS, (group,)).await? {
         let lane = u8::try_from(lane).ok().and_then(Lane::new);
-        if let Some(lane) = lane.filter(|lane| held.contains(lane)) {
-            let saw = count(&*core.source, lane, mark, GLIMPSED).await?;
+        if let Some(lane) = lane.filter(|lane| held.contains(lane))
+            && let Some(saw) = count(&*core.source, lane, mark, GLIMPSED).await?
+        {
             core.reader.saw(&core.db, group, lane, saw).await?;
         }
     }
@@ -76,15 +83,24 @@ pub(super) struct Saw {
     pub(super) oldest: Option<OffsetDateTime>,
 }
 
-async fn count(source: &dyn Source, lane: Lane, mut mark: Option<String>, most: u64) -> Result<Saw, Error> {
+/// `None` where that is not known: there are more, and those that were looked at are no events.
+async fn count(
+    source: &dyn Source,
+    lane: Lane,
+    mut mark: Option<String>,
+    most: u64,
+) -> Result<Option<Saw>, Error> {
     let mut saw = Saw::default();
-    while saw.waiting < most {
+    let mut read = 0;
+    while read < most {
         let taken = source.read(lane, mark.as_deref(), PORTION).await?.taken;
-        let Some(last) = taken.last() else { break };
-        saw.waiting += taken.len() as u64;
+        let Some(last) = taken.last() else { return Ok(Some(saw)) };
+        read += taken.len() as u64;
+        // What is no event does not wait for anybody.
+        saw.waiting += taken.iter().filter(|taken| taken.event.is_ok()).count() as u64;
         mark = Some(last.mark.clone());
         let first = || taken.iter().find_map(|taken| Some(taken.event.as_ref().ok()?.at));
         saw.oldest = saw.oldest.or_else(first);
     }
-    Ok(saw)
+    Ok((saw.waiting > 0).then_some(saw))
 }

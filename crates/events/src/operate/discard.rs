@@ -36,22 +36,32 @@ statements! {
                (select k.tenant_id, k.subscription, k.consumer, k.key, k.pos
                   from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) as k (tenant_id, subscription, consumer, key, pos))
          order by p.tenant_id, p.subscription, p.consumer, p.key, p.pos for update";
-    // In a statement behind the locks, so that it sees all followers. The next one of the key is first now, and due. `$7` why, `$8`
-    // whether the followers go too.
+    // In a statement behind the locks, so that it sees all followers. The next one of the key is first now, and due. `$6` why, `$7`
+    // whether the followers go too. Of a sink their rows stay for as long as it may go back behind them.
     const DISCARD: Statement<(Vec<TenantId>, Vec<String>, Vec<String>, Vec<String>, Vec<i64>, String, bool), i64> = "
         with heads as materialized (
                  select p.tenant_id, p.subscription, p.consumer, p.key, p.pos
                    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) as k (tenant_id, subscription, consumer, key, pos)
                    join shared_events.parked as p using (tenant_id, subscription, consumer, key, pos)
                   where p.state in ('dead', 'retrying') and p.reason is not null and p.tick is null),
-             gone as (
-                 delete from shared_events.parked as p using heads as h
-                  where (p.tenant_id, p.subscription, p.consumer, p.key) = (h.tenant_id, h.subscription, h.consumer, h.key)
+             chosen as materialized (
+                 select p.tenant_id, p.subscription, p.consumer, p.key, p.pos, p.event_id, p.name, p.reason, s.name is not null as is_of_sink
+                   from heads as h
+                   join shared_events.parked as p
+                     on (p.tenant_id, p.subscription, p.consumer, p.key) = (h.tenant_id, h.subscription, h.consumer, h.key)
                     and (p.pos = h.pos or $7 and p.state = 'waiting')
-                 returning p.tenant_id, p.subscription, p.consumer, p.key, p.pos, p.event_id, p.name, p.reason),
+                   left join shared_events.subscription as s on s.name = p.subscription and s.kind = 'sink'),
+             marked as (
+                 update shared_events.parked as p set state = 'sent', next_at = null, tick = null from chosen as g
+                  where g.is_of_sink
+                    and (p.tenant_id, p.subscription, p.consumer, p.key, p.pos) = (g.tenant_id, g.subscription, g.consumer, g.key, g.pos)),
+             gone as (
+                 delete from shared_events.parked as p using chosen as g
+                  where not g.is_of_sink
+                    and (p.tenant_id, p.subscription, p.consumer, p.key, p.pos) = (g.tenant_id, g.subscription, g.consumer, g.key, g.pos)),
              noted as (
                  insert into shared_events.discarded (tenant_id, subscription, consumer, key, pos, event_id, name, reason, why)
-                 select g.tenant_id, g.subscription, g.consumer, g.key, g.pos, g.event_id, g.name, g.reason, $6 from gone as g
+                 select g.tenant_id, g.subscription, g.consumer, g.key, g.pos, g.event_id, g.name, g.reason, $6 from chosen as g
                      on conflict (tenant_id, subscription, consumer, key, pos)
                      do update set reason = excluded.reason, why = excluded.why, at = clock_timestamp()),
              following as (
@@ -61,7 +71,7 @@ statements! {
                     and p.pos = (select min(f.pos) from shared_events.parked as f
                                   where f.state = 'waiting'
                                     and (f.tenant_id, f.subscription, f.consumer, f.key) = (h.tenant_id, h.subscription, h.consumer, h.key)))
-        select count(*) from gone";
+        select count(*) from chosen";
 }
 
 /// What goes with the first event of a key.

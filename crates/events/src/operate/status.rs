@@ -13,7 +13,7 @@ statements! {
     const SUBSCRIPTIONS: Statement<(Option<String>,), StatusRow> = "
         select s.name, s.kind, coalesce(s.parked_under, s.name) as parked_under, s.paused, s.filter is not null as replay, s.ends, s.created, coalesce(p.parked, 0) as parked,
                coalesce(p.dead, 0) as dead,
-               (select count(*) from shared_events.relay as r where r.subscription = s.name and r.expires > clock_timestamp()) as relays
+               coalesce(r.relays, 0) as relays, coalesce(r.waiting, 0) as waiting
           from shared_events.subscription as s
           left join (select subscription, count(*) as parked, count(*) filter (where state = 'dead') as dead
                        from shared_events.parked
@@ -21,6 +21,9 @@ statements! {
                             select coalesce(parked_under, name) from shared_events.subscription where name = $1))
                       group by subscription) as p
             on p.subscription = coalesce(s.parked_under, s.name)
+          left join (select subscription, count(*) as relays, max((state ->> 'waiting')::bigint) as waiting
+                       from shared_events.relay where expires > clock_timestamp() group by subscription) as r
+            on r.subscription = s.name
          where $1::text is null or s.name = $1
          order by s.name";
 }
@@ -79,7 +82,8 @@ pub struct SubscriptionStatus {
     /// The tick at which it ends, if it is a replay that does.
     pub ends: Option<i64>,
     /// Committed events that it has not passed; of each lane some ten thousand are counted. Of a replay, before its filter. Of an intake, what
-    /// its readers saw at the broker last, 15 s ago or less, a thousand of each lane; of a group the broker knows it, and nothing is counted.
+    /// its readers saw at the broker last, 15 s ago or less, a thousand of each lane. Of a group, what it has not acknowledged, as the broker told
+    /// its readers last, two leases ago or less; 0 where it does not know.
     pub waiting: u64,
     /// How old the oldest of them is, by the server's clock.
     pub oldest: Option<Duration>,
@@ -107,6 +111,7 @@ struct StatusRow {
     parked: i64,
     dead: i64,
     relays: i64,
+    waiting: i64,
 }
 
 impl Subscriptions {
@@ -154,7 +159,7 @@ impl SubscriptionStatus {
             paused: row.paused,
             replay: row.replay,
             ends: row.ends,
-            waiting: lanes().map(|lane| lane.waiting).sum(),
+            waiting: row.waiting.unsigned_abs() + lanes().map(|lane| lane.waiting).sum::<u64>(),
             oldest: lanes().filter_map(|lane| lane.oldest).max(),
             parked: row.parked.unsigned_abs(),
             dead: row.dead.unsigned_abs(),

@@ -1,6 +1,7 @@
 //! The relay at work: it asks the [`Machine`] what to do next, does it, and tells it what came of it.
 
 mod done;
+mod flow;
 mod take;
 
 use std::collections::HashMap;
@@ -18,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::lease::{self, View};
 use super::machine::{Machine, Next, Owned};
 use super::work::{Done, Passed, Passing};
-use super::{Core, Target};
+use super::{Core, Target, read};
 use crate::metrics::METRICS;
 use crate::publish::SIGNAL;
 use crate::replay::{Bounds, Pace};
 use crate::{Error, LANES, Lane};
+use flow::Flow;
 
 /// The waits of a relay that can't go on, such as while the database restarts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -36,6 +38,9 @@ const LOOK_FIRST: Duration = Duration::from_millis(20);
 /// While a relay ends, it looks so often whether what is in hand can end.
 const END_EVERY: Duration = Duration::from_millis(50);
 
+/// So long it takes events in hand, before it hears what came meanwhile.
+const ACTS_FOR: Duration = Duration::from_millis(20);
+
 /// Ticks that are made while lanes are at work lie so far apart: else a lane that takes long would find hundreds of them.
 const CUT_EVERY: Duration = Duration::from_millis(10);
 
@@ -43,6 +48,8 @@ pub(super) struct Coordinator {
     core: Arc<Core>,
     machine: Machine,
     works: JoinSet<Done>,
+    /// For consumers: what is on its way, of each lane.
+    flows: HashMap<Lane, Flow>,
     /// End the work for a lane; all of them end with `alive`.
     tokens: HashMap<Lane, CancellationToken>,
     alive: CancellationToken,
@@ -54,7 +61,7 @@ pub(super) struct Coordinator {
     /// What it is held to, if the subscription is a replay, and how fast it may go on.
     replay: Option<Bounds>,
     pace: Pace,
-    /// Events that were read and are not done.
+    /// Events that were read for a sink and are not done.
     in_hand: usize,
     written: Instant,
     /// When it made a tick, and the newest that there is; a large number if that is not known.
@@ -85,6 +92,7 @@ impl Coordinator {
             machine: Machine::new(asks),
             core,
             works: JoinSet::new(),
+            flows: HashMap::new(),
             tokens: HashMap::new(),
             alive: CancellationToken::new(),
             yields: CancellationToken::new(),
@@ -169,11 +177,12 @@ impl Coordinator {
         self.give_up_surplus().await;
         if !self.paused {
             self.retry_if_due();
-            while !self.core.stop.is_cancelled() && self.pace.waits().is_none() {
-                let most = (self.core.config.page as usize).saturating_sub(self.in_hand);
-                let is_possible = |next: &Next| most > 0 || matches!(next, Next::Ask(_));
-                let Some(next) = self.machine.next().filter(is_possible) else { break };
-                let lanes = self.machine.held().len();
+            let begun = Instant::now();
+            while !self.core.stop.is_cancelled()
+                && begun.elapsed() < ACTS_FOR
+                && let Some(next) = self.possible()
+            {
+                let (most, lanes) = (self.room(), self.machine.held().len());
                 let most = self.replay.as_ref().map_or(most, |replay| most.min(replay.most(lanes)));
                 if !self.take(next, most).await? {
                     break;
@@ -181,6 +190,16 @@ impl Coordinator {
             }
         }
         self.write_if_due().await
+    }
+
+    /// What can be taken in hand now.
+    fn possible(&self) -> Option<Next> {
+        if self.paused || self.pace.waits().is_some() {
+            return None;
+        }
+        let is_possible =
+            |next: &Next| self.room() > 0 || !self.is_for_sink() || matches!(next, Next::Ask(_));
+        self.machine.next().filter(is_possible)
     }
 
     /// Hands on the lanes beyond its share. Those that can't be are worked on for another lease.
@@ -200,12 +219,33 @@ impl Coordinator {
                 "lanes could not be handed on: {error}"
             );
         }
+        self.machine.leaving().into_iter().for_each(|lane| self.let_go(lane));
+    }
+
+    /// Events that may be read of all lanes together. Of a flood for consumers half of the room is left, for what others publish behind it.
+    fn room(&self) -> usize {
+        let room = (self.core.config.page as usize).saturating_sub(self.in_hand());
+        let bytes: usize = self.flows.values().map(|flow| flow.window.read_bytes()).sum();
+        match self.is_for_sink() {
+            true => room,
+            false if bytes >= read::BYTES => 0,
+            false => room / 2,
+        }
+    }
+
+    /// Events in memory that are not done.
+    fn in_hand(&self) -> usize {
+        self.in_hand + self.flows.values().map(|flow| flow.window.read_events()).sum::<usize>()
+    }
+
+    fn is_for_sink(&self) -> bool {
+        matches!(self.core.target, Target::Sink(_))
     }
 
     /// Runs the parked that are due, in a task beside the lanes.
     fn retry_if_due(&mut self) {
         let is_due = self.retry.is_some_and(|at| at <= Instant::now());
-        if !is_due || self.is_retrying || !matches!(self.core.target, Target::Consumers(_)) {
+        if !is_due || self.is_retrying || self.is_for_sink() {
             return;
         }
         self.is_retrying = true;
@@ -224,7 +264,7 @@ impl Coordinator {
 
     fn due_in(&mut self, seconds: f64) {
         // What is due for a sink comes with a tick.
-        if !matches!(self.core.target, Target::Consumers(_)) {
+        if self.is_for_sink() {
             return;
         }
         let at = Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 3600.0));
@@ -251,18 +291,31 @@ impl Coordinator {
         if self.paused || held > view.share || held != before {
             std::mem::take(&mut self.yields).cancel();
         }
-        self.core.holds(self.machine.held().len(), self.in_hand);
+        if self.paused {
+            self.machine.held().into_iter().for_each(|lane| self.let_go(lane));
+        }
+        self.core.holds(self.machine.held().len(), self.in_hand());
     }
 
     /// The leases may have run out: nothing is done for them any more.
     fn silent(&mut self) {
         self.machine.silent();
         self.tokens.clear();
+        self.flows.clear();
+        Lane::all().for_each(|lane| self.forget_foreign(lane));
     }
 
     fn drop_lane(&mut self, lane: Lane) {
         if let Some(token) = self.tokens.remove(&lane) {
             token.cancel();
+        }
+        self.flows.remove(&lane);
+        self.forget_foreign(lane);
+    }
+
+    fn forget_foreign(&self, lane: Lane) {
+        if let Target::Sink(outlet) = &self.core.target {
+            outlet.foreign.forget(lane);
         }
     }
 
@@ -298,6 +351,7 @@ impl Coordinator {
         }
         match self.pace.waits() {
             Some(free) => until = until.min(free),
+            None if self.possible().is_some() => until = now,
             None if self.machine.next().is_none() && self.look > now => until = until.min(self.look),
             None => {}
         }
@@ -310,11 +364,12 @@ impl Coordinator {
         until.max(now + Duration::from_millis(1))
     }
 
-    /// What waits for a sink that is away would wait for as long as that takes.
+    /// What waits for a sink that is away, or for an operator, would wait for as long as that takes.
     fn end_what_waits(&self) {
-        if matches!(&self.core.target, Target::Sink(outlet) if outlet.breaker.is_open()) {
-            self.tokens.values().for_each(CancellationToken::cancel);
-        }
+        let Target::Sink(outlet) = &self.core.target else { return };
+        let (is_away, foreign) = (outlet.breaker.is_open(), outlet.foreign.said());
+        let waits = |lane: &Lane| is_away || foreign.contains_key(&lane.number());
+        self.tokens.iter().filter(|(lane, _)| waits(lane)).for_each(|(_, token)| token.cancel());
     }
 
     /// What is in hand ends, and the lanes are handed on. Where that fails, they expire.

@@ -68,9 +68,17 @@ struct Held {
     epoch: i64,
     /// Tells the results of work for this grant from those for an earlier one.
     grant: u64,
+    /// What is done,
     cursor: Cursor,
+    /// what was read, which may be more where consumers are at work,
+    read: Cursor,
+    /// and what is written down of what is done.
     written: Cursor,
     phase: Phase,
+    /// What was read and is not done is as much as it may be.
+    is_full: bool,
+    /// It is to be let go as soon as nothing of it is in hand.
+    is_leaving: bool,
     /// The last that the sink is known to have.
     floor: Option<Place>,
 }
@@ -80,6 +88,8 @@ enum Phase {
     Unasked,
     Free,
     Busy,
+    /// It is let go as it was read, and what was on its way then has not come back. Nothing of it is read before.
+    Ending,
 }
 
 impl Machine {
@@ -95,6 +105,7 @@ impl Machine {
         };
         let lost =
             self.lanes.extract_if(.., |lane, held| !is_mine(lane, held)).map(|(lane, _)| lane).collect();
+        self.keep_if_due();
         for owned in owned {
             let is_old = self.given_up.get(&owned.lane).is_some_and(|epoch| *epoch >= owned.epoch);
             if !is_old && !self.lanes.contains_key(&owned.lane) {
@@ -110,7 +121,10 @@ impl Machine {
             epoch: owned.epoch,
             grant: self.grants,
             cursor: owned.cursor,
+            read: owned.cursor,
             written: owned.cursor,
+            is_full: false,
+            is_leaving: false,
             phase: if self.asks { Phase::Unasked } else { Phase::Free },
             floor: None,
         };
@@ -123,12 +137,38 @@ impl Machine {
         self.lanes.clear();
     }
 
-    /// Lanes beyond its share, of which nothing is in hand: they are let go.
+    /// Lanes beyond its share, of which nothing is in hand: they are let go, first of all those that were to be.
     pub(crate) fn surplus(&mut self) -> Vec<Owned> {
         let most = self.lanes.len().saturating_sub(self.share.max(1));
-        let free = self.lanes.iter().filter(|(_, held)| held.phase != Phase::Busy);
-        let lanes: Vec<Lane> = free.map(|(lane, _)| *lane).take(most).collect();
-        self.let_go(lanes)
+        let mut free: Vec<(bool, Lane)> = self
+            .lanes
+            .iter()
+            .filter(|(_, held)| !held.is_busy())
+            .map(|(lane, held)| (!held.is_leaving, *lane))
+            .collect();
+        free.sort_unstable();
+        let gone = self.let_go(free.into_iter().map(|(_, lane)| lane).take(most).collect());
+        self.keep_if_due();
+        gone
+    }
+
+    /// Where no more are held than its share, all of them are kept.
+    fn keep_if_due(&mut self) {
+        if self.lanes.len() <= self.share.max(1) {
+            self.lanes.values_mut().for_each(|held| held.is_leaving = false);
+        }
+    }
+
+    /// Further lanes beyond its share: nothing more of them is read. Returns those that are new among them.
+    pub(crate) fn leaving(&mut self) -> Vec<Lane> {
+        let most = self.lanes.len().saturating_sub(self.share.max(1));
+        let are = self.lanes.values().filter(|held| held.is_leaving).count();
+        let busy = self.lanes.iter_mut().filter(|(_, held)| held.is_busy() && !held.is_leaving);
+        let leave = |(lane, held): (&Lane, &mut Held)| {
+            held.is_leaving = true;
+            *lane
+        };
+        busy.take(most.saturating_sub(are)).map(leave).collect()
     }
 
     /// All of them, at the end.
@@ -164,7 +204,7 @@ impl Machine {
 
     /// Whether work for a lane is under way.
     pub(crate) fn is_busy(&self) -> bool {
-        self.lanes.values().any(|held| held.phase == Phase::Busy)
+        self.lanes.values().any(Held::is_busy)
     }
 
     /// What there is to do; `None` until something is done, or there are new events. The lanes that are furthest behind come first.
@@ -173,23 +213,24 @@ impl Machine {
         if let Some((lane, _)) = free(Phase::Unasked).next() {
             return Some(Next::Ask(*lane));
         }
-        let passed = free(Phase::Free).map(|(_, held)| held.cursor.passed).min()?;
+        let open = || free(Phase::Free).filter(|(_, held)| !held.is_full && !held.is_leaving);
+        let passed = open().map(|(_, held)| held.read.passed).min()?;
         if Some(passed) == self.end {
             return None;
         }
-        let there = |held: &Held| held.cursor == Cursor { passed, pos: 0 };
+        let there = |held: &Held| held.read == Cursor { passed, pos: 0 };
         // One that stands within a batch is alone there.
-        let within = free(Phase::Free).find(|(_, held)| held.cursor.passed == passed && !there(held));
+        let within = open().find(|(_, held)| held.read.passed == passed && !there(held));
         let lanes = match within {
             Some((lane, _)) => vec![*lane],
-            None => free(Phase::Free).filter(|(_, held)| there(held)).map(|(lane, _)| *lane).collect(),
+            None => open().filter(|(_, held)| there(held)).map(|(lane, _)| *lane).collect(),
         };
         Some(Next::Read { passed, lanes })
     }
 
     /// Whether one of these has passed a part of its batch.
     pub(crate) fn stands_within(&self, lanes: &[Lane]) -> bool {
-        lanes.iter().filter_map(|lane| self.lanes.get(lane)).any(|held| held.cursor.pos > 0)
+        lanes.iter().filter_map(|lane| self.lanes.get(lane)).any(|held| held.read.pos > 0)
     }
 
     /// There is no tick behind this one.
@@ -205,21 +246,65 @@ impl Machine {
     /// The lane has nothing up to there.
     pub(crate) fn passes(&mut self, lane: Lane, to: Cursor) {
         if let Some(held) = self.lanes.get_mut(&lane) {
-            held.cursor = to;
+            (held.cursor, held.read) = (to, to);
+        }
+    }
+
+    /// What the lane has up to there was read, and is not done.
+    pub(crate) fn reads(&mut self, lane: Lane, to: Cursor) {
+        if let Some(held) = self.lanes.get_mut(&lane) {
+            held.read = to;
+        }
+    }
+
+    /// Whether there is room for more of the lane.
+    pub(crate) fn has_room(&mut self, lane: Lane, has_room: bool) {
+        if let Some(held) = self.lanes.get_mut(&lane)
+            && held.is_full == has_room
+        {
+            held.is_full = !has_room;
+            self.end = self.end.filter(|_| !has_room);
+        }
+    }
+
+    /// Whether the lane is still held as it was when work for it began.
+    pub(crate) fn is(&self, lane: Lane, grant: u64) -> bool {
+        self.lanes.get(&lane).is_some_and(|held| held.grant == grant)
+    }
+
+    /// What was read of the lane and is not done is given up; it goes back as soon as what is on its way has ended.
+    pub(crate) fn ends(&mut self, lane: Lane) {
+        if let Some(held) = self.lanes.get_mut(&lane) {
+            held.phase = Phase::Ending;
+        }
+    }
+
+    /// What was read of the lane and is not done is given up, and nothing of it is on its way: it is to be read again.
+    pub(crate) fn back(&mut self, lane: Lane) {
+        self.grants += 1;
+        if let Some(held) = self.lanes.get_mut(&lane) {
+            (held.grant, held.read, held.phase, held.is_full) =
+                (self.grants, held.cursor, Phase::Free, false);
+            self.end = None;
         }
     }
 
     /// Something of the lane is taken in hand. Returns what the work is to know.
     pub(crate) fn takes(&mut self, lane: Lane) -> Option<Taken> {
-        let held = self.lanes.get_mut(&lane)?;
-        held.phase = Phase::Busy;
-        Some(Taken { grant: held.grant, cursor: held.cursor, floor: held.floor })
+        self.lanes.get_mut(&lane)?.phase = Phase::Busy;
+        self.taken(lane)
+    }
+
+    /// What work for a lane is to know.
+    pub(crate) fn taken(&self, lane: Lane) -> Option<Taken> {
+        let held = self.lanes.get(&lane)?;
+        Some(Taken { grant: held.grant, cursor: held.read, floor: held.floor })
     }
 
     /// A part of what is in hand is done, up to there; the sink has this last.
     pub(crate) fn moved(&mut self, lane: Lane, grant: u64, to: Cursor, floor: Option<Place>) {
         if let Some(held) = self.of(lane, grant) {
-            (held.cursor, held.floor) = (to, floor);
+            (held.cursor, held.read, held.floor) = (to, held.read.max(to), floor);
         }
     }
 
@@ -231,10 +316,10 @@ impl Machine {
 
     /// What was in hand is not done: it is to be read again.
     pub(crate) fn undone(&mut self, lane: Lane, grant: u64) {
-        let Some(held) = self.of(lane, grant) else { return };
+        let Some(held) = self.of(lane, grant).filter(|held| held.phase == Phase::Busy) else { return };
         held.phase = Phase::Free;
         // That there was nothing behind it was found for others, while this one was at work.
-        let passed = held.cursor.passed;
+        let passed = held.read.passed;
         self.end = self.end.filter(|end| *end != passed);
     }
 
@@ -252,6 +337,7 @@ impl Machine {
         held.floor = floor;
         if let Some(back) = back {
             held.cursor = held.cursor.min(back);
+            held.read = held.cursor;
             self.end = None;
         }
         self.undone(lane, grant);
@@ -286,5 +372,12 @@ impl Machine {
 
     fn of(&mut self, lane: Lane, grant: u64) -> Option<&mut Held> {
         self.lanes.get_mut(&lane).filter(|held| held.grant == grant)
+    }
+}
+
+impl Held {
+    /// Whether something of it is in hand.
+    fn is_busy(&self) -> bool {
+        matches!(self.phase, Phase::Busy | Phase::Ending) || self.read != self.cursor
     }
 }

@@ -5,8 +5,8 @@ use shared_devkit::{Postgres, TestDatabase};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{read, tick};
-use crate::MIGRATIONS;
 use crate::backlog::BACKLOG;
+use crate::{MIGRATIONS, seal};
 
 /// 200,000 events of 50,000 transactions, and two ticks: 10 transactions lie between them, of which two were open at the first.
 const LARGE: &str = "
@@ -19,18 +19,26 @@ const LARGE: &str = "
     vacuum (analyze) shared_events.log;
     analyze shared_events.tick, shared_events.cursor";
 
+/// 100,000 events behind each of two keys of a sink, which is due again, and few behind others.
+const PARKED: &str = "
+    insert into shared_events.subscription (name, kind) values ('out', 'sink');
+    insert into shared_events.parked (tenant_id, subscription, consumer, lane, key, pos, event_id, name, state, next_at)
+    select '00000000-0000-7000-8000-000000000001', 'out', 'out', 3, 'key ' || of.key, n, gen_random_uuid(), 'a.b',
+           case when n = 0 then 'retrying' else 'waiting' end, case when n = 0 then now() - interval '1 minute' end
+      from (values (1, 100000), (2, 100000), (3, 10), (4, 10)) as of (key, waiting), generate_series(0, of.waiting) as n;
+    vacuum (analyze) shared_events.parked";
+
 /// Those of 16 times as many positions.
 const WINDOW: &str =
     "(0, 1003, 3::int2, 'main', 100000, 104000, 1024990, 1026010, '-infinity', 'infinity', 1000000)";
+
+const WINDOW_KEYS: &str = "(0, 1003, 3::int2, 100000, 104000, 1024990, 1026010, '-infinity', 'infinity')";
 
 const ALL: &str = "array[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]::int2[]";
 
 #[tokio::test]
 async fn it_costs_by_the_batch_and_not_by_the_log() {
-    let server = Postgres::shared().await.unwrap();
-    let database = server.empty_database().await.unwrap();
-    bootstrap(&Config::new(database.url()), &[MIGRATIONS]).await.unwrap();
-    let session = Session::on(&database).await;
+    let session = Session::with(LARGE).await;
     for (what, sql, arguments, most) in [
         // Sixteen lanes in four partitions.
         ("an idle look", tick::LOOK.sql(), format!("(1003, 'main', {ALL}, 256)"), 400),
@@ -44,32 +52,59 @@ async fn it_costs_by_the_batch_and_not_by_the_log() {
             400,
         ),
         ("a window of 250", read::WINDOW.sql(), WINDOW.to_owned(), 250 * 2 + 100),
+        ("the keys of 48", read::KEYS.sql(), format!("(1001, 1002, {ALL}, 'main')"), 400),
+        ("the keys of a window of 250", read::WINDOW_KEYS.sql(), WINDOW_KEYS.to_owned(), 250 * 2 + 100),
+        // In the day that they lie in, and in the one before where the hour goes back to it.
+        ("100 events by their keys", read::EVENTS.sql(), events(), 100 * 4 * 2),
         ("a backlog of none", BACKLOG.sql(), String::new(), 800),
+        ("a seal of 160", seal::SEAL.sql(), "(160)".to_owned(), 1600),
     ] {
         let pages = session.pages(sql, &arguments).await;
         assert!(pages <= most, "{what} reads {pages} pages of the server");
     }
 }
 
+/// Nobody else makes a tick meanwhile.
+#[tokio::test]
+async fn a_tick_costs_by_what_it_stamps_and_not_by_what_waits() {
+    let session = Session::with(PARKED).await;
+    let sql = tick::STAMP.sql().replace("limit 1000", "limit 100");
+    // Each row is written, and an entry in each index.
+    let pages = session.pages(&sql, "(1)").await;
+    assert!(pages <= 100 * 20, "100 stamps read {pages} pages of the server");
+}
+
+/// A hundred events, by their transactions and positions.
+fn events() -> String {
+    let keys =
+        |first: u64, each: u64| -> Vec<String> { (0..100).map(|n| (first + n * each).to_string()).collect() };
+    let (xids, positions) = (keys(1_025_000, 1).join(","), keys(100_000, 4).join(","));
+    format!("(3, '{{{xids}}}', '{{{positions}}}', now() - interval '1 hour', now(), 1000000)")
+}
+
 /// A session of the relay's role, with the plans that it gets after a while.
 struct Session {
     client: tokio_postgres::Client,
     _driver: AbortOnDropHandle<Result<(), tokio_postgres::Error>>,
+    _kept: (Postgres, TestDatabase),
 }
 
 impl Session {
-    async fn on(database: &TestDatabase) -> Self {
+    async fn with(rows: &str) -> Self {
+        let server = Postgres::shared().await.unwrap();
+        let database = server.empty_database().await.unwrap();
+        bootstrap(&Config::new(database.url()), &[MIGRATIONS]).await.unwrap();
         let (client, connection) =
             tokio_postgres::connect(database.url(), tokio_postgres::NoTls).await.unwrap();
         let driver = AbortOnDropHandle::new(tokio::spawn(connection));
-        for statement in LARGE.split(";\n") {
+        for statement in rows.split(";\n") {
             client.batch_execute(statement).await.unwrap();
         }
         client
             .batch_execute("set role shared_system; set plan_cache_mode = force_generic_plan")
             .await
             .unwrap();
-        Self { client, _driver: driver }
+        Self { client, _driver: driver, _kept: (server, database) }
     }
 
     /// The pages of the server that a statement touches.

@@ -1,15 +1,17 @@
 //! Reading what lies between ticks: all lanes together while it is little, and a window of a lane when it is much.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
+use shared_core::TenantId;
 use shared_db::{Db, Row, statements};
 use time::OffsetDateTime;
 
 use super::machine::Cursor;
 use super::ticks::{self, Cut};
-use crate::log::{Stored, stored};
+use crate::log::{Stored, lane, stored};
 use crate::metrics::METRICS;
-use crate::{Envelope, Error, Lane};
+use crate::window::Seen;
+use crate::{Envelope, Error, Lane, Place};
 
 /// The snapshots of the ticks `$1` and `$2`.
 macro_rules! cut {
@@ -87,7 +89,7 @@ statements! {
                coalesce(max(xid) filter (where stamp is null), '0')::text::bigint as last,
                min(at) filter (where stamp is null) as since, max(at) filter (where stamp is null) as at
           from keys group by nth order by nth");
-    pub(super) const WINDOW: Statement<Within, Stored> = concat!("
+    pub(super) const WINDOW: Statement<Bounded, Stored> = concat!("
         with ", cut!(), " ", as_far_as!("$11", "order by pos", "
             select ", stored!(), ", null::bigint as stamp
               from cut join shared_events.log on log.lane = $3 and log.xid between $7::int8::text::xid8 and $8::int8::text::xid8
@@ -99,14 +101,40 @@ statements! {
               join shared_events.log on log.lane = parked.lane and log.xid = parked.xid and log.pos = parked.pos
              where parked.subscription = $4 and parked.tick = $2 and parked.lane = $3 and parked.pos > $5 and parked.pos <= $6"),
         " order by pos");
+    // The same of events that are to be read later.
+    pub(super) const KEYS: Statement<(i64, i64, Vec<i16>, String), Key> = concat!("
+        with ", cut!(), "
+        select lane, pos, xid::text::bigint as xid, tenant_id, at
+          from (", between!("log.lane, log.pos, log.xid, log.tenant_id, log.at"), ") as key");
+    pub(super) const WINDOW_KEYS: Statement<Within, Key> = concat!("
+        with ", cut!(), "
+        select log.lane, log.pos, log.xid::text::bigint as xid, log.tenant_id, log.at
+          from cut join shared_events.log on log.lane = $3 and log.xid between $6::int8::text::xid8 and $7::int8::text::xid8
+                                         and log.pos > $4 and log.pos <= $5 and log.at between $8 and $9
+         where pg_visible_in_snapshot(log.xid, cut.sees) and not pg_visible_in_snapshot(log.xid, cut.seen)
+         order by log.pos");
+    pub(super) const EVENTS: Statement<Keyed, Stored> = as_far_as!("$6", "order by nth", "
+        select ", stored!(), ", null::bigint as stamp, key.nth
+          from unnest($2::int8[], $3::int8[]) with ordinality as key (xid, pos, nth)
+          join shared_events.log on log.lane = $1 and log.xid = key.xid::text::xid8 and log.pos = key.pos
+                                and log.at between $4 and $5");
     // Whether nothing of these lanes is parked. What is, is parked by whoever owns the lane, and by nobody else.
     const IS_CLEAR: Statement<(String, Vec<i16>), bool> = "
         select not exists (select from shared_events.parked where subscription = $1 and lane = any ($2))";
 }
 
 /// What [`WINDOW`] is given.
-type Within =
+type Bounded =
     (i64, i64, i16, String, i64, i64, i64, i64, Option<OffsetDateTime>, Option<OffsetDateTime>, i64);
+
+/// What [`WINDOW_KEYS`] is given.
+type Within = (i64, i64, i16, i64, i64, i64, i64, Option<OffsetDateTime>, Option<OffsetDateTime>);
+
+/// What [`EVENTS`] is given.
+type Keyed = (i16, Vec<i64>, Vec<i64>, OffsetDateTime, OffsetDateTime, i64);
+
+/// An event's lane and position, its transaction, whose it is, and when it was written, by which its day is known.
+type Key = (i16, i64, i64, TenantId, OffsetDateTime);
 
 /// Bytes of payloads that are read at once, over all lanes: half a mebibyte for each, so that pages of 1 KiB an event are full. What a
 /// relay holds is some times as much.
@@ -156,6 +184,45 @@ impl Log<'_> {
         let rows = self.db.system().all(&BATCH, between).await?;
         let read: usize = rows.iter().map(Stored::bytes).sum();
         Ok((read < bytes).then(|| placed(rows, cuts)))
+    }
+
+    /// The same, of events that are read later; the log must have nothing for a sink among them.
+    pub(super) async fn keys(self, lanes: &[Lane], passed: i64, cuts: &[Cut]) -> Result<Vec<Seen>, Error> {
+        let Some(to) = cuts.last() else { return Ok(Vec::new()) };
+        let between = (passed, to.tick, columns(lanes), self.subscription);
+        Ok(seen(self.db.system().all(&KEYS, between).await?, cuts))
+    }
+
+    /// The first of these events of a lane, as far as they have so many bytes, and how many of them that were. One that is there no more was
+    /// taken away by an operator: that is said aloud, since it passes without an effect.
+    pub(super) async fn events(
+        self,
+        lane: Lane,
+        of: &[Seen],
+        bytes: usize,
+    ) -> Result<(Vec<Envelope>, usize), Error> {
+        let ats = || of.iter().map(|seen| seen.at);
+        let (Some(since), Some(until)) = (ats().min(), ats().max()) else { return Ok((Vec::new(), 0)) };
+        let (xids, positions): (Vec<i64>, Vec<i64>) =
+            of.iter().map(|seen| (seen.xid, seen.place.pos)).unzip();
+        let keys = (lane.column(), xids, positions, since, until, number(bytes));
+        let rows = self.db.system().all(&EVENTS, keys).await?;
+        let ticks: HashMap<i64, i64> = of.iter().map(|seen| (seen.place.pos, seen.place.tick)).collect();
+        let place = |row: Stored| {
+            METRICS.lag.record(row.age(), &[]);
+            let tick = ticks.get(&row.pos).copied().unwrap_or_default();
+            row.at(tick)
+        };
+        let mut events: Vec<Envelope> = rows.into_iter().map(place).collect();
+        events.sort_unstable_by_key(|event| event.place);
+        let last = events.last().map(|event| event.place);
+        let count = last.map_or(of.len(), |last| of.partition_point(|seen| seen.place <= last));
+        if events.len() < count {
+            let gone = count - events.len();
+            METRICS.gone.add(gone as u64, &[]);
+            tracing::error!(subscription = self.subscription, %lane, gone, "events were taken out of the log before they were delivered");
+        }
+        Ok((events, count))
     }
 
     /// The windows of what a lane has behind the cursor in the batch of this tick, of so many events each. It costs one look through the
@@ -249,11 +316,28 @@ impl Windows {
                 self.ends.pop_front();
             }
         }
-        let reached = match self.ends.is_empty() && self.is_last {
-            true => Cursor { passed: to, pos: 0 },
+        Ok((placed(rows, std::slice::from_ref(&self.cut)), self.reached()))
+    }
+
+    /// The same, of events that are read later.
+    pub(super) async fn keys(&mut self, log: Log<'_>) -> Result<(Vec<Seen>, Cursor), Error> {
+        let (lane, to) = (self.lane.column(), self.cut.tick);
+        if self.ends.is_empty() && !self.is_last {
+            self.look(log).await?;
+        }
+        let Some(end) = self.ends.pop_front() else { return Ok((Vec::new(), Cursor { passed: to, pos: 0 })) };
+        let within = (self.passed, to, lane, self.pos, end.until, end.first, end.last, end.since, end.at);
+        let rows = log.db.system().all(&WINDOW_KEYS, within).await?;
+        self.pos = end.until;
+        Ok((seen(rows, std::slice::from_ref(&self.cut)), self.reached()))
+    }
+
+    /// Where the lane is behind what was read.
+    fn reached(&self) -> Cursor {
+        match self.ends.is_empty() && self.is_last {
+            true => Cursor { passed: self.cut.tick, pos: 0 },
             false => Cursor { passed: self.passed, pos: self.pos },
-        };
-        Ok((placed(rows, std::slice::from_ref(&self.cut)), reached))
+        }
     }
 }
 
@@ -268,6 +352,17 @@ fn placed(rows: Vec<Stored>, cuts: &[Cut]) -> Vec<Envelope> {
     let mut events: Vec<Envelope> = rows.into_iter().map(place).collect();
     events.sort_unstable_by_key(|event| event.place);
     events
+}
+
+/// Events that are read later, at their places and in the order of those.
+fn seen(rows: Vec<Key>, cuts: &[Cut]) -> Vec<Seen> {
+    let place = |(of, pos, xid, tenant, at): Key| {
+        let tick = ticks::of(cuts, xid).or(cuts.last().map(|cut| cut.tick)).unwrap_or_default();
+        Seen { lane: lane(of), tenant, place: Place::new(tick, pos), xid, at }
+    };
+    let mut keys: Vec<Seen> = rows.into_iter().map(place).collect();
+    keys.sort_unstable_by_key(|seen| seen.place);
+    keys
 }
 
 fn columns(lanes: &[Lane]) -> Vec<i16> {

@@ -1,5 +1,8 @@
 //! A lane's events to a sink: what it takes, in order; what it will never take is parked, with what follows of its key.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,18 +11,20 @@ use shared_db::{Db, statements};
 use uuid::Uuid;
 
 use super::breaker::Breaker;
+use super::foreign::{Foreign, When};
 use super::read::Log;
 use crate::metrics::METRICS;
 use crate::sink::{Refusal, Sink};
 use crate::{Envelope, Error, Lane, Place, spans};
 
 statements! {
-    // Of these keys what is parked: it blocks what comes after, unless it goes out with this very tick, or went out before.
+    // Of these keys what is parked: it blocks what comes after, unless it goes out with this very tick, went out before, or was discarded.
     // However many wait, a row for each key.
-    const PARKED: Statement<(String, i16, Vec<String>, i64), (TenantId, String, bool, Vec<i64>)> = "
+    const PARKED: Statement<(String, i16, Vec<String>, i64), (TenantId, String, bool, Vec<i64>, Vec<i64>)> = "
         select tenant_id, key,
-               bool_or(case when tick = $4 then false when tick < $4 and state = 'sent' then false else true end) as is_blocked,
-               coalesce(array_agg(pos) filter (where tick = $4), '{}') as stamped
+               bool_or(case when tick = $4 or state = 'sent' and (tick < $4 or tick is null) then false else true end) as is_blocked,
+               coalesce(array_agg(pos) filter (where tick = $4), '{}') as stamped,
+               coalesce(array_agg(pos) filter (where state = 'sent' and tick is null), '{}') as discarded
           from shared_events.parked
          where subscription = $1 and lane = $2 and key = any ($3)
          group by tenant_id, key";
@@ -38,7 +43,7 @@ statements! {
             on conflict (tenant_id, subscription, consumer, key, pos) do update
            set state = excluded.state, reason = excluded.reason, attempts = parked.attempts + 1, next_at = null, tick = null
          where excluded.state = 'dead'";
-    // What was sent, and for each key what waits behind it now.
+    // What was sent, and of each key what waits behind it now, unless more of it is on its way.
     const SENT: Statement<(String, i16, i64, Vec<i64>), ()> = "
         with sent as (
             update shared_events.parked set state = 'sent', next_at = null
@@ -50,7 +55,10 @@ statements! {
            and parked.key = of.key and parked.state = 'waiting' and parked.tick is null
            and parked.pos = (select min(rest.pos) from shared_events.parked as rest
                               where rest.subscription = $1 and rest.tenant_id = of.tenant_id and rest.consumer = of.consumer
-                                and rest.key = of.key and rest.state <> 'sent' and rest.tick is null)";
+                                and rest.key = of.key and rest.state <> 'sent' and rest.tick is null)
+           and not exists (select from shared_events.parked as rest
+                            where rest.subscription = $1 and rest.tenant_id = of.tenant_id and rest.consumer = of.consumer
+                              and rest.key = of.key and rest.state <> 'sent' and rest.tick = $3 and rest.pos <> all ($4))";
     // A head that was refused takes those behind it out of the tick.
     const UNSTAMP: Statement<(String, i16, TenantId, String, i64), ()> = "
         update shared_events.parked set tick = null
@@ -61,6 +69,7 @@ statements! {
 pub(super) struct Outlet {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) breaker: Breaker,
+    pub(super) foreign: Foreign,
 }
 
 /// How a lane's events went.
@@ -78,6 +87,8 @@ struct Key {
     is_blocked: bool,
     /// What of it goes out now.
     stamped: Vec<i64>,
+    /// What of it an operator has thrown away.
+    discarded: Vec<i64>,
 }
 
 impl Outlet {
@@ -130,6 +141,9 @@ impl Outlet {
         };
         let (mut free, mut sent, mut parked) = (Vec::with_capacity(events.len()), Vec::new(), 0);
         for event in events {
+            if of.is_discarded(&keys, &event) {
+                continue;
+            }
             if Some(event.place) <= after {
                 sent.push(event.place.pos);
             } else if of.is_behind(&keys, &event) {
@@ -149,15 +163,23 @@ impl Outlet {
                 sent.push(event.place.pos);
             }
             match accepted.refusal {
-                None => self.breaker.answered(),
+                None => {
+                    self.breaker.answered();
+                    self.foreign.is_gone(lane, When::Sending);
+                }
                 Some(Refusal::Fenced(why)) => {
                     tracing::warn!(subscription, %lane, "the sink's lane is not as it was left: {why}");
                     METRICS.fenced.add(1, &[]);
                     return Ok(Went::Fenced);
                 }
+                Some(Refusal::Foreign(why)) => {
+                    self.breaker.answered();
+                    self.waits_for(of, When::Sending, why).await;
+                    return Ok(Went::Fenced);
+                }
                 Some(Refusal::Later(why)) => {
                     tracing::warn!(subscription, %lane, sink = self.sink.name(), "to be sent again: {why}");
-                    self.breaker.failed();
+                    self.breaker.failed(&why);
                 }
                 Some(Refusal::Never(why)) => {
                     self.breaker.answered();
@@ -178,10 +200,22 @@ impl Outlet {
         self.breaker.wait().await;
         let last = self.sink.last(lane).await;
         match &last {
+            // Whether it is one that a log can have made is yet to be seen.
             Ok(_) => self.breaker.answered(),
-            Err(_) => self.breaker.failed(),
+            Err(Refusal::Foreign(why)) => {
+                self.breaker.answered();
+                self.foreign.found(lane, When::Asking, why.clone()).await;
+            }
+            Err(why) => self.breaker.failed(&why.to_string()),
         }
         last
+    }
+
+    /// Somebody else has written to the lane: it is tried again when that may have been taken out.
+    async fn waits_for(&self, of: &Of<'_>, when: When, why: String) {
+        let (subscription, lane) = (of.subscription, of.lane);
+        tracing::error!(subscription, %lane, sink = self.sink.name(), "somebody else has written to the lane: {why}");
+        self.foreign.found(lane, when, why).await;
     }
 }
 
@@ -206,8 +240,16 @@ impl Of<'_> {
         names.dedup();
         let params = (self.subscription, self.lane.column(), names, tick);
         let parked = self.db.system().all(&PARKED, params).await?;
-        let key = |(tenant, key, is_blocked, stamped)| ((tenant, key), Key { is_blocked, stamped });
+        let key = |(tenant, key, is_blocked, stamped, discarded)| {
+            ((tenant, key), Key { is_blocked, stamped, discarded })
+        };
         Ok(parked.into_iter().map(key).collect())
+    }
+
+    /// Whether an operator has thrown it away: it comes again where the sink goes back behind it.
+    fn is_discarded(&self, keys: &Keys, event: &Envelope) -> bool {
+        keys.get(&(event.tenant, event.key.clone()))
+            .is_some_and(|key| key.discarded.contains(&event.place.pos))
     }
 
     /// Whether something of its key is parked that comes before it.

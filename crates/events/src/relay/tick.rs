@@ -45,19 +45,31 @@ statements! {
         select pg_current_snapshot() from shared_events.tick_lock
          where server = (select system_identifier from pg_control_system()) returning tick";
 
-    // What is due again for a sink, with all that waits behind it, gets its place in the order by the new tick.
-    const STAMP: Statement<(i64, i64), ()> = "
+    // What is due again for a sink, with what waits behind it, gets its place in the order by the new tick: a thousand events of a hundred keys at
+    // once, some milliseconds for which nobody else makes a tick. What is left of a key is due when these are there. What waits is read by its
+    // order, which ends when there are enough. The limits are no arguments: without their values the planner would read the whole table.
+    pub(super) const STAMP: Statement<(i64,), ()> = "
         with due as (
-            select parked.tenant_id, parked.subscription, parked.consumer, parked.key
+            select parked.tenant_id, parked.subscription, parked.consumer, parked.key, parked.pos, parked.next_at
               from shared_events.parked
               join shared_events.subscription on subscription.name = parked.subscription and subscription.kind = 'sink'
              where parked.next_at <= clock_timestamp() and parked.tick is null
-             order by parked.next_at limit $2)
+             order by parked.next_at limit 100),
+        next as (
+            select due.tenant_id, due.subscription, due.consumer, due.key, key.pos
+              from due cross join lateral (
+                   select due.pos, false as follows
+                   union all
+                   (select waiting.pos, true from shared_events.parked as waiting
+                     where waiting.tenant_id = due.tenant_id and waiting.subscription = due.subscription
+                       and waiting.consumer = due.consumer and waiting.key = due.key
+                       and waiting.state = 'waiting' and waiting.tick is null
+                     order by waiting.pos limit 1000)) as key
+             order by due.next_at, due.tenant_id, due.subscription, due.consumer, due.key, key.follows, key.pos limit 1000)
         update shared_events.parked set tick = $1
-          from due
-         where parked.tenant_id = due.tenant_id and parked.subscription = due.subscription
-           and parked.consumer = due.consumer and parked.key = due.key
-           and parked.state in ('retrying', 'waiting') and parked.tick is null";
+          from next
+         where parked.tenant_id = next.tenant_id and parked.subscription = next.subscription
+           and parked.consumer = next.consumer and parked.key = next.key and parked.pos = next.pos";
 
     // Whoever lets a subscription begin at a tick shares the row; whoever takes ticks or days away has it alone. What else is written to
     // the row does not conflict with the former.
@@ -76,8 +88,9 @@ statements! {
             returning tick)
         update shared_events.upkeep set pruned = (select max(tick) from gone) where exists (select 1 from gone)";
     const PRUNE_SENT: Statement<(), ()> = "
-        delete from shared_events.parked
-         where state = 'sent' and tick < (select min(tick) from shared_events.tick where tick > 0)";
+        delete from shared_events.parked as p
+         using (select min(tick) as tick, min(at) as at from shared_events.tick where tick > 0) as kept
+         where p.state = 'sent' and (p.tick < kept.tick or p.tick is null and p.at < kept.at)";
 
     // Of the kept ticks those are not for going back that PRUNE may take before the cursor is written there.
     const AROUND: Statement<(i64, f64), Around> = "
@@ -88,12 +101,11 @@ statements! {
                           where tick > 0 and at < clock_timestamp() - make_interval(secs => $2)), 0) as safe,
                (select max(tick) from shared_events.tick) as newest, pruned
           from shared_events.upkeep";
+    // Not to where no clock can have been: the numbers would come to their end.
     const RAISE: Statement<(i64,), i64> = "
-        select setval('shared_events.tick_seq', greatest($1, last_value)) from shared_events.tick_seq";
+        select setval('shared_events.tick_seq', greatest($1, last_value)) from shared_events.tick_seq
+         where $1 < (extract(epoch from clock_timestamp() + interval '1 year') * 1000)::bigint";
 }
-
-/// Keys that are stamped at once.
-const STAMPED: i64 = 100;
 
 /// Events that are counted when a sink has lost some.
 const MOST: usize = 1000;
@@ -151,7 +163,7 @@ pub(super) async fn cut(db: &Db) -> Result<u32, Error> {
             lock(tx).await?;
             let released = delayed::release(tx).await?;
             let tick = insert(tx).await?;
-            tx.execute(&STAMP, (tick, STAMPED)).await?;
+            tx.execute(&STAMP, (tick,)).await?;
             Ok(released)
         })
         .await
@@ -225,15 +237,19 @@ pub(super) struct Back {
 /// Ticks are kept for so much longer than one may go back: until the cursor is written there.
 const LONGER: f64 = 1.1;
 
-/// Where a sink stands whose last event has this place, with ticks that are kept for so long.
-pub(super) async fn cursor_at(db: &Db, place: Option<Place>, rewind: Duration) -> Result<Back, Error> {
+/// Where a sink stands whose last event has this place, with ticks that are kept for so long; `None` if no log can have made that place.
+pub(super) async fn cursor_at(
+    db: &Db,
+    place: Option<Place>,
+    rewind: Duration,
+) -> Result<Option<Back>, Error> {
     let Place { tick, pos } = place.unwrap_or_default();
     let around = db.system().one(&AROUND, (tick, rewind.as_secs_f64())).await?;
     let oldest = around.first.max(around.safe);
     if tick > around.newest {
-        raise(db, tick).await?;
         let cursor = Cursor { passed: around.newest, pos: 0 };
-        return Ok(Back { cursor, tick: None, is_raised: true });
+        let back = Back { cursor, tick: None, is_raised: true };
+        return Ok(raise(db, tick).await?.then_some(back));
     }
     let (cursor, tick) = match tick {
         0 if around.pruned == 0 && around.safe == 0 => (Cursor::default(), None),
@@ -244,16 +260,15 @@ pub(super) async fn cursor_at(db: &Db, place: Option<Place>, rewind: Duration) -
         _ if around.before == 0 && around.pruned > 0 => (Cursor { passed: tick, pos: 0 }, None),
         _ => (Cursor { passed: around.before, pos }, Some(tick)),
     };
-    Ok(Back { cursor, tick, is_raised: false })
+    Ok(Some(Back { cursor, tick, is_raised: false }))
 }
 
-/// The next ticks come behind this one. Nobody makes one meanwhile, which could take that back.
-async fn raise(db: &Db, tick: i64) -> Result<(), Error> {
+/// The next ticks come behind this one, unless that is later than a year from now. Nobody makes one meanwhile, which could take that back.
+async fn raise(db: &Db, tick: i64) -> Result<bool, Error> {
     db.system()
         .tx(async |tx| {
             lock(tx).await?;
-            tx.one(&RAISE, (tick,)).await?;
-            Ok(())
+            Ok(tx.opt(&RAISE, (tick,)).await?.is_some())
         })
         .await
 }

@@ -1,27 +1,41 @@
 //! What is done for one lane at a time, in a task of its own.
 
-use futures_util::future::try_join_all;
-use shared_core::{TenantId, fault};
+use shared_core::fault;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::foreign::When;
 use super::machine::{Cursor, Taken};
-use super::reader::{Bounds, Page, Reader};
+use super::reader::{Page, Reader};
 use super::send::{Outlet, Went};
-use super::{Core, Target, tick};
+use super::tick::{self, Back};
+use super::{Core, Target, loads, read};
 use crate::executor::{Executor, Retried, Turned};
 use crate::metrics::METRICS;
 use crate::replay::{self, Pace};
-use crate::{Envelope, Error, Lane, Place};
+use crate::window::{Portion, Receipt};
+use crate::{Error, Lane, Place};
 
 /// Something to be done for a lane.
 pub(super) enum Work {
     /// To ask the sink what it has.
     Ask,
-    /// To bring these events to where they go. The flag says that nothing of the lane is parked.
-    Deliver(Page, bool),
-    /// To bring all that the lane has up to this tick, page by page: while one is brought, the next is read.
-    CatchUp { to: i64, bounds: Bounds, replay: Option<replay::Bounds>, yields: CancellationToken },
+    /// To send these events. The flag says that nothing of the lane is parked.
+    Send(Page, bool),
+    /// To send all that the lane has behind, page by page: while one is sent, the next is read.
+    CatchUp(Behind),
+    /// To read the next page for consumers. The flag says that the events themselves are read later.
+    Read(Behind, bool),
+    /// To deliver these to the consumers, until that is to end.
+    Deliver(Portion, CancellationToken),
+}
+
+/// What a lane has behind, page by page.
+pub(super) struct Behind {
+    reader: Reader,
+    replay: Option<replay::Bounds>,
+    pace: Pace,
+    yields: CancellationToken,
 }
 
 /// How far a lane is whose work goes on.
@@ -63,119 +77,164 @@ pub(super) enum Outcome {
         floor: Option<Place>,
         back: Option<Cursor>,
     },
+    /// The next page for consumers; `None` if there is no more, or others are to have their turn.
+    Page(Option<Box<(Page, Behind)>>),
+    /// These are done, unless it was told to end before, and so many of them were put aside.
+    Delivered {
+        of: Receipt,
+        is_done: bool,
+        parked: u64,
+    },
     Fenced,
-    /// It was told to stop.
-    Unfinished,
+    /// It is nothing that is done for this target.
+    Nothing,
+    /// The next page could not be read, for this reason; what was read before stays as it is.
+    Unread(Error),
     Failed(Error),
 }
 
 impl Work {
-    /// How many events it has in hand.
-    pub(super) fn count(&self) -> usize {
-        match self {
-            Self::Ask => 0,
-            Self::Deliver(page, _) => page.events.len(),
-            Self::CatchUp { bounds, .. } => 2 * bounds.events,
-        }
-    }
-
     pub(super) async fn run(self, core: &Core, lane: Lane, taken: Taken, passing: &Passing) -> Outcome {
         match (self, &core.target) {
             (Self::Ask, Target::Sink(outlet)) => ask(core, outlet, lane, taken).await,
-            (Self::Ask, Target::Consumers(_)) => Outcome::Unfinished,
-            (Self::Deliver(page, is_clear), _) => deliver(core, lane, taken.floor, page, is_clear).await,
-            (Self::CatchUp { to, bounds, replay, yields }, _) => {
-                let reader = Reader::new(core.log(), lane, taken.cursor, to, bounds);
-                let done = catch_up(core, lane, taken, reader, replay, yields, passing).await;
+            (Self::Send(page, is_clear), Target::Sink(outlet)) => {
+                send(core, outlet, lane, taken.floor, page, is_clear).await
+            }
+            (Self::CatchUp(behind), Target::Sink(outlet)) => {
+                let done = catch_up(core, outlet, lane, taken, behind, passing).await;
                 done.unwrap_or_else(Outcome::Failed)
             }
+            (Self::Read(mut behind, later), _) => match behind.next(core, later).await {
+                Ok(page) => Outcome::Page(page.map(|page| Box::new((page, behind)))),
+                Err(error) => Outcome::Unread(error),
+            },
+            (Self::Deliver(portion, ends), Target::Consumers(executor)) => {
+                let done = deliver(core, executor, lane, portion, &ends).await;
+                done.unwrap_or_else(Outcome::Failed)
+            }
+            _ => Outcome::Nothing,
         }
     }
 }
 
-/// Brings what the reader has to where it goes, and tells after each page how far the lane is.
+impl Behind {
+    pub(super) fn new(reader: Reader, replay: Option<replay::Bounds>, yields: CancellationToken) -> Self {
+        Self { reader, replay, pace: Pace::default(), yields }
+    }
+
+    /// The next page, when it is its turn to be read, `later` without the events themselves; `None` at the end, and where others are to have their turn.
+    async fn next(&mut self, core: &Core, later: bool) -> Result<Option<Page>, Error> {
+        if let Some(free) = self.pace.waits() {
+            tokio::select! {
+                () = tokio::time::sleep_until(free) => {}
+                () = self.yields.cancelled() => {}
+            }
+        }
+        if self.yields.is_cancelled() {
+            return Ok(None);
+        }
+        // It is closed by nobody.
+        let turn = core.reads.acquire().await.ok();
+        let mut page = self.reader.next(core.log(), later).await?;
+        drop(turn);
+        if let (Some(replay), Some(page)) = (&self.replay, &mut page) {
+            self.pace.took(replay.lasts(page.len(), 1));
+            replay.pass(&mut page.events);
+        }
+        Ok(page)
+    }
+}
+
+/// Sends what the lane has behind, and tells after each page how far it is.
 async fn catch_up(
     core: &Core,
+    outlet: &Outlet,
     lane: Lane,
     taken: Taken,
-    mut reader: Reader<'_>,
-    replay: Option<replay::Bounds>,
-    yields: CancellationToken,
+    mut behind: Behind,
     passing: &Passing,
 ) -> Result<Outcome, Error> {
     let Taken { grant, mut cursor, mut floor } = taken;
     let mut is_clear = core.log().is_clear(&[lane]).await?;
-    let mut pace = Pace::default();
-    let mut next = read(core, &mut reader).await?;
-    while let Some(mut page) = next.filter(|_| !yields.is_cancelled()) {
-        if let Some(replay) = &replay {
-            if let Some(free) = pace.waits() {
-                tokio::select! {
-                    () = tokio::time::sleep_until(free) => {}
-                    () = yields.cancelled() => break,
-                }
-            }
-            pace.took(replay.lasts(page.events.len(), 1));
-            replay.pass(&mut page.events);
-        }
-        let (delivered, ahead) =
-            tokio::join!(deliver(core, lane, floor, page, is_clear), read(core, &mut reader));
-        let Outcome::Reached { at, parked, floor: last } = delivered else { return Ok(delivered) };
+    let mut next = behind.next(core, false).await?;
+    while let Some(page) = next {
+        let (sent, ahead) =
+            tokio::join!(send(core, outlet, lane, floor, page, is_clear), behind.next(core, false));
+        let Outcome::Reached { at, parked, floor: last } = sent else { return Ok(sent) };
         (cursor, floor) = (at, last);
         is_clear &= parked == 0;
         // Whoever would hear it is gone only when this is about to be dropped.
         let _ = passing.send(Passed { lane, grant, at, floor, parked }).await;
-        next = ahead?;
+        next = ahead?.filter(|_| !behind.yields.is_cancelled());
     }
     Ok(Outcome::Reached { at: cursor, parked: 0, floor })
 }
 
-/// The next page, when it is its turn to be read.
-async fn read(core: &Core, reader: &mut Reader<'_>) -> Result<Option<Page>, Error> {
-    // It is closed by nobody.
-    let _turn = core.reads.acquire().await.ok();
-    reader.next().await
-}
-
-/// Brings a page to where it goes.
-async fn deliver(core: &Core, lane: Lane, floor: Option<Place>, page: Page, is_clear: bool) -> Outcome {
-    let Page { events, reached } = page;
+/// Sends a page.
+async fn send(
+    core: &Core,
+    outlet: &Outlet,
+    lane: Lane,
+    floor: Option<Place>,
+    page: Page,
+    is_clear: bool,
+) -> Outcome {
+    let Page { events, reached, .. } = page;
     if events.is_empty() {
         return Outcome::Reached { at: reached, parked: 0, floor };
     }
-    match &core.target {
-        Target::Consumers(executor) => consume(executor, lane, events, reached).await,
-        Target::Sink(outlet) => match outlet.send(core.log(), lane, floor, events, is_clear).await {
-            Ok(Went::All { last, parked }) => Outcome::Reached { at: reached, parked, floor: last },
-            Ok(Went::Fenced) => Outcome::Fenced,
-            Err(error) => Outcome::Failed(error),
-        },
+    match outlet.send(core.log(), lane, floor, events, is_clear).await {
+        Ok(Went::All { last, parked }) => Outcome::Reached { at: reached, parked, floor: last },
+        Ok(Went::Fenced) => Outcome::Fenced,
+        Err(error) => Outcome::Failed(error),
     }
 }
 
-/// Tenants side by side, each in the order of its events.
-async fn consume(executor: &Executor, lane: Lane, events: Vec<Envelope>, reached: Cursor) -> Outcome {
-    let count = events.len();
-    let mut tenants: Vec<(TenantId, Vec<Envelope>)> = Vec::new();
-    for event in events {
-        match tenants.iter_mut().find(|(tenant, _)| *tenant == event.tenant) {
-            Some((_, events)) => events.push(event),
-            None => tenants.push((event.tenant, vec![event])),
-        }
+/// Delivers a tenant's events to the consumers.
+async fn deliver(
+    core: &Core,
+    executor: &Executor,
+    lane: Lane,
+    portion: Portion,
+    ends: &CancellationToken,
+) -> Result<Outcome, Error> {
+    let turned = match portion.seen.is_empty() {
+        true => executor.turn(lane, &portion.events, ends).await?,
+        false => deliver_later(core, executor, lane, &portion, ends).await?,
+    };
+    if !turned.stopped {
+        METRICS.delivered.add(portion.of.events() as u64, &[]);
+        fault::point("events.relay.delivered");
     }
-    let turns = tenants.iter().map(|(_, events)| executor.turn(lane, events));
-    match try_join_all(turns).await {
-        Ok(turns) => {
-            let turned = turns.into_iter().fold(Turned::default(), Turned::and);
-            if turned.stopped {
-                return Outcome::Unfinished;
-            }
-            METRICS.delivered.add(count as u64, &[]);
-            fault::point("events.relay.delivered");
-            Outcome::Reached { at: reached, parked: turned.parked, floor: None }
-        }
-        Err(error) => Outcome::Failed(error),
+    Ok(Outcome::Delivered { of: portion.of, is_done: !turned.stopped, parked: turned.parked })
+}
+
+/// The same of events that are yet to be read: when it is their tenant's turn to have some in memory, and as many at once as have their part
+/// of a page's bytes.
+async fn deliver_later(
+    core: &Core,
+    executor: &Executor,
+    lane: Lane,
+    portion: &Portion,
+    ends: &CancellationToken,
+) -> Result<Turned, Error> {
+    let stopped = Turned { stopped: true, ..Turned::default() };
+    let room = ends.run_until_cancelled(core.loads.ask(portion.tenant).slot()).await;
+    let Some(Some(_room)) = room else { return Ok(stopped) };
+    let (mut turned, mut rest, mut most) = (Turned::default(), portion.seen.as_slice(), portion.seen.len());
+    while !rest.is_empty() && !turned.stopped {
+        let (next, _) = rest.split_at(most.min(rest.len()));
+        let Some(Ok(turn)) = ends.run_until_cancelled(core.reads.acquire()).await else {
+            return Ok(turned.and(stopped));
+        };
+        let bytes = read::BYTES / loads(&core.config);
+        let (events, count) = core.log().events(lane, next, bytes).await?;
+        drop(turn);
+        turned = turned.and(executor.turn(lane, &events, ends).await?);
+        // Of large ones the server is not asked for all that are left each time.
+        (rest, most) = (rest.get(count..).unwrap_or_default(), 2 * count);
     }
+    Ok(turned)
 }
 
 /// Asks the sink what it has, and looks whether it lacks something that it had.
@@ -188,23 +247,32 @@ async fn ask(core: &Core, outlet: &Outlet, lane: Lane, taken: Taken) -> Outcome 
         }
     };
     if taken.floor.is_some() && floor >= taken.floor {
+        outlet.foreign.is_gone(lane, When::Asking);
         return Outcome::Asked { floor, back: None };
     }
-    match lacks(core, lane, floor, taken.cursor).await {
+    let back = match tick::cursor_at(&core.db, floor, core.config.rewind).await {
+        Ok(Some(back)) => back,
+        Ok(None) => {
+            let why = format!(
+                "the sink says that it has {}, and no tick as late is made before a year from now",
+                floor.unwrap_or_default()
+            );
+            tracing::error!(subscription = core.config.subscription, %lane, "the lane waits: {why}");
+            outlet.foreign.found(lane, When::Asking, why).await;
+            return Outcome::Fenced;
+        }
+        Err(error) => return Outcome::Failed(error),
+    };
+    outlet.foreign.is_gone(lane, When::Asking);
+    match lacks(core, lane, back, taken.cursor).await {
         Ok(back) => Outcome::Asked { floor, back },
         Err(error) => Outcome::Failed(error),
     }
 }
 
-/// From where on a sink whose last event is this one lacks some that the cursor has passed, if it does.
-async fn lacks(
-    core: &Core,
-    lane: Lane,
-    last: Option<Place>,
-    cursor: Cursor,
-) -> Result<Option<Cursor>, Error> {
+/// From where on a sink that stands there lacks some events that the cursor has passed, if it does.
+async fn lacks(core: &Core, lane: Lane, back: Back, cursor: Cursor) -> Result<Option<Cursor>, Error> {
     let subscription = &core.config.subscription;
-    let back = tick::cursor_at(&core.db, last, core.config.rewind).await?;
     if back.is_raised {
         tracing::warn!(subscription, %lane, "the sink has later events than the log, as after a restore; the next come after them");
     }

@@ -1,53 +1,60 @@
--- Appends events to the stream of a lane, under their places as ids, and stops at the first that can't be appended.
+-- Appends events to the stream of a lane, under their places as ids, and stops at the first that can't be appended. The place of the last one
+-- is kept beside the stream: what somebody else adds has an id as well.
 --
--- ARGV: the place that the caller knows to be the last (tick, pos); how many entries to keep; how many shapes of events there are, and of
--- each the number of its fields, and their names; then of each event its tick, its pos, the number of its shape, and the values of its
--- fields. Answers how many are there now, why no more ('' for none), and what the server said.
+-- KEYS: the stream, and where that place is. ARGV: the place that the caller knows to be the last; how many entries to keep; how many shapes
+-- of events there are. Of each shape the number of its words, the words (its fields' names and values in turn), the number of those that
+-- are an event's own, and which ones these are: the first is its place. Then of each event the number of its shape, and its own words.
+-- Answers how many are there now, why no more ('' for none), and what is to be said of it.
 
--- Whether the first place comes before the second one. Their numbers are texts without leading zeros, so that none is too large.
-local function before(tick, pos, other_tick, other_pos)
-    local a, b = tick, other_tick
-    if a == b then a, b = pos, other_pos end
-    return #a < #b or (#a == #b and a < b)
+-- What is behind a place is taken out so, since no command takes a stream's last id back on every server.
+local TAKE_OUT = "local e=redis.call('XRANGE',KEYS[1],'-',ARGV[1]) redis.call('DEL',KEYS[1]) "
+    .. "for _,x in ipairs(e) do redis.call('XADD',KEYS[1],x[1],unpack(x[2])) end return #e"
+
+local key = KEYS[1]
+local top, last, unknown = ends(key, KEYS[2])
+if unknown then return {0, 'foreign', unknown} end
+local is_foreign = before(last, top)
+if before(last, ARGV[1]) then
+    return {0, 'fenced', 'its last event is ' .. last .. ', and was ' .. ARGV[1]}
 end
 
-local key, keep = KEYS[1], ARGV[3]
-local tick, pos = '0', '0'
-if redis.call('EXISTS', key) == 1 then
-    local info = redis.call('XINFO', 'STREAM', key)
-    for at = 1, #info, 2 do
-        if info[at] == 'last-generated-id' then
-            tick, pos = string.match(info[at + 1], '^(%d+)-(%d+)$')
-        end
-    end
-end
-if before(tick, pos, ARGV[1], ARGV[2]) then
-    return {0, 'fenced', 'its last event is ' .. tick .. '-' .. pos .. ', and was ' .. ARGV[1] .. '-' .. ARGV[2]}
+local shapes, at = {}, 4
+for shape = 1, tonumber(ARGV[3]) do
+    local words, own = {}, {}
+    local size = tonumber(ARGV[at])
+    for word = 1, size do words[word] = ARGV[at + word] end
+    at = at + size + 1
+    for nth = 1, tonumber(ARGV[at]) do own[nth] = tonumber(ARGV[at + nth]) end
+    at = at + #own + 1
+    shapes[tostring(shape)] = {words, own, #own}
 end
 
--- Names, with places between them for the values.
-local shapes, at = {}, 5
-for shape = 1, tonumber(ARGV[4]) do
-    local width, words = tonumber(ARGV[at]), {}
-    for field = 1, width do words[2 * field - 1] = ARGV[at + field] end
-    shapes[tostring(shape)] = {width, words}
-    at = at + 1 + width
-end
-
-local done, all = 0, #ARGV
+local done, all, added, why, said = 0, #ARGV, false, '', ''
 while at <= all do
-    local width, words = unpack(shapes[ARGV[at + 2]])
-    -- What is not behind the last one is there already.
-    if before(tick, pos, ARGV[at], ARGV[at + 1]) then
-        for field = 1, width do words[2 * field] = ARGV[at + 2 + field] end
-        local id = ARGV[at] .. '-' .. ARGV[at + 1]
-        local added = redis.pcall('XADD', key, 'MAXLEN', '~', keep, id, unpack(words, 1, 2 * width))
-        if type(added) == 'table' and added.err then
-            return {done, 'later', added.err}
+    local words, own, count = unpack(shapes[ARGV[at]])
+    local id = ARGV[at + 1]
+    -- What is not behind the last one is there already; behind the first that is not, ids only grow.
+    if added or before(last, id) then
+        if not added and not before(top, id) then
+            why = 'foreign'
+            said = 'the entry ' .. top .. ' of `' .. key .. '` is not ours, and the event ' .. id .. ' comes before it; take out what is behind '
+                .. last .. ': EVAL "' .. TAKE_OUT .. '" 1 ' .. key .. ' ' .. last
+            break
         end
-        tick, pos = ARGV[at], ARGV[at + 1]
+        for nth = 1, count do words[own[nth]] = ARGV[at + nth] end
+        local answer = redis.pcall('XADD', key, id, unpack(words))
+        if type(answer) == 'table' then
+            why, said = 'later', answer.err
+            break
+        end
+        added = id
     end
     done = done + 1
-    at = at + 3 + width
+    at = at + count + 1
 end
-return {done, '', ''}
+if added then
+    redis.call('SET', KEYS[2], added)
+    redis.call('XTRIM', key, 'MAXLEN', '~', ARGV[2])
+    if why == '' and is_foreign then said = 'it has entries that are not ours' end
+end
+return {done, why, said}

@@ -4,7 +4,6 @@ use crate::Envelope;
 use crate::cloudevents::CloudEvent;
 
 /// The place of an event in its lane, as it stands in headers.
-#[cfg(feature = "nats")]
 pub(crate) const PLACE: &str = "ce-place";
 
 /// Where a broker has no body, the payload is a field of this name.

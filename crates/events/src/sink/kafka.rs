@@ -1,5 +1,6 @@
 //! Kafka: a topic with a partition for each lane.
 
+mod client;
 mod produce;
 mod reader;
 mod record;
@@ -13,8 +14,9 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 
+pub(crate) use self::client::Client;
 use self::produce::{Produced, Producing};
-use self::reader::Reader;
+use self::reader::{LOOKED_AT, Last, Reader};
 pub(crate) use self::record::{Mark, event};
 use super::{Accepted, Capabilities, Dedup, Refusal, Sink};
 use crate::cloudevents::Source;
@@ -30,7 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// again is passed over if that record is as late. But Kafka takes records from whoever sends them, so a relay that has lost its lane
 /// may bring events a second time, behind later ones: readers need an inbox, and an [`Intake`](crate::Intake) passes by what it knows.
 ///
-/// The topic belongs to the log: no other program writes there. A lane whose records have all been dropped for their age counts as empty.
+/// The topic belongs to the log. A record that somebody else sends there is passed by, with an error in the log of whoever reads it. A lane whose records have all been dropped for their age counts as empty.
 ///
 /// Clones share connections, and what they have read ahead: intakes of several groups in one process are faster with a topic opened for each.
 #[derive(Clone)]
@@ -99,7 +101,7 @@ impl KafkaTopic {
         &self.reader
     }
 
-    /// The place of the partition's last record, which is read only where its end is not as it was.
+    /// The place of the partition's last event, which is looked for only where its end is not as it was.
     async fn tail(&self, lane: Lane) -> Result<Option<Tail>, Refusal> {
         let (client, name) = (self.reader.client(), self.name.clone());
         let asked = move || client.fetch_watermarks(&name, partition(lane), PATIENCE);
@@ -110,18 +112,20 @@ impl KafkaTopic {
         if let Some(tail) = self.known(lane).filter(|tail| tail.end == end) {
             return Ok(Some(tail));
         }
-        let last =
-            self.reader.read_one(lane, end - 1).await.map_err(|error| Refusal::Later(error.to_string()))?;
-        let tail = last.and_then(|last| Some(Tail { end, place: last.event.ok()?.place }));
+        let last = self.reader.last(lane, begin, end).await;
+        let tail = match last.map_err(|error| Refusal::Later(error.to_string()))? {
+            Last::Place(place) => Some(Tail { end, place }),
+            Last::None => None,
+            Last::TooFar => {
+                return Err(Refusal::Foreign(format!(
+                    "the last {LOOKED_AT} records of partition {lane} of `{}` are not ours; delete those of the partition up to {end} \
+                     (kafka-delete-records), and what is kept of the lane's comes again",
+                    self.name
+                )));
+            }
+        };
         self.knows(lane, tail);
-        match tail {
-            Some(tail) => Ok(Some(tail)),
-            None => Err(Refusal::Later(format!(
-                "the record {} of partition {lane} of `{}` names no place: it is not ours",
-                end - 1,
-                self.name
-            ))),
-        }
+        Ok(tail)
     }
 
     fn known(&self, lane: Lane) -> Option<Tail> {

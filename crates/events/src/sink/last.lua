@@ -1,7 +1,5 @@
--- The id of the last entry that a stream ever had; nil where there is no stream.
-if redis.call('EXISTS', KEYS[1]) == 0 then return false end
-local info = redis.call('XINFO', 'STREAM', KEYS[1])
-for at = 1, #info, 2 do
-    if info[at] == 'last-generated-id' then return info[at + 1] end
-end
-return false
+-- The place of the last event that a stream has of ours, '0-0' for none; or, behind it, why that can't be known.
+--
+-- KEYS: the stream, and where that place is kept.
+local _, last, unknown = ends(KEYS[1], KEYS[2])
+return {last or '', unknown or ''}

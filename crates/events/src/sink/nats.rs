@@ -12,7 +12,7 @@ use async_nats::jetstream::{self, ErrorCode};
 use async_trait::async_trait;
 
 use super::{Accepted, Capabilities, Dedup, Refusal, Sink, fields};
-use crate::cloudevents::Source;
+use crate::cloudevents::{Headers, Source};
 use crate::{Envelope, Error, Lane, Place};
 
 /// Messages that a lane keeps where no other number is given: with the sixteen lanes 1.6 million events.
@@ -25,6 +25,8 @@ const KEEP: u32 = 100_000;
 /// that it comes behind (`Nats-Expected-Last-Subject-Sequence`). What it has last stands in the headers of the last message. That holds
 /// for as long as the server keeps what it acknowledged, which by its own default is flushed to the disk every two minutes; what it
 /// lost shows, and is brought again. The window of `Nats-Msg-Id` is not used: it would swallow what is brought again.
+///
+/// The stream belongs to the log. A message that somebody else publishes to a lane holds it up ([`Refusal::Foreign`]) until it is deleted.
 ///
 /// A message goes when the one before it is acknowledged, so a lane takes one event a round trip; lanes go side by side.
 #[derive(Clone)]
@@ -93,8 +95,9 @@ impl JetStream {
 
     /// Sends an event as the one behind the message of this number, and returns its own.
     async fn publish(&self, subject: &str, behind: u64, event: &Envelope) -> Result<u64, Refusal> {
-        let mut named = HeaderMap::new();
-        for (name, value) in self.source.headers(event) {
+        let (mut named, mut headers) = (HeaderMap::new(), Headers::default());
+        self.source.headers(event, &mut headers);
+        for (name, value) in headers.iter() {
             named.insert(name, value);
         }
         let message = PublishMessage::build()
@@ -158,7 +161,7 @@ impl Sink for JetStream {
 
     async fn last(&self, lane: Lane) -> Result<Option<Place>, Refusal> {
         let top = self.top(lane).await.map_err(Refusal::Later)?;
-        top.map(|message| place(&message).ok_or_else(|| foreign(&message))).transpose()
+        top.map(|message| place(&message).ok_or_else(|| foreign(&self.name, &message))).transpose()
     }
 
     async fn send(&self, lane: Lane, after: Option<Place>, events: &[Envelope]) -> Accepted {
@@ -166,7 +169,7 @@ impl Sink for JetStream {
             Ok(None) => (0, Place::default()),
             Ok(Some(message)) => match place(&message) {
                 Some(place) => (message.sequence, place),
-                None => return Accepted::until(0, foreign(&message)),
+                None => return Accepted::until(0, foreign(&self.name, &message)),
             },
             Err(said) => return Accepted::until(0, Refusal::Later(said)),
         };
@@ -188,10 +191,11 @@ impl Sink for JetStream {
     }
 }
 
-fn foreign(message: &StreamMessage) -> Refusal {
-    Refusal::Later(format!(
-        "message {} of `{}` names no place: it is not ours",
-        message.sequence, message.subject
+fn foreign(stream: &str, message: &StreamMessage) -> Refusal {
+    Refusal::Foreign(format!(
+        "message {number} of `{}` names no place; take it out with `nats stream rmm {stream} {number}`",
+        message.subject,
+        number = message.sequence
     ))
 }
 

@@ -1,18 +1,20 @@
 //! Redis Streams: a stream for each lane, whose ids are the events' places.
 
+mod append;
+
 use std::fmt;
 
 use async_trait::async_trait;
 use shared_db::redis::{Redis, Script};
 
-use super::{Accepted, Capabilities, Dedup, Refusal, Sink, fields};
+use self::append::Append;
+use super::{Accepted, Capabilities, Dedup, Refusal, Sink};
 use crate::cloudevents::Source;
 use crate::{Envelope, Error, Lane, Place};
 
-static APPEND: Script = Script::new("events_append", include_str!("append.lua"));
-static LAST: Script = Script::new("events_last", include_str!("last.lua"));
+static LAST: Script = Script::new("events_last", concat!(include_str!("ends.lua"), include_str!("last.lua")));
 
-/// Events in one script: 250 take less than a millisecond, during which the server serves nobody else.
+/// Events in one script: 250 take one or two milliseconds, during which the server serves nobody else.
 const STEP: usize = 250;
 
 /// Bytes of events in one script: a mebibyte, so that large payloads do not hold the server up either.
@@ -26,10 +28,14 @@ const KEEP: u32 = 100_000;
 const PREFIX: &str = "events";
 
 /// Redis Streams, of Redis 6.2 or later, Valkey, or a cluster of either: the lane 7 is the stream `{events:7}`, and an event's entry has its
-/// place as its id, such as `12-345`. Its fields are those of a CloudEvent in the binary mode, and `data`.
+/// place as its id, such as `12-345`. Its fields are those of a CloudEvent in the binary mode, and `data`. The last place that it had is also the value of
+/// `{events:7}:last`. The server must evict nothing (`maxmemory-policy noeviction`).
 ///
 /// As a [sink](Sink) it knows each event that is sent again, refuses a relay that is behind the times, and tells what it has last, since
 /// ids only grow; that holds for as long as the server keeps what it acknowledged. What it lost shows, and is brought again.
+///
+/// The streams belong to the log. An entry that somebody else adds is passed by, with an error in the log of whoever reads it; but one with an id that
+/// is later than the next events' ([`Refusal::Foreign`]) holds its lane up until it is taken out.
 ///
 /// Ticks are numbered by milliseconds, so an id tells when its event was cut off, and `MINID` trims by time. A stream keeps its last entries, [`keep`](Self::keep) of them and up to some hundreds
 /// more; readers that fall behind further than that miss what was trimmed.
@@ -77,28 +83,25 @@ impl RedisStreams {
         format!("{{{}:{lane}}}", self.prefix)
     }
 
-    /// Sends so many as fit into one script. The names of fields go once for all events that have the same.
+    /// The stream, and beside it the place of its last event, in the same slot.
+    fn keys(&self, lane: Lane) -> [String; 2] {
+        let stream = self.key(lane);
+        let last = format!("{stream}:last");
+        [stream, last]
+    }
+
+    /// Sends so many as fit into one script.
     async fn step(&self, lane: Lane, after: Place, events: &[Envelope]) -> Accepted {
-        let (mut shapes, mut words) = (Vec::<Vec<&'static str>>::new(), Vec::new());
-        for event in events {
-            let (names, values): (Vec<&'static str>, Vec<String>) =
-                self.source.headers(event).into_iter().unzip();
-            let shape = shapes.iter().position(|shape| *shape == names).unwrap_or_else(|| {
-                shapes.push(names);
-                shapes.len() - 1
-            });
-            words.push((event, shape + 1, values));
-        }
-        let call =
-            APPEND.keys([self.key(lane)]).arg(after.tick).arg(after.pos).arg(self.keep).arg(shapes.len());
-        let call =
-            shapes.iter().fold(call, |call, names| call.arg(names.len() + 1).arg(names).arg(fields::DATA));
-        let call = words.iter().fold(call, |call, (event, shape, values)| {
-            call.arg(event.place.tick).arg(event.place.pos).arg(shape).arg(values).arg(&event.payload)
-        });
+        let call = Append::new(&self.source, events).call(&self.keys(lane), after, self.keep);
         match self.redis.script::<(usize, String, String)>(&call).await {
-            Ok((count, why, _)) if why.is_empty() => Accepted::all(count),
+            Ok((count, why, said)) if why.is_empty() => {
+                if !said.is_empty() {
+                    tracing::warn!(stream = self.key(lane), "somebody else writes to a lane: {said}");
+                }
+                Accepted::all(count)
+            }
             Ok((count, why, said)) if why == "fenced" => Accepted::until(count, Refusal::Fenced(said)),
+            Ok((count, why, said)) if why == "foreign" => Accepted::until(count, Refusal::Foreign(said)),
             Ok((count, _, said)) => Accepted::until(count, Refusal::Later(said)),
             Err(error) => Accepted::until(0, Refusal::Later(error.to_string())),
         }
@@ -116,12 +119,15 @@ impl Sink for RedisStreams {
     }
 
     async fn last(&self, lane: Lane) -> Result<Option<Place>, Refusal> {
-        let call = LAST.keys([self.key(lane)]);
-        let id: Option<String> =
+        let call = LAST.keys(self.keys(lane));
+        let (last, unknown): (String, String) =
             self.redis.script(&call).await.map_err(|error| Refusal::Later(error.to_string()))?;
-        let place = id.map(|id| id.parse::<Place>());
-        let place = place.transpose().map_err(|error| Refusal::Later(error.to_string()))?;
-        Ok(place.filter(|place| *place > Place::default()))
+        if !unknown.is_empty() {
+            return Err(Refusal::Foreign(unknown));
+        }
+        let is_none = |_| Refusal::Foreign(format!("the entry {last} of `{}` is no place", self.key(lane)));
+        let place = last.parse::<Place>().map_err(is_none)?;
+        Ok(Some(place).filter(|place| *place > Place::default()))
     }
 
     /// Steps go one after the other: one that comes without the one before it is refused, and the order holds in any case.

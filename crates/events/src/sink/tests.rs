@@ -6,7 +6,7 @@ pub(crate) mod kafka;
 pub(crate) mod nats;
 mod postgres;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 
 use shared_core::{Actor, Context, TenantId};
 use time::OffsetDateTime;

@@ -9,7 +9,7 @@ use shared_devkit::{Postgres, PostgresOptions, Replica};
 use shared_events::{Config, Error, Relay, backlog};
 use tokio_postgres::{Client, NoTls};
 
-use crate::sink::InMemory;
+use crate::memory::InMemory;
 use crate::support::{MIGRATIONS, a_tenant, connect, quick, raise, seeing, until};
 
 /// A server of a test's own, with a tenant in it.

@@ -15,6 +15,9 @@ statements! {
     const FOREIGN: Statement<(), ()> = "
         insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
         select gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'k', '{}', '{}' where $tenant::uuid is not null";
+    const WRITE: Statement<(String, i32, String), ()> = "
+        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
+        values (gen_random_uuid(), $tenant, $1::text, $2::int4, $3::text, '{}', '{}')";
     const UNMARK: Statement<(), ()> = "delete from shared_events.position";
 }
 
@@ -55,4 +58,22 @@ async fn a_tenant_sees_its_own_events_and_writes_no_other_s() {
         let refused = world.db.tenant(&world.tenant).execute(statement, ()).await.unwrap_err();
         assert!(refused.is_permission_denied(), "{}: {refused}", statement.name());
     }
+}
+
+#[tokio::test]
+async fn the_server_too_takes_only_what_an_event_may_be() {
+    let world = World::new().await;
+    let door = world.db.tenant(&world.tenant);
+    let long = |characters| "ä".repeat(characters);
+    for (name, version, key) in [
+        (String::new(), 1, long(1)),
+        (long(101), 1, long(1)),
+        (long(1), 0, long(1)),
+        (long(1), 1, String::new()),
+        (long(1), 1, long(256)),
+    ] {
+        let refused = door.execute(&WRITE, (name, version, key)).await.unwrap_err();
+        assert!(refused.is_check_violation(), "{refused}");
+    }
+    door.execute(&WRITE, (long(100), i32::from(u16::MAX), long(255))).await.unwrap();
 }

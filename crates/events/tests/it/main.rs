@@ -14,13 +14,16 @@ mod days;
 mod delayed;
 #[cfg(feature = "axum")]
 mod extract;
+mod fair;
 mod golden;
 mod guarantees;
+mod handover;
 mod isolation;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kill;
 mod log;
+mod memory;
 mod notify;
 mod operate;
 mod order;
@@ -37,6 +40,8 @@ mod share;
 mod sink;
 #[cfg(feature = "redis")]
 mod sinks;
+#[cfg(feature = "redis")]
+mod strangers;
 mod support;
 mod trace;
 mod traps;

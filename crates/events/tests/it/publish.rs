@@ -20,8 +20,9 @@ async fn publishing_takes_no_round_trip() {
         }
         tx.commit().await.unwrap();
     };
-    // The first time on a connection the insert is prepared.
+    // The first time on a connection the insert of one event, and that of several, is prepared.
     transaction(1).await;
+    transaction(2).await;
     for events in [0, 1, 10, 200] {
         assert_eq!(proxy.round_trips(transaction(events)).await, 2, "begin and commit, with {events} events");
     }

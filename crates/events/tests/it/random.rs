@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use shared_core::AssumedTenant;
 use shared_db::Db;
-use shared_events::{Config, Error, Relay};
+use shared_events::{Config, Error, Relay, Subscriptions};
 
 use crate::support::{COUNTERS, World, a_tenant, connect, quick, raise, seeing};
 
@@ -37,14 +37,66 @@ async fn every_event_has_its_effect_once_and_in_order() {
     let relay = world.relay(seeing()).await;
     world.settled().await;
     relay.stop().await;
+    has_seen_all(&world, &tenants, seed).await;
+}
 
-    for tenant in &tenants {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pauses_and_lanes_that_are_handed_on_lose_nothing() {
+    let seed: u64 = rand::rng().random();
+    println!("seed {seed}");
+    let world = World::new().await;
+    let tenants = [a_tenant(), a_tenant()];
+    let writers = connect(world.database.url(), WRITERS as u32).await;
+    let relays = [connect(world.database.url(), 5).await, connect(world.database.url(), 5).await];
+    // So little room that most of what a pause leaves is known by its place alone.
+    let (lease, little) = (Duration::from_millis(300), quick());
+    let little = Config { page: 64, window: 200, batch: 10, lease, ..little };
+    let stays = Relay::start(relays[0].clone(), (), seeing(), little.clone()).await.unwrap();
+
+    let write = async {
+        let one = |n: u64| write(&writers, &tenants, StdRng::seed_from_u64(seed ^ n));
+        futures_util::future::join_all((1..=WRITERS).map(one)).await;
+    };
+    tokio::select! {
+        () = write => {}
+        () = pause_again_and_again(&world.db, StdRng::seed_from_u64(seed ^ 100)) => {}
+        () = come_and_go(&relays[1], &little, StdRng::seed_from_u64(seed ^ 200)) => {}
+    }
+    Subscriptions::new(&world.db).subscription("main").resume().await.unwrap();
+    world.settled().await;
+    stays.stop().await;
+    has_seen_all(&world, &tenants, seed).await;
+}
+
+async fn has_seen_all(world: &World, tenants: &[AssumedTenant], seed: u64) {
+    for tenant in tenants {
         let counters = world.db.tenant(tenant).all(&COUNTERS, ()).await.unwrap();
         assert!(counters.len() >= KEYS);
         for (key, n) in counters.into_iter().filter(|(key, _)| !key.starts_with("early")) {
             let seen = crate::support::seen(&world.db, tenant, "see", &key).await;
             assert_eq!(seen, Vec::from_iter(1..=n), "{key}, seed {seed}");
         }
+    }
+}
+
+async fn pause_again_and_again(db: &Db, mut random: StdRng) {
+    let subscription = Subscriptions::new(db).subscription("main");
+    for is_paused in [true, false].into_iter().cycle() {
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await; // time itself is tested: a pause at any moment
+        match is_paused {
+            true => subscription.pause().await.unwrap(),
+            false => subscription.resume().await.unwrap(),
+        };
+    }
+}
+
+/// Takes lanes over, and hands them on.
+async fn come_and_go(db: &Db, config: &Config, mut random: StdRng) {
+    loop {
+        let relay = Relay::start(db.clone(), (), seeing(), config.clone()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..800))).await; // time itself is tested: a stop at any moment
+        relay.stop().await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await; // time itself is tested: a start at any moment
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared_core::{Context, Failure};
 use shared_db::{TenantTx, statements};
-use shared_devkit::Postgres;
+use shared_devkit::{Postgres, Proxy};
 use shared_events::{Config, Error, Events, FromDelivery, Received, Relay};
 use tokio::sync::Notify;
 
@@ -122,6 +122,28 @@ async fn an_idle_relay_makes_no_ticks() {
         until(async || world.db.system().one(&EXPIRES, ()).await.unwrap() > expires).await;
     }
     assert_eq!(world.db.system().one(&TICKS, ()).await.unwrap(), ticks);
+    relay.stop().await;
+}
+
+/// It looks 20 ms after it found something, and half as often each time: six times in the second and a half in which it could look 75 times.
+#[tokio::test]
+async fn an_idle_relay_looks_ever_more_rarely() {
+    let world = World::new().await;
+    let proxy = Proxy::to(world.database.url()).await.unwrap();
+    let far = connect(&proxy.url(world.database.url()), 5).await;
+    let (poll, lease) = (Duration::from_secs(1), Duration::from_secs(60));
+    // Its upkeep comes once a minute.
+    let config = Config { poll, lease, rewind: Duration::from_secs(3600), ..quick() };
+    let relay = Relay::start(far, (), seeing(), config).await.unwrap();
+    world.raise("a").await;
+    world.settled().await;
+    let idle = tokio::time::sleep(Duration::from_millis(1500)); // time itself is tested: how often it looks in it
+    let looks = proxy.round_trips(idle).await;
+    assert!(looks < 40, "{looks} round trips");
+    // And finds what comes then, by its poll alone.
+    world.raise("a").await;
+    world.settled().await;
+    assert_eq!(world.seen("see", "a").await, [1, 2]);
     relay.stop().await;
 }
 

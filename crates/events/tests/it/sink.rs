@@ -1,14 +1,16 @@
-//! Events to a sink: one that keeps what it gets in memory, and fails as the test wants.
+//! Events to a sink that keeps what it gets in memory.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use shared_db::{TenantTx, statements};
 use shared_events::sink::{Accepted, Capabilities, Dedup, Guarantee, Refusal, Sink};
-use shared_events::{Config, Envelope, Error, Lane, Place, Relay, backlog};
+use shared_events::{
+    Cause, Config, Envelope, Error, Lane, ParkedFilter, Place, Relay, Subscriptions, backlog,
+};
 
+use crate::memory::{InMemory, start};
 use crate::support::{World, quick, raise, seeing, until};
 
 statements! {
@@ -16,94 +18,6 @@ statements! {
     const HELD: Statement<(), i64> = "select count(*) from shared_events.cursor where owner is not null";
     const REDRIVE: Statement<(), ()> = "
         update shared_events.parked set state = 'retrying', next_at = clock_timestamp() where state = 'dead'";
-}
-
-#[derive(Default)]
-pub(crate) struct Memory {
-    lanes: BTreeMap<Lane, Vec<(Place, String, String)>>,
-    /// Never taken.
-    refused: HashSet<String>,
-    /// So many calls fail.
-    down: u32,
-    /// What was taken of a page before it failed.
-    most: Option<usize>,
-    /// So many answers are lost, after all was taken.
-    lost_answers: u32,
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct InMemory(Arc<Mutex<Memory>>);
-
-impl InMemory {
-    fn with<T>(&self, work: impl FnOnce(&mut Memory) -> T) -> T {
-        work(&mut self.0.lock().unwrap())
-    }
-
-    /// The counter's values of a key, in the order in which they came.
-    pub(crate) fn got(&self, key: &str) -> Vec<i64> {
-        let n = |payload: &str| {
-            serde_json::from_str::<serde_json::Value>(payload).unwrap()["n"].as_i64().unwrap()
-        };
-        self.with(|memory| {
-            let all = memory.lanes.values().flatten();
-            all.filter(|(_, of, _)| of == key).map(|(_, _, payload)| n(payload)).collect()
-        })
-    }
-
-    pub(crate) fn is_in_order(&self) -> bool {
-        self.with(|memory| memory.lanes.values().all(|lane| lane.is_sorted_by(|a, b| a.0 < b.0)))
-    }
-}
-
-#[async_trait]
-impl Sink for InMemory {
-    fn name(&self) -> &str {
-        "memory"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Dedup::Exact, true, true, true)
-    }
-
-    async fn last(&self, lane: Lane) -> Result<Option<Place>, Refusal> {
-        Ok(self.with(|memory| memory.lanes.get(&lane).and_then(|events| events.last().map(|event| event.0))))
-    }
-
-    async fn send(&self, lane: Lane, after: Option<Place>, events: &[Envelope]) -> Accepted {
-        self.with(|memory| {
-            if memory.down > 0 {
-                memory.down -= 1;
-                return Accepted::until(0, Refusal::Later("it is down".to_owned()));
-            }
-            let held = memory.lanes.entry(lane).or_default();
-            if held.last().map(|event| event.0) < after {
-                return Accepted::until(0, Refusal::Fenced("something is lost".to_owned()));
-            }
-            for (at, event) in events.iter().enumerate() {
-                if memory.refused.contains(&event.key) {
-                    return Accepted::until(at, Refusal::Never("too ugly".to_owned()));
-                }
-                if memory.most.is_some_and(|most| at >= most) {
-                    return Accepted::until(at, Refusal::Later("enough for now".to_owned()));
-                }
-                if held.last().is_none_or(|last| last.0 < event.place) {
-                    held.push((event.place, event.key.clone(), event.payload.clone()));
-                }
-            }
-            if memory.lost_answers > 0 {
-                memory.lost_answers -= 1;
-                return Accepted::until(0, Refusal::Fenced("nobody knows".to_owned()));
-            }
-            Accepted::all(events.len())
-        })
-    }
-}
-
-async fn start(world: &World, sink: &InMemory) -> Relay {
-    // As far back as what is lost has to come again.
-    let rewind = Duration::from_secs(60);
-    let config = Config { subscription: "memory".to_owned(), rewind, ..quick() };
-    Relay::to(world.db.clone(), Arc::new(sink.clone()), config).await.unwrap()
 }
 
 #[tokio::test]
@@ -166,6 +80,66 @@ async fn what_the_sink_never_takes_is_parked_with_its_key_and_comes_back_in_orde
     relay.stop().await;
 }
 
+/// More than one tick takes: the rest follows when the first are there.
+#[tokio::test]
+async fn however_much_waits_behind_a_parked_event_comes_back_in_order() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    sink.with(|memory| memory.refused.insert("bad".to_owned()));
+    let relay = start(&world, &sink).await;
+    let raising = async |tx: &mut TenantTx| {
+        for _ in 0..1200 {
+            raise(tx, "bad").await?;
+        }
+        Ok::<_, Error>(())
+    };
+    world.db.tenant(&world.tenant).tx(raising).await.unwrap();
+    world.settled().await;
+    assert_eq!(backlog(&world.db).await.unwrap().parked, 1200);
+
+    sink.with(|memory| memory.refused.clear());
+    world.db.system().execute(&REDRIVE, ()).await.unwrap();
+    for _ in 0..20 {
+        world.raise("bad").await;
+    }
+    until(async || sink.got("bad").len() == 1220).await;
+    assert_eq!(sink.got("bad"), Vec::from_iter(1..=1220));
+    assert!(sink.is_in_order());
+    relay.stop().await;
+}
+
+/// The sink forgets all it had: the rest comes again, each at the place that it had.
+#[tokio::test]
+async fn what_was_discarded_is_not_sent_when_the_sink_goes_back_behind_it() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    sink.with(|memory| memory.refused.insert("bad".to_owned()));
+    let relay = start(&world, &sink).await;
+    for _ in 0..4 {
+        world.raise("bad").await;
+        world.raise("good").await;
+    }
+    world.settled().await;
+    let subscriptions = Subscriptions::new(&world.db);
+    let bad = ParkedFilter::new().key("bad");
+    assert_eq!(subscriptions.discard(&bad, "a test", 1).await.unwrap(), 1);
+    // The next one of the key is refused as well.
+    world.settled().await;
+    sink.with(|memory| memory.refused.clear());
+    assert_eq!(subscriptions.discard(&bad, "a test", 1).await.unwrap(), 1);
+    until(async || sink.got("bad") == [3, 4]).await;
+    world.settled().await;
+    let places = sink.with(|memory| memory.lanes.clone());
+    sink.with(|memory| memory.lanes.clear());
+    until(async || sink.with(|memory| memory.lanes == places)).await;
+    world.raise("bad").await;
+    world.settled().await;
+    assert_eq!((sink.got("bad"), sink.got("good")), (vec![3, 4, 5], vec![1, 2, 3, 4]));
+    assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+    assert!(sink.is_in_order());
+    relay.stop().await;
+}
+
 #[tokio::test]
 async fn what_was_parked_and_is_there_blocks_nothing_although_the_answer_was_lost() {
     let world = World::new().await;
@@ -208,6 +182,28 @@ async fn an_event_of_a_moment_ago_is_sent_again_however_long_nothing_happened_be
     until(async || superuser.query_one(pruned, &[]).await.unwrap().get(0)).await;
     sink.with(|memory| memory.lanes.values_mut().for_each(|lane| drop(lane.pop())));
     until(async || sink.got("a") == [1, 2, 3, 4]).await;
+    relay.stop().await;
+}
+
+/// What is older may be forgotten at any moment.
+#[tokio::test]
+async fn a_sink_that_lost_everything_gets_what_is_within_rewind() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    let config = Config { subscription: "memory".to_owned(), rewind: Duration::from_secs(3600), ..quick() };
+    let relay = Relay::to(world.db.clone(), Arc::new(sink.clone()), config).await.unwrap();
+    for n in 1..=4 {
+        world.raise("a").await;
+        until(async || sink.got("a").len() == n).await;
+    }
+    world.settled().await;
+    // A little more than an hour ago: they are kept, and not gone back to.
+    let age = "update shared_events.tick set at = at - interval '63 minutes'
+                where tick in (select tick from shared_events.tick where tick > 0 order by tick limit 2)";
+    assert_eq!(world.superuser().await.execute(age, &[]).await.unwrap(), 2);
+    sink.with(|memory| memory.lanes.clear());
+    until(async || sink.got("a").last() == Some(&4)).await;
+    assert_eq!(sink.got("a"), [3, 4]);
     relay.stop().await;
 }
 
@@ -296,14 +292,14 @@ async fn what_a_sink_loses_in_the_middle_of_a_batch_is_sent_again() {
     until(async || sink.got("a").len() >= 50).await;
     sink.with(|memory| memory.down = u32::MAX);
     until(async || world.db.system().one(&WITHIN, ()).await.unwrap()).await;
-    sink.with(|memory| (memory.down, memory.lanes) = (0, BTreeMap::new()));
+    sink.with(|memory| {
+        memory.down = 0;
+        memory.lanes.clear();
+    });
     world.settled().await;
     assert_eq!(sink.got("a"), Vec::from_iter(1..=1000));
     relay.stop().await;
 }
-
-/// The number of a tick that is far off.
-const LATE: i64 = 1 << 50;
 
 #[tokio::test]
 async fn a_sink_that_has_later_events_than_the_log_gets_the_next_behind_them() {
@@ -313,16 +309,14 @@ async fn a_sink_that_has_later_events_than_the_log_gets_the_next_behind_them() {
     world.raise("a").await;
     world.settled().await;
     relay.stop().await;
-    // As after a restore to a server whose clock is slow: the sink has a place of a tick that is yet to come.
-    sink.with(|memory| {
-        for lane in memory.lanes.values_mut() {
-            lane.push((Place::new(LATE, 1), "forgotten".to_owned(), "{}".to_owned()));
-        }
-    });
+    // As after a restore to a server whose clock is a day slow: the sink has a place of a tick that is yet to come.
+    let tomorrow = time::OffsetDateTime::now_utc().unix_timestamp() * 1000 + 86_400_000;
+    let lanes: Vec<Lane> = sink.with(|memory| memory.lanes.keys().copied().collect());
+    lanes.into_iter().for_each(|lane| sink.push(lane, Place::new(tomorrow, 1)));
     let relay = start(&world, &sink).await;
     let asked = async || {
         let newest = "select last_value from shared_events.tick_seq";
-        world.superuser().await.query_one(newest, &[]).await.unwrap().get::<_, i64>(0) >= LATE
+        world.superuser().await.query_one(newest, &[]).await.unwrap().get::<_, i64>(0) >= tomorrow
     };
     until(asked).await;
     world.raise("a").await;
@@ -342,6 +336,25 @@ async fn a_sink_that_is_down_is_tried_again_for_as_long_as_it_takes() {
     let longest = Duration::from_secs(60);
     tokio::time::timeout(longest, until(async || sink.got("a") == [1])).await.unwrap();
     assert_eq!(backlog(&world.db).await.unwrap().parked, 0);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_is_named_with_its_words_until_it_answers() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    let relay = start(&world, &sink).await;
+    world.raise("a").await;
+    world.settled().await;
+    sink.with(|memory| memory.down = u32::MAX);
+    world.raise("a").await;
+    let memory = Subscriptions::new(&world.db).subscription("memory");
+    let causes = async || memory.explain().await.unwrap().causes;
+    let is_named = |cause: &Cause| matches!(cause, Cause::OpenBreaker { sink, error: Some(error), .. } if sink == "memory" && error.contains("it is down"));
+    until(async || causes().await.iter().any(is_named)).await;
+    sink.with(|memory| memory.down = 0);
+    world.settled().await;
+    until(async || causes().await.is_empty()).await;
     relay.stop().await;
 }
 

@@ -31,14 +31,14 @@ async fn consume(world: &World, streams: &RedisStreams) -> Intake {
 }
 
 /// Two worlds with one tenant in both.
-async fn here_and_there() -> (World, World) {
+pub(crate) async fn here_and_there() -> (World, World) {
     let here = World::new().await;
     let mut there = World::new().await;
     there.tenant = shared_core::AssumedTenant::new(here.tenant.context().tenant(), "the same tenant");
     (here, there)
 }
 
-async fn publish(world: &World, times: usize) {
+pub(crate) async fn publish(world: &World, times: usize) {
     for _ in 0..times {
         for key in KEYS {
             world.raise(key).await;
@@ -47,7 +47,7 @@ async fn publish(world: &World, times: usize) {
 }
 
 /// Waits until each key was raised so often over there, and finds them in order and once.
-async fn arrived(there: &World, times: usize) {
+pub(crate) async fn arrived(there: &World, times: usize) {
     for key in KEYS {
         until(async || there.seen("see", key).await.len() >= times).await;
         assert_eq!(there.seen("see", key).await, Vec::from_iter(1..=times as i64), "{key}");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared_core::{AssumedTenant, Failure, TenantId};
 use shared_db::{Db, MigrationSet, Step, TenantTx, bootstrap, statements};
 use shared_devkit::{Postgres, TestDatabase};
-use shared_events::{Config, Error, Event, Events, Publish as _, Received, Relay, backlog};
+use shared_events::{Config, Error, Event, Events, Lane, Publish as _, Received, Relay, backlog};
 
 /// Counters that are raised one by one under their row's lock, and what a consumer has seen of it, in its order.
 const SQL: &str = "
@@ -89,13 +89,35 @@ impl World {
         seen(&self.db, &self.tenant, consumer, key).await
     }
 
+    /// The lane of a key of the tenant.
+    pub(crate) async fn lane(&self, key: &str) -> Lane {
+        self.lane_of(&self.tenant, key).await
+    }
+
+    /// The lane of a key of another tenant.
+    pub(crate) async fn lane_of(&self, tenant: &AssumedTenant, key: &str) -> Lane {
+        let lane = self.db.tenant(tenant).one(&LANE, (key,)).await.unwrap();
+        Lane::new(u8::try_from(lane).unwrap()).unwrap()
+    }
+
+    /// Another key in the lane of this one.
+    pub(crate) async fn key_beside(&self, key: &str) -> String {
+        let lane = self.lane(key).await;
+        for n in 0..1000 {
+            let other = format!("key {n}");
+            if self.lane(&other).await == lane {
+                return other;
+            }
+        }
+        panic!("a thousand keys in other lanes");
+    }
+
     /// Two keys of the tenant that lie in different lanes.
     pub(crate) async fn keys_apart(&self) -> (String, String) {
         let keys: Vec<String> = (0..100).map(|n| format!("key {n}")).collect();
-        let of = async |key: &String| self.db.tenant(&self.tenant).one(&LANE, (key,)).await.unwrap();
-        let first = of(&keys[0]).await;
+        let first = self.lane(&keys[0]).await;
         for key in &keys[1..] {
-            if of(key).await != first {
+            if self.lane(key).await != first {
                 return (keys[0].clone(), key.clone());
             }
         }

@@ -45,4 +45,7 @@ pub(crate) trait Schedules: fmt::Debug + Send + Sync + 'static {
         next: OffsetDateTime,
         jobs: Vec<Entry>,
     ) -> Result<Option<Vec<Enqueued>>, Error>;
+    /// Leaves a schedule that could not be fired alone until then, unless somebody fired it meanwhile. It keeps its slot, and waits no longer
+    /// once it is written or paused anew.
+    async fn put_off_schedule(&self, schedule: &StoredSchedule, until: OffsetDateTime) -> Result<(), Error>;
 }

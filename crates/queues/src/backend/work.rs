@@ -80,9 +80,9 @@ pub(crate) struct Claimed {
     pub(crate) context: String,
     /// Failed attempts before this one.
     pub(crate) attempts: u32,
-    /// Since the first attempt was due.
+    /// Since this attempt was due.
     pub(crate) waited: Duration,
-    /// Since it was enqueued.
+    /// Since it was enqueued, or brought back from the dead letters.
     pub(crate) age: Duration,
     /// It had to be admitted: it has limits, or an ordering key.
     pub(crate) is_laned: bool,
@@ -127,6 +127,29 @@ pub(crate) struct Swept {
     pub(crate) rescued: u64,
     /// Jobs whose crash budget is spent.
     pub(crate) dead: u64,
+}
+
+impl Swept {
+    /// What was done counts, whatever failed besides: the next sweep tries that again. Unless nothing was done.
+    pub(crate) fn despite(self, failed: Option<Error>) -> Result<Self, Error> {
+        let Some(error) = failed else { return Ok(self) };
+        if self == Self::default() {
+            return Err(error);
+        }
+        tracing::warn!(%error, "could not take over all jobs of dead workers; tries again");
+        Ok(self)
+    }
+}
+
+/// How much a queue remembers of jobs that have ended, beside the time that each of them brings along.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retention {
+    /// Completed and cancelled jobs at most.
+    pub(crate) kept_most: u64,
+    /// How long dead letters are kept.
+    pub(crate) dead_for: Duration,
+    /// And how many of them at most.
+    pub(crate) dead_most: u64,
 }
 
 /// Jobs in, jobs out.
@@ -187,13 +210,8 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
     /// Jobs which this worker holds and which somebody wants cancelled. Each is told until the worker settles it.
     async fn to_cancel(&self, worker: Uuid, queues: &[Arc<str>]) -> Result<Vec<JobId>, Error>;
 
-    /// Removes what is remembered for longer than it should be: finished jobs past their time, dead letters older than `dead_for` or
-    /// beyond the `dead_most` latest of a queue, and marks of uniqueness that nobody needs. A bounded number; returns it, and
-    /// whether there may be more.
-    async fn prune(
-        &self,
-        queues: &[Arc<str>],
-        dead_for: Duration,
-        dead_most: u64,
-    ) -> Result<(u64, bool), Error>;
+    /// Removes what is remembered for longer than it should be: completed and cancelled jobs past their time, dead letters past theirs; of
+    /// each of the two what is beyond the number that a queue may have, those first whose time ends first; and marks of uniqueness that
+    /// nobody needs. A bounded number; returns it, and whether there may be more.
+    async fn prune(&self, queues: &[Arc<str>], retention: Retention) -> Result<(u64, bool), Error>;
 }

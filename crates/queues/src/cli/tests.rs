@@ -18,8 +18,8 @@ async fn run(queues: &Queues, line: &str) -> (String, u8) {
         .collect();
     match answer(queues, &args).await {
         Ok(said) => said,
-        Err(Ended::Misread(why)) => (format!("usage: {why}"), 2),
-        Err(Ended::Failed(error)) => (error.to_string(), 2),
+        Err(command_line::Ended::Misread(why)) => (format!("usage: {why}"), 2),
+        Err(command_line::Ended::Failed(error)) => (error.to_string(), 2),
     }
 }
 

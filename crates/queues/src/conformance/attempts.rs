@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Scenario;
 use super::bench::{Bench, CRASH_BUDGET, HOUR, INSTANT, done, pause, retry};
-use crate::backend::{DeadFilter, Fate};
+use crate::backend::{DeadFilter, Fate, JobFilter, Retention};
 use crate::dead::Reason;
 use crate::view::State;
 
@@ -16,6 +16,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("of a completed job nothing is left", |bench| Box::pin(gone(bench))),
     ("a result is remembered if it is to be", |bench| Box::pin(kept(bench))),
     ("what is remembered is pruned in its time", |bench| Box::pin(pruned(bench))),
+    ("too many that are remembered are pruned, those first that end first", |bench| {
+        Box::pin(pruned_by_number(bench))
+    }),
     ("three dead workers make a dead job", |bench| Box::pin(crash_budget(bench))),
     ("crashes and failures are two accounts", |bench| Box::pin(two_accounts(bench))),
 ];
@@ -110,16 +113,50 @@ async fn kept(bench: Bench) {
 
 async fn pruned(bench: Bench) {
     let mut worker = bench.worker().await;
-    let jobs = bench.put_all(bench.entries(3)).await;
-    worker.claim(3).await;
-    for (job, keep) in jobs.iter().zip([INSTANT, INSTANT, HOUR]) {
-        assert!(worker.settle(*job, Fate::Completed { result: None, keep }).await);
+    let jobs = bench.put_all(bench.entries(4)).await;
+    worker.claim(4).await;
+    let done = |keep| Fate::Completed { result: Some("7".to_owned()), keep };
+    let ends = [
+        (done(INSTANT), None),
+        (Fate::Cancelled { keep: INSTANT }, None),
+        (done(HOUR), Some(State::Completed)),
+        (Fate::Cancelled { keep: HOUR }, Some(State::Cancelled)),
+    ];
+    for (job, (fate, _)) in jobs.iter().zip(&ends) {
+        assert!(worker.settle(*job, fate.clone()).await);
     }
+    // Its time ends for those who look, and then it is removed.
     while bench.view(jobs[0]).await.is_some() || bench.view(jobs[1]).await.is_some() {
-        bench.backend.prune(&bench.queues(), HOUR, 1000).await.unwrap();
         pause().await;
     }
-    assert_eq!(bench.state(jobs[2]).await, Some(State::Completed));
+    let found = JobFilter { queue: Some(bench.queue.to_string()), ..JobFilter::default() };
+    assert_eq!(bench.backend.search(&found, 10).await.unwrap().len(), 2);
+    let mut removed = 0;
+    while removed < 2 {
+        removed += bench.prune().await.0;
+    }
+    for (job, (fate, left)) in jobs.into_iter().zip(ends) {
+        assert_eq!(bench.state(job).await, left, "{fate:?}");
+    }
+}
+
+async fn pruned_by_number(bench: Bench) {
+    let mut worker = bench.worker().await;
+    let jobs = bench.put_all(bench.entries(5)).await;
+    worker.claim(5).await;
+    for (job, hours) in jobs.iter().zip([4, 1, 5, 2, 3]) {
+        assert!(worker.settle(*job, Fate::Completed { result: None, keep: HOUR * hours }).await);
+    }
+    let most = |kept_most| Retention { kept_most, ..Bench::KEEPS };
+    let prune = async |most| bench.backend.prune(&bench.queues(), most).await.unwrap().0;
+    assert_eq!((prune(most(5)).await, prune(most(3)).await), (0, 2));
+    let mut left = Vec::new();
+    for job in &jobs {
+        left.extend(bench.view(*job).await.map(|view| view.job_id));
+    }
+    assert_eq!(left, [jobs[0], jobs[2], jobs[4]]);
+    // The dead are another account.
+    assert_eq!(prune(Retention { dead_most: 0, ..Bench::KEEPS }).await, 0);
 }
 
 async fn crash_budget(bench: Bench) {

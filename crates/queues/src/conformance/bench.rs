@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared_core::{Id, TenantId};
 use uuid::Uuid;
 
-use crate::backend::{Backend, Claim, Claimed, Entry, Fate, Settled, Swept};
+use crate::backend::{Backend, Claim, Claimed, Entry, Fate, Retention, Settled, Swept};
 use crate::dead::Reason;
 use crate::limit::{Limit, LimitKey};
 use crate::view::{JobView, State};
@@ -150,6 +150,14 @@ impl Bench {
             pause().await;
         }
         all
+    }
+
+    /// As much is kept as any scenario needs.
+    pub(super) const KEEPS: Retention = Retention { kept_most: 1000, dead_for: HOUR, dead_most: 1000 };
+
+    /// Forgets what is over; how much that was, and whether there may be more.
+    pub(super) async fn prune(&self) -> (u64, bool) {
+        self.backend.prune(&self.queues(), Self::KEEPS).await.unwrap()
     }
 
     pub(super) async fn view(&self, job: JobId) -> Option<JobView> {

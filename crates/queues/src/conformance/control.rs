@@ -193,7 +193,7 @@ async fn life(bench: Bench) {
     assert!(view.ended_at.is_some());
 }
 
-async fn status(bench: &Bench) -> QueueStatus {
+pub(super) async fn status(bench: &Bench) -> QueueStatus {
     let all = bench.backend.queues().await.unwrap();
     all.into_iter().find(|status| *status.queue == *bench.queue).unwrap()
 }

@@ -7,7 +7,7 @@ use shared_core::TenantId;
 use super::Scenario;
 use super::bench::{Bench, HOUR, pause};
 use crate::JobId;
-use crate::backend::{DeadFilter, Entry, Fate, Settled};
+use crate::backend::{DeadFilter, Entry, Fate, Retention, Settled};
 use crate::dead::Reason;
 use crate::view::State;
 
@@ -122,9 +122,12 @@ async fn begins_anew(bench: Bench) {
     let mut worker = bench.worker().await;
     assert_eq!(worker.claim_one().await, job);
     assert!(worker.settle(job, super::bench::dead()).await);
+    let first = bench.view(job).await.unwrap().enqueued_at;
+    pause().await;
     assert_eq!(bench.backend.redrive(&here(&bench), None, 10).await.unwrap(), [job]);
     let view = bench.view(job).await.unwrap();
     assert_eq!((view.state, view.attempts, view.crashes), (State::Ready, 0, 0));
+    assert!(view.enqueued_at > first, "all its time is before it, too");
     let queue = bench.queue.clone();
     let claimed = worker.claim_whole(&queue, 1).await;
     assert_eq!((claimed[0].job, claimed[0].attempts, &*claimed[0].payload), (job, 0, "[7]"));
@@ -181,7 +184,8 @@ async fn discarded(bench: Bench) {
 async fn prune(bench: &Bench, dead_for: Duration, dead_most: u64) -> u64 {
     let mut all = 0;
     loop {
-        let (removed, more) = bench.backend.prune(&bench.queues(), dead_for, dead_most).await.unwrap();
+        let retention = Retention { dead_for, dead_most, ..Bench::KEEPS };
+        let (removed, more) = bench.backend.prune(&bench.queues(), retention).await.unwrap();
         all += removed;
         if !more {
             return all;

@@ -21,6 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a held name holds its keys", |bench| Box::pin(held_name(bench))),
     ("a hold ends", |bench| Box::pin(hold_ends(bench))),
     ("one limit over two queues", |bench| Box::pin(shared(bench))),
+    ("claims of two queues at once stay within a limit", |bench| Box::pin(claims_at_once(bench))),
     ("two workers share a limit", |bench| Box::pin(two_workers(bench))),
     ("a limit is changed while jobs wait", |bench| Box::pin(changed(bench))),
     ("a limit for jobs of one key in their order", |bench| Box::pin(ordered(bench))),
@@ -178,6 +179,33 @@ async fn shared(bench: Bench) {
         running.extend(worker.claim(10).await);
         assert!(running.len() <= 2, "{} at once in two queues", running.len());
         left -= running.len();
+        pause().await;
+    }
+}
+
+async fn claims_at_once(bench: Bench) {
+    bench.set_limit("api", None, Limit::concurrency(5)).await;
+    let queues = [bench.queue.clone(), bench.other_queue.clone()];
+    for queue in &queues {
+        let entry = |_| Entry { queue: queue.to_string().into(), ..bench.limited("api") };
+        bench.put_all((0..30).map(entry).collect()).await;
+    }
+    let mut workers = Vec::new();
+    for _ in 0..8 {
+        workers.push(bench.worker().await);
+    }
+    let (mut running, mut completed) = (0, 0);
+    while completed < 60 {
+        let claims = workers.iter_mut().zip(queues.iter().cycle());
+        let claims = claims.map(|(worker, queue)| worker.claim_from(queue, 3));
+        running += futures_util::future::join_all(claims).await.concat().len();
+        assert!(running <= 5, "{running} at once");
+        for worker in &mut workers {
+            if let Some(job) = worker.held.keys().next().copied() {
+                worker.complete(&[job]).await;
+                (running, completed) = (running - 1, completed + 1);
+            }
+        }
         pause().await;
     }
 }

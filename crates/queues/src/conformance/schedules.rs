@@ -17,6 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a paused schedule is not due, and stays paused", |bench| Box::pin(paused(bench))),
     ("of 16 that fire a slot one does", |bench| Box::pin(race(bench))),
     ("a slot that is over fires nothing", |bench| Box::pin(stale(bench))),
+    ("a schedule that is put off keeps its slot", |bench| Box::pin(put_off(bench))),
     ("due schedules come a hundred at a time", |bench| Box::pin(many(bench))),
 ];
 
@@ -143,6 +144,32 @@ async fn stale(bench: Bench) {
     bench.backend.remove_schedule(&bench.queue, "nightly").await.unwrap();
     assert_eq!(bench.backend.fire(&nightly, elsewhen, next, bench.entries(1)).await.unwrap(), None);
     bench.nothing_is_left().await;
+}
+
+async fn put_off(bench: Bench) {
+    let (nightly, until) = (schedule(&bench, "nightly"), future(&bench).await);
+    let put_off = async || bench.backend.put_off_schedule(&nightly, until).await.unwrap();
+    put(&bench, &nightly).await;
+    put_off().await;
+    assert_eq!(due(&bench).await, Vec::<String>::new());
+    assert!(is_the_same(&stored(&bench, "nightly").await, &nightly));
+    // A program that writes it anew may have mended it, and so may whoever lets it go on.
+    put(&bench, &nightly).await;
+    assert_eq!(due(&bench).await, ["nightly"]);
+    put_off().await;
+    for paused in [true, false] {
+        bench.backend.set_schedule_paused(&bench.queue, "nightly", paused).await.unwrap();
+    }
+    assert_eq!(due(&bench).await, ["nightly"]);
+    put_off().await;
+    // Whoever had seen it before may fire it; and nobody puts off what comes after that slot.
+    let later = past() + Duration::from_secs(60);
+    assert!(bench.backend.fire(&nightly, past(), later, bench.entries(1)).await.unwrap().is_some());
+    assert_eq!(due(&bench).await, ["nightly"]);
+    put_off().await;
+    assert_eq!(due(&bench).await, ["nightly"]);
+    bench.backend.put_off_schedule(&schedule(&bench, "unknown"), until).await.unwrap();
+    assert_eq!(due(&bench).await, ["nightly"]);
 }
 
 async fn many(bench: Bench) {

@@ -9,6 +9,7 @@ use super::Scenario;
 use super::bench::{Bench, HOUR, INSTANT, dead, done, pause, retry};
 use crate::Enqueued::{Existing, Inserted, Replaced};
 use crate::backend::Entry;
+use crate::unique::OnDuplicate;
 use crate::view::State;
 use crate::{Enqueued, JobId, Unique};
 
@@ -24,7 +25,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("the latest keeps the time of the first", |bench| Box::pin(latest_keeps_the_time(bench))),
     ("the same job twice in a batch", |bench| Box::pin(in_a_batch(bench))),
     ("of 32 producers one wins", |bench| Box::pin(race(bench))),
-    ("of 32 debouncing producers one inserts", |bench| Box::pin(race_to_replace(bench))),
+    ("of 32 producers that replace one inserts", |bench| Box::pin(race_to_replace(bench))),
     ("a job that comes again is no other one", |bench| Box::pin(comes_again(bench))),
     ("a mark that nobody needs is pruned", |bench| Box::pin(marks_are_pruned(bench))),
 ];
@@ -116,7 +117,7 @@ async fn throttled(bench: Bench) {
     assert_eq!(offer().await, Existing(job));
     assert!(worker.settle(job, done()).await);
     assert_eq!(offer().await, Existing(job), "whatever becomes of it");
-    bench.backend.prune(&bench.queues(), HOUR, 1000).await.unwrap();
+    bench.prune().await;
     assert_eq!(offer().await, Existing(job), "its mark is still needed");
     bench.nothing_is_left().await;
 }
@@ -172,9 +173,15 @@ async fn debounced_while_running(bench: Bench) {
     assert_eq!(payload_of(&bench, second.job_id()).await, "3");
 }
 
-/// As producers send it: the key is the ordering key.
+/// As producers send it: where the latest waits behind the one that runs, the key is the ordering key.
+fn sent(bench: &Bench, n: u32, unique: Unique) -> Entry {
+    let waits = unique.on_duplicate == OnDuplicate::KeepLatest;
+    let order = waits.then(|| format!("unique:test:note:{}", unique.key));
+    Entry { order, ..bench.saying(n, unique) }
+}
+
 fn latest(bench: &Bench, n: u32) -> Entry {
-    Entry { order: Some("unique:test:note:a".to_owned()), ..bench.saying(n, Unique::keep_latest("a")) }
+    sent(bench, n, Unique::keep_latest("a"))
 }
 
 async fn keep_latest(bench: Bench) {
@@ -203,7 +210,7 @@ async fn latest_keeps_the_time(bench: Bench) {
 }
 
 async fn in_a_batch(bench: Bench) {
-    let same = |n, unique| bench.saying(n, unique);
+    let same = |n, unique| sent(&bench, n, unique);
     let batch = vec![
         same(1, Unique::existing("a")),
         same(2, Unique::existing("a")),
@@ -213,9 +220,13 @@ async fn in_a_batch(bench: Bench) {
         same(5, Unique::throttle("c", HOUR)),
         same(6, Unique::throttle("c", HOUR)),
         same(7, Unique::existing("a")),
+        same(8, Unique::reject("d")),
+        same(9, Unique::keep_latest("e")),
+        same(10, Unique::reject("d")),
+        same(11, Unique::keep_latest("e")),
     ];
     let jobs: Vec<JobId> = batch.iter().map(|entry| entry.job).collect();
-    let (a, b, c) = (jobs[0], jobs[2], jobs[5]);
+    let (a, b, c, d, e) = (jobs[0], jobs[2], jobs[5], jobs[8], jobs[9]);
     let answers = bench.backend.enqueue(batch).await.unwrap();
     let expected = [
         Inserted(a),
@@ -226,15 +237,22 @@ async fn in_a_batch(bench: Bench) {
         Inserted(c),
         Existing(c),
         Existing(a),
+        Inserted(d),
+        Inserted(e),
+        Existing(d),
+        Replaced(e),
     ];
     assert_eq!(answers, expected);
-    assert_eq!(payload_of(&bench, b).await, "4");
+    let claimed = bench.worker().await.claim_whole(&bench.queue, 100).await;
+    let payload = |job| &*claimed.iter().find(|claimed| claimed.job == job).unwrap().payload;
+    assert_eq!([a, b, c, d, e].map(payload), ["1", "4", "5", "8", "11"], "replaced, or the first");
+    assert_eq!(claimed.len(), 6);
 }
 
 /// What 32 producers are told that send a batch each at once.
 async fn answers_of_32(bench: &Bench, unique: Unique) -> Vec<Enqueued> {
     let batch = |n: u32| {
-        let entries = vec![bench.entry(), bench.saying(n, unique.clone()), bench.saying(n, unique.clone())];
+        let entries = vec![bench.entry(), sent(bench, n, unique.clone()), sent(bench, n, unique.clone())];
         async { bench.backend.enqueue(entries).await.unwrap()[1..].to_vec() }
     };
     join_all((0..32).map(batch)).await.concat()
@@ -252,11 +270,14 @@ async fn race(bench: Bench) {
 }
 
 async fn race_to_replace(bench: Bench) {
-    let answers = answers_of_32(&bench, Unique::debounce("a")).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_inserted()).count(), 1);
-    let job = answers[0].job_id();
-    assert!(answers.iter().all(|answer| answer.job_id() == job));
-    assert_eq!(bench.worker().await.claim(1000).await.len(), 33);
+    for unique in [Unique::debounce("a"), Unique::keep_latest("b")] {
+        let answers = answers_of_32(&bench, unique.clone()).await;
+        let job = answers[0].job_id();
+        let expected = |answer: &Enqueued| [Inserted(job), Replaced(job)].contains(answer);
+        assert!(answers.iter().all(expected), "{unique:?}: {answers:?}");
+        assert_eq!(answers.iter().filter(|answer| answer.is_inserted()).count(), 1, "{unique:?}");
+        assert_eq!(bench.worker().await.claim(1000).await.len(), 33, "{unique:?}");
+    }
 }
 
 async fn marks_are_pruned(bench: Bench) {
@@ -268,7 +289,7 @@ async fn marks_are_pruned(bench: Bench) {
     let mut removed = 0;
     while removed == 0 {
         pause().await;
-        removed += bench.backend.prune(&bench.queues(), HOUR, 1000).await.unwrap().0;
+        removed += bench.prune().await.0;
     }
     assert_eq!(bench.offer(bench.unique(Unique::existing("b"))).await, Existing(kept));
     assert!(bench.offer(bench.unique(Unique::existing("a"))).await.is_inserted());

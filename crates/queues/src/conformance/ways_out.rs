@@ -180,5 +180,5 @@ async fn put_off_after_admission(bench: Bench) {
     worker.complete(&[job]).await;
     one_place_is_free(&bench).await;
     // Nobody needs its mark any more.
-    while bench.backend.prune(&bench.queues(), HOUR, 1000).await.unwrap().1 {}
+    while bench.prune().await.1 {}
 }

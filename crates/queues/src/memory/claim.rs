@@ -53,7 +53,7 @@ impl State {
             payload: job.entry.payload.clone(),
             context: job.entry.context.clone(),
             attempts: job.attempts,
-            waited: now.saturating_sub(job.first_due),
+            waited: now.saturating_sub(job.due),
             age: now.saturating_sub(job.enqueued),
             is_laned: job.lane().is_some(),
         })

@@ -23,12 +23,16 @@ impl Control for Memory {
 
     async fn job(&self, job: JobId) -> Result<Option<JobView>, Error> {
         let state = self.state();
-        Ok(state.jobs.get(&job).map(|job| job.view(&state.clock)))
+        let now = state.clock.now();
+        let found = state.jobs.get(&job).filter(|job| job.is_in_sight(now));
+        Ok(found.map(|job| job.view(&state.clock)))
     }
 
     async fn search(&self, filter: &JobFilter, most: u32) -> Result<Vec<JobView>, Error> {
         let state = self.state();
-        let mut found: Vec<&Job> = state.jobs.values().filter(|job| is_meant(job, filter)).collect();
+        let now = state.clock.now();
+        let is_found = |job: &&Job| job.is_in_sight(now) && is_meant(job, filter);
+        let mut found: Vec<&Job> = state.jobs.values().filter(is_found).collect();
         found.sort_unstable_by_key(|job| Reverse(job.id()));
         Ok(found.into_iter().take(most as usize).map(|job| job.view(&state.clock)).collect())
     }
@@ -173,9 +177,6 @@ impl State {
         }
         let Some(job) = self.jobs.get_mut(&id) else { return false };
         job.due = due;
-        if job.attempts == 0 {
-            job.first_due = due;
-        }
         let queue = job.entry.queue.to_string();
         self.wake(&queue);
         true

@@ -95,7 +95,7 @@ impl State {
             self.leave(id, now);
         }
         if let Some(job) = self.jobs.get_mut(&id) {
-            (job.first_due, job.due) = (due, due);
+            job.due = due;
         }
         if due > now {
             self.enter_later(id, due);

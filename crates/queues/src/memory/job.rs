@@ -13,8 +13,6 @@ pub(super) struct Job {
     /// Its place among all jobs: it keeps it when it is tried again.
     pub(super) position: u64,
     pub(super) enqueued: Moment,
-    /// When its first attempt was due.
-    pub(super) first_due: Moment,
     /// When its next attempt is due.
     pub(super) due: Moment,
     pub(super) attempts: u32,
@@ -57,7 +55,6 @@ impl Job {
             entry,
             position,
             enqueued: now,
-            first_due: due,
             due,
             attempts: 0,
             crashes: 0,
@@ -85,6 +82,11 @@ impl Job {
     /// It will come to an end, or is about to.
     pub(super) fn is_alive(&self) -> bool {
         self.is_pending() || matches!(self.place, Place::Held { .. })
+    }
+
+    /// It is not one whose time to be remembered is over.
+    pub(super) fn is_in_sight(&self, now: Moment) -> bool {
+        !matches!(self.place, Place::Finished { until, .. } if until <= now)
     }
 
     pub(super) fn is_held_by(&self, worker: Uuid) -> bool {

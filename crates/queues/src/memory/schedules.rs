@@ -12,7 +12,9 @@ const AT_ONCE: usize = 100;
 impl Schedules for Memory {
     async fn put_schedule(&self, schedule: &StoredSchedule) -> Result<(), Error> {
         let mut state = self.state();
-        let schedules = &mut state.queues.entry(schedule.entry.queue.to_string()).or_default().schedules;
+        let queue = state.queues.entry(schedule.entry.queue.to_string()).or_default();
+        queue.put_off.remove(&schedule.name);
+        let schedules = &mut queue.schedules;
         let mut new = schedule.clone();
         if let Some(old) = schedules.get(&new.name) {
             new.paused |= old.paused;
@@ -26,13 +28,16 @@ impl Schedules for Memory {
 
     async fn remove_schedule(&self, queue: &str, name: &str) -> Result<bool, Error> {
         let mut state = self.state();
-        Ok(state.queues.get_mut(queue).is_some_and(|queue| queue.schedules.remove(name).is_some()))
+        let Some(queue) = state.queues.get_mut(queue) else { return Ok(false) };
+        queue.put_off.remove(name);
+        Ok(queue.schedules.remove(name).is_some())
     }
 
     async fn set_schedule_paused(&self, queue: &str, name: &str, paused: bool) -> Result<bool, Error> {
         let mut state = self.state();
-        let found = state.queues.get_mut(queue).and_then(|queue| queue.schedules.get_mut(name));
-        Ok(found.map(|schedule| schedule.paused = paused).is_some())
+        let Some(queue) = state.queues.get_mut(queue) else { return Ok(false) };
+        queue.put_off.remove(name);
+        Ok(queue.schedules.get_mut(name).map(|schedule| schedule.paused = paused).is_some())
     }
 
     async fn schedules(&self, queue: Option<&str>) -> Result<Vec<StoredSchedule>, Error> {
@@ -45,7 +50,8 @@ impl Schedules for Memory {
         let state = self.state();
         let now = state.clock.date(state.clock.now());
         let Some(queue) = state.queues.get(queue) else { return Ok((now, Vec::new())) };
-        let due = queue.schedules.values().filter(|schedule| !schedule.paused && schedule.next <= now);
+        let looked_at = |one: &StoredSchedule| queue.put_off.get(&one.name).copied().unwrap_or(one.next);
+        let due = queue.schedules.values().filter(|schedule| !schedule.paused && looked_at(schedule) <= now);
         Ok((now, due.take(AT_ONCE).cloned().collect()))
     }
 
@@ -57,15 +63,23 @@ impl Schedules for Memory {
         jobs: Vec<Entry>,
     ) -> Result<Option<Vec<Enqueued>>, Error> {
         let mut state = self.state();
-        let queue = state.queues.get_mut(&*schedule.entry.queue);
-        let Some(stored) = queue.and_then(|queue| queue.schedules.get_mut(&schedule.name)) else {
-            return Ok(None);
-        };
+        let Some(queue) = state.queues.get_mut(&*schedule.entry.queue) else { return Ok(None) };
+        let Some(stored) = queue.schedules.get_mut(&schedule.name) else { return Ok(None) };
         if stored.next != slot {
             return Ok(None);
         }
         stored.next = next;
+        queue.put_off.remove(&schedule.name);
         let now = state.clock.now();
         Ok(Some(jobs.into_iter().map(|entry| state.enqueue(entry, now)).collect()))
+    }
+
+    async fn put_off_schedule(&self, schedule: &StoredSchedule, until: OffsetDateTime) -> Result<(), Error> {
+        let mut state = self.state();
+        let Some(queue) = state.queues.get_mut(&*schedule.entry.queue) else { return Ok(()) };
+        if queue.schedules.get(&schedule.name).is_some_and(|stored| stored.next == schedule.next) {
+            queue.put_off.insert(schedule.name.clone(), until);
+        }
+        Ok(())
     }
 }

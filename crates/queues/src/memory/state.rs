@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use shared_core::TenantId;
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -41,6 +42,8 @@ pub(super) struct Queue {
     pub(super) limit: Option<Limit>,
     pub(super) bucket: Bucket,
     pub(super) schedules: BTreeMap<String, StoredSchedule>,
+    /// Schedules that could not be fired, and until when they are left alone.
+    pub(super) put_off: BTreeMap<String, OffsetDateTime>,
 }
 
 /// A worker that may claim from the queue.

@@ -4,8 +4,8 @@ use super::clock::Moment;
 use super::job::Place;
 use super::state::State;
 use crate::JobId;
+use crate::backend::Retention;
 use crate::dead::Reason;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// Jobs that one call makes ready, or removes, at most: as on the other backends, so that their callers are tested.
@@ -54,9 +54,9 @@ impl State {
     }
 
     /// How many things were removed, and whether there may be more.
-    pub(super) fn prune(&mut self, queue: &str, dead_for: Duration, dead_most: u64) -> (u64, bool) {
+    pub(super) fn prune(&mut self, queue: &str, retention: Retention) -> (u64, bool) {
         let now = self.clock.now();
-        let mut old = self.old_jobs(queue, dead_for, dead_most, now);
+        let mut old = self.old_jobs(queue, retention, now);
         old.truncate(AT_ONCE);
         old.iter().for_each(|id| drop(self.jobs.remove(id)));
         let marks = self.prune_marks(queue, AT_ONCE - old.len(), now);
@@ -64,21 +64,19 @@ impl State {
         (removed as u64, removed == AT_ONCE)
     }
 
-    fn old_jobs(&self, queue: &str, dead_for: Duration, dead_most: u64, now: Moment) -> Vec<JobId> {
-        let (mut old, mut dead) = (Vec::new(), Vec::new());
+    fn old_jobs(&self, queue: &str, retention: Retention, now: Moment) -> Vec<JobId> {
+        let (mut finished, mut dead) = (Vec::new(), Vec::new());
         for job in self.jobs.values().filter(|job| job.entry.queue == queue) {
             match job.place {
-                Place::Finished { until, .. } if until <= now => old.push(job.id()),
-                Place::Dead { at, .. } => dead.push((at, job.position, job.id())),
+                Place::Finished { until, .. } => finished.push((until, job.position, job.id())),
+                Place::Dead { at, .. } => {
+                    dead.push((at.saturating_add(retention.dead_for), job.position, job.id()));
+                }
                 _ => {}
             }
         }
-        dead.sort_unstable_by(|a, b| b.cmp(a));
-        let kept = usize::try_from(dead_most).unwrap_or(usize::MAX);
-        let beyond = |(rank, (at, ..)): &(usize, &(Moment, u64, JobId))| {
-            *rank >= kept || at.saturating_add(dead_for) < now
-        };
-        old.extend(dead.iter().enumerate().filter(beyond).map(|(_, (.., id))| *id));
+        let mut old = beyond(finished, retention.kept_most, now);
+        old.extend(beyond(dead, retention.dead_most, now));
         old
     }
 
@@ -95,4 +93,12 @@ impl State {
         }
         needless.len()
     }
+}
+
+/// Those whose time is over, and those beyond the so many whose time ends last.
+fn beyond(mut kept: Vec<(Moment, u64, JobId)>, most: u64, now: Moment) -> Vec<JobId> {
+    kept.sort_unstable_by(|a, b| b.cmp(a));
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let beyond = |(rank, (until, ..)): &(usize, &(Moment, u64, JobId))| *rank >= most || *until <= now;
+    kept.iter().enumerate().filter(beyond).map(|(_, (.., id))| *id).collect()
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Memory;
 use super::state::Life;
-use crate::backend::{Claim, Claimed, Entry, Settled, Swept, Work};
+use crate::backend::{Claim, Claimed, Entry, Retention, Settled, Swept, Work};
 use crate::{Enqueued, Error, JobId, Progress};
 
 #[async_trait]
@@ -151,16 +151,11 @@ impl Work for Memory {
         Ok(held.filter(|id| state.jobs.get(id).is_some_and(|job| job.cancel)).copied().collect())
     }
 
-    async fn prune(
-        &self,
-        queues: &[Arc<str>],
-        dead_for: Duration,
-        dead_most: u64,
-    ) -> Result<(u64, bool), Error> {
+    async fn prune(&self, queues: &[Arc<str>], retention: Retention) -> Result<(u64, bool), Error> {
         let mut state = self.reach()?;
         let (mut removed, mut more) = (0, false);
         for queue in queues {
-            let (these, there_is_more) = state.prune(queue, dead_for, dead_most);
+            let (these, there_is_more) = state.prune(queue, retention);
             removed += these;
             more |= there_is_more;
         }

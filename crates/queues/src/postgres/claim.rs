@@ -53,8 +53,8 @@ statements! {
                  select where not $5 and (exists (select from shared_queues.news where queue = $1)
                                        or exists (select from shared_queues.lane where queue = $1 and state = 'open')
                                        or exists (select from shared_queues.lane
-                                                   where queue = $1 and state = 'timed' and opens_at <= clock_timestamp())
-                                       or exists (select from shared_queues.limit_use where opens_at <= clock_timestamp())))
+                                                   where queue = $1 and state = 'timed' and opens_at <= (select clock_timestamp()))
+                                       or exists (select from shared_queues.limit_use where opens_at <= (select clock_timestamp()))))
         select -1::smallint, '00000000-0000-0000-0000-000000000000'::uuid, 0::bigint, 0 from gated
         union all
         (select w.band, w.tenant_id, w.position, w.share from w where w.share > 0 or w.passed = 10000 order by w.place, w.part, w.tenant_id)");
@@ -99,7 +99,7 @@ statements! {
     const PROMOTE: Statement<(String, i64), (i64, Option<i64>)> = "
         with due as materialized (
                  select ctid from shared_queues.scheduled
-                  where queue = $1 and due_at <= clock_timestamp()
+                  where queue = $1 and due_at <= (select clock_timestamp())
                   order by due_at limit $2 for update skip locked),
              taken as (
                  delete from shared_queues.scheduled where ctid = any (array(select ctid from due))
@@ -112,8 +112,9 @@ statements! {
                  select t.lane, t.position, t.queue, t.band, t.tenant_id, t.job_id, t.ordered, t.due_at, t.limits
                    from taken t where t.lane is not null),
              news as (
-                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-                 select t.queue, t.position, t.lane, t.tenant_id, t.job_id, t.ordered from taken t where t.lane is not null)
+                 insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+                 select t.queue, min(t.position), t.tenant_id, t.ordered, array_agg(distinct t.lane) from taken t where t.lane is not null
+                  group by t.queue, t.tenant_id, t.ordered, t.position / 64)
         select count(*), min(position) from taken";
 }
 

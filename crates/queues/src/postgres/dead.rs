@@ -27,7 +27,8 @@ statements! {
                          DeadRow> = concat!("
         select d.job_id, d.tenant_id, d.queue, d.name, d.attempts, d.crashes, d.reason, d.error, d.died_at
           from shared_queues.dead d where ", meant!(), " order by d.died_at desc, d.job_id desc limit $9");
-    /// `$9` how many at most, `$10` another queue, or null. They begin anew: at a place behind those that wait.
+    /// `$9` how many at most, `$10` another queue, or null. They begin anew: at a place behind those that wait, and with
+    /// their time to be tried before them.
     const REDRIVE: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, Option<OffsetDateTime>, Option<JobId>, i64,
                               Option<String>),
                              (JobId, String)> = concat!("
@@ -35,18 +36,17 @@ statements! {
                  select d.ctid from shared_queues.dead d where ", meant!(), " order by d.died_at, d.job_id limit $9 for update skip locked),
              revived as (
                  delete from shared_queues.dead where ctid = any (array(select ctid from chosen))
-                 returning job_id, tenant_id, queue as was_in, name, version, payload, context, band, order_key, limits, enqueued_at, died_at),
+                 returning job_id, tenant_id, queue as was_in, name, version, payload, context, band, order_key, limits, died_at),
              job as materialized (
                  select nextval('shared_queues.job_order') as position, o.job_id, o.tenant_id, o.queue, o.name, o.version, o.payload,
-                        o.context, o.band, o.order_key, o.limits, o.enqueued_at,
+                        o.context, o.band, o.order_key, o.limits,
                         shared_queues.lane_of(o.queue, o.tenant_id, o.order_key, o.limits) as lane
-                   from (select job_id, tenant_id, coalesce($10, was_in) as queue, name, version, payload, context, band, order_key, limits,
-                                enqueued_at
+                   from (select job_id, tenant_id, coalesce($10, was_in) as queue, name, version, payload, context, band, order_key, limits
                            from revived order by died_at, job_id) o),
              body as (
-                 insert into shared_queues.body (job_id, position, tenant_id, queue, name, version, payload, context, band, enqueued_at, due_at,
-                                                 lane, order_key, limits)
-                 select j.job_id, j.position, j.tenant_id, j.queue, j.name, j.version, j.payload, j.context, j.band, j.enqueued_at,
+                 insert into shared_queues.body (job_id, position, tenant_id, queue, name, version, payload, context, band, due_at, lane,
+                                                 order_key, limits)
+                 select j.job_id, j.position, j.tenant_id, j.queue, j.name, j.version, j.payload, j.context, j.band,
                         clock_timestamp(), j.lane, j.order_key, j.limits from job j),
              ready as (
                  insert into shared_queues.ready (queue, band, tenant_id, position, job_id)
@@ -56,8 +56,9 @@ statements! {
                  select j.lane, j.position, j.queue, j.band, j.tenant_id, j.job_id, j.order_key is not null, clock_timestamp(), j.limits
                    from job j where j.lane is not null),
              news as (
-                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-                 select j.queue, j.position, j.lane, j.tenant_id, j.job_id, j.order_key is not null from job j where j.lane is not null)
+                 insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+                 select j.queue, min(j.position), j.tenant_id, j.order_key is not null, array_agg(distinct j.lane) from job j
+                  where j.lane is not null group by j.queue, j.tenant_id, j.order_key is not null, j.position / 64)
         select j.job_id, j.queue from job j order by j.position");
     const DISCARD: Statement<(Option<JobId>, Option<String>, Option<String>, Option<TenantId>, Option<String>, Option<i64>, Option<OffsetDateTime>, Option<JobId>, i64), ()> = concat!("
         delete from shared_queues.dead

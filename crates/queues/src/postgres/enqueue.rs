@@ -60,9 +60,10 @@ macro_rules! written_with_lanes {
                  select j.lane, j.position, j.queue, j.band, j.tenant_id, j.job_id, j.order_key is not null, j.due_at, j.limits
                    from job j where j.delay = 0 and j.lane is not null),
              news as (
-                 insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-                 select j.queue, j.position, j.lane, j.tenant_id, j.job_id, j.order_key is not null
-                   from job j where j.delay = 0 and j.lane is not null)"
+                 insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+                 select j.queue, min(j.position), j.tenant_id, j.order_key is not null, array_agg(distinct j.lane)
+                   from job j where j.delay = 0 and j.lane is not null
+                  group by j.queue, j.tenant_id, j.order_key is not null, j.position / 64)"
     };
 }
 

@@ -90,7 +90,7 @@ impl Store {
     }
 
     /// Whoever began with it: leases without a worker are taken apart by all who sweep, whatever their queues. If that fails, then perhaps
-    /// for the jobs of one queue: so each of these is tried by itself. What was done counts, whatever failed: the next sweep tries that again.
+    /// for the jobs of one queue: so each of these is tried by itself.
     pub(super) async fn rescue_all(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
         let expired = self.db.system().one(&EXPIRE, ()).await?.unsigned_abs();
         let mut swept = Swept { expired, ..Swept::default() };
@@ -100,11 +100,7 @@ impl Store {
                 failed = error;
             }
         }
-        if swept == Swept::default() {
-            return Err(failed);
-        }
-        tracing::warn!(error = %failed, "could not take over all jobs of dead workers; tries again");
-        Ok(swept)
+        swept.despite(Some(failed))
     }
 
     async fn rescue(&self, queue: Option<&str>, crash_budget: u32, swept: &mut Swept) -> Result<(), Error> {

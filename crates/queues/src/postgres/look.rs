@@ -104,15 +104,15 @@ statements! {
     const FINISHED: Statement<(Option<String>, Option<String>, Option<TenantId>, Option<String>, i64, i64, JobId), ViewRow> = "
         select f.job_id, f.tenant_id, f.queue, f.name, f.version, f.band, f.attempts, f.crashes, f.enqueued_at, f.due_at, f.error, f.state,
                null::uuid as worker, null::float8 as part, null::text as note, f.result, f.ended_at
-          from (select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, state, result, ended_at
+          from (select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, state, result, ended_at, until
                   from shared_queues.finished where job_id < $7 order by job_id desc limit $6) f
-         where ($1::text is null or f.queue = $1) and ($2::text is null or f.name = $2) and ($3::uuid is null or f.tenant_id = $3)
+         where f.until > clock_timestamp() and ($1::text is null or f.queue = $1) and ($2::text is null or f.name = $2) and ($3::uuid is null or f.tenant_id = $3)
            and ($4::text is null or f.state = $4)
          order by f.job_id desc limit $5";
     const FINISHED_JOB: Statement<(JobId,), ViewRow> = "
         select job_id, tenant_id, queue, name, version, band, attempts, crashes, enqueued_at, due_at, error, state,
                null::uuid as worker, null::float8 as part, null::text as note, result, ended_at
-          from shared_queues.finished where job_id = $1";
+          from shared_queues.finished where job_id = $1 and until > (select clock_timestamp())";
     const DEAD: Statement<(Option<String>, Option<String>, Option<TenantId>, i64, i64, JobId), ViewRow> = "
         select d.job_id, d.tenant_id, d.queue, d.name, d.version, d.band, d.attempts, d.crashes, d.enqueued_at, d.due_at, d.error,
                'dead' as state, null::uuid as worker, null::float8 as part, null::text as note, null::text as result, d.died_at as ended_at

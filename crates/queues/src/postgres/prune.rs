@@ -1,31 +1,40 @@
 //! Forgetting what is remembered for longer than it should be.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use shared_core::TenantId;
-use shared_db::statements;
+use shared_db::{Statement, statements};
+use time::OffsetDateTime;
 
 use super::Store;
 use super::columns::milliseconds;
 use crate::Error;
+use crate::backend::Retention;
 
 statements! {
-    /// `$1` queue, `$2` how many at most.
-    const FINISHED: Statement<(String, i64), ()> = "
+    /// Until when the time of those is over that a queue need not remember: by their own, or since they are beyond the `$2` whose time ends
+    /// last. Walks over all of those.
+    const FINISHED_UNTIL: Statement<(String, i64), OffsetDateTime> = "
+        select greatest(clock_timestamp(),
+                        (select f.until from shared_queues.finished f where f.queue = $1
+                          order by f.until desc offset greatest($2::bigint - 1, 0) limit 1),
+                        case when $2 = 0 then clock_timestamp() + interval '1000 years' end)";
+    /// Those of a queue before `$2`; `$3` how many at most.
+    const FORGET_FINISHED: Statement<(String, OffsetDateTime, i64), ()> = "
         delete from shared_queues.finished
          where ctid = any (array(select ctid from shared_queues.finished
-                                  where queue = $1 and until <= clock_timestamp() order by until limit $2 for update skip locked))";
-    /// Of a queue those older than `$2` milliseconds, and those beyond the `$3` latest. `$4` how many at most.
-    const DEAD: Statement<(String, i64, i64, i64), ()> = "
+                                  where queue = $1 and until < $2 order by until limit $3 for update skip locked))";
+    /// When those have died that a queue need not keep: more than `$2` milliseconds ago, or before the `$3` latest.
+    const DEAD_UNTIL: Statement<(String, i64, i64), OffsetDateTime> = "
+        select greatest(clock_timestamp() - $2::bigint * interval '1 millisecond',
+                        (select d.died_at from shared_queues.dead d where d.queue = $1
+                          order by d.died_at desc offset greatest($3::bigint - 1, 0) limit 1),
+                        case when $3 = 0 then clock_timestamp() + interval '1000 years' end)";
+    /// Those of a queue before `$2`; `$3` how many at most.
+    const FORGET_DEAD: Statement<(String, OffsetDateTime, i64), ()> = "
         delete from shared_queues.dead
          where ctid = any (array(select ctid from shared_queues.dead
-                                  where queue = $1
-                                    and died_at < greatest(clock_timestamp() - $2::bigint * interval '1 millisecond',
-                                                           (select d.died_at from shared_queues.dead d where d.queue = $1
-                                                             order by d.died_at desc offset greatest($3::bigint - 1, 0) limit 1),
-                                                           case when $3 = 0 then 'infinity'::timestamptz end)
-                                  order by died_at limit $4 for update skip locked))";
+                                  where queue = $1 and died_at < $2 order by died_at limit $3 for update skip locked))";
     /// A slice of the marks in the order of their key, behind `$1` to `$4`: how many there were, how many were removed, and where the slice
     /// ends. `$5` how many at most.
     const MARKS: Statement<(TenantId, String, String, String, i64), MarkSlice> = "
@@ -78,6 +87,10 @@ struct MarkSlice {
 /// Rows that one statement removes, or looks at, at most: some milliseconds of work.
 const AT_ONCE: i64 = 1000;
 
+/// Statements of a kind in one call: some tenths of a second, before somebody asks whether the worker stops. So many share the walk
+/// that finds where they end.
+const ROUNDS: usize = 100;
+
 /// Behind which mark the next slice begins.
 #[derive(Default)]
 pub(super) struct Marks(Mutex<Option<(TenantId, String, String, String)>>);
@@ -86,22 +99,49 @@ impl Store {
     pub(super) async fn forget(
         &self,
         queues: &[Arc<str>],
-        dead_for: Duration,
-        dead_most: u64,
+        retention: Retention,
     ) -> Result<(u64, bool), Error> {
         let door = self.db.system();
-        let (dead_for, dead_most) = (milliseconds(dead_for), i64::try_from(dead_most).unwrap_or(i64::MAX));
+        let Retention { kept_most, dead_for, dead_most } = retention;
+        let [kept_most, dead_most] =
+            [kept_most, dead_most].map(|most| i64::try_from(most).unwrap_or(i64::MAX));
+        let dead_for = milliseconds(dead_for);
         let (mut removed, mut more) = (0, false);
         for queue in queues {
-            let finished = door.execute(&FINISHED, (&**queue, AT_ONCE)).await?;
-            let dead = door.execute(&DEAD, (&**queue, dead_for, dead_most, AT_ONCE)).await?;
-            removed += finished + dead;
-            more |= finished.max(dead) == AT_ONCE.unsigned_abs();
+            let until = door.one(&FINISHED_UNTIL, (&**queue, kept_most)).await?;
+            let finished = self.forget_before(&FORGET_FINISHED, queue, until).await?;
+            let until = door.one(&DEAD_UNTIL, (&**queue, dead_for, dead_most)).await?;
+            let dead = self.forget_before(&FORGET_DEAD, queue, until).await?;
+            removed += finished.0 + dead.0;
+            more |= finished.1 || dead.1;
         }
-        let marks = self.forget_marks().await?;
+        for _ in 0..ROUNDS {
+            match self.forget_marks().await? {
+                0 => break,
+                marks => removed += marks,
+            }
+        }
         door.execute(&LIMITS, (AT_ONCE,)).await?;
         door.execute(&CANCELLING, (AT_ONCE,)).await?;
-        Ok((removed + marks, more || marks > 0))
+        Ok((removed, more))
+    }
+
+    /// How many, and whether there may be more.
+    async fn forget_before(
+        &self,
+        forget: &Statement<(String, OffsetDateTime, i64), ()>,
+        queue: &str,
+        until: OffsetDateTime,
+    ) -> Result<(u64, bool), Error> {
+        let mut removed = 0;
+        for _ in 0..ROUNDS {
+            let some = self.db.system().execute(forget, (queue, until, AT_ONCE)).await?;
+            removed += some;
+            if some < AT_ONCE.unsigned_abs() {
+                return Ok((removed, false));
+            }
+        }
+        Ok((removed, true))
     }
 
     /// A slice of them; the next call goes on behind it, and from the beginning after the last.

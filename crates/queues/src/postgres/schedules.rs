@@ -25,26 +25,30 @@ statements! {
     /// When it comes: `$1` queue, `$2` name, `$3` cron, `$4` zone, `$5` missed runs, `$6` paused, `$7` next, `$8` tenant. Returns whether it was
     /// there. What it enqueues comes with the next statement.
     const PUT: Statement<(String, String, String, String, String, bool, OffsetDateTime, TenantId), ()> = "
-        insert into shared_queues.schedule as s (queue, name, cron, zone, missed, paused, next, tenant_id, job_name, version, payload, context,
-                                                 band, delay)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, '', 0, '', '', 1, 0)
+        insert into shared_queues.schedule as s (queue, name, cron, zone, missed, paused, next, due_at, tenant_id, job_name, version, payload,
+                                                 context, band, delay)
+        values ($1, $2, $3, $4, $5, $6, $7, $7, $8, '', 0, '', '', 1, 0)
             on conflict (queue, name) do update
            set missed = excluded.missed, tenant_id = excluded.tenant_id, cron = excluded.cron, zone = excluded.zone,
-               next = case when s.cron = excluded.cron and s.zone = excluded.zone then s.next else excluded.next end";
+               next = case when s.cron = excluded.cron and s.zone = excluded.zone then s.next else excluded.next end,
+               due_at = case when s.cron = excluded.cron and s.zone = excluded.zone then s.next else excluded.next end";
     const PUT_JOB: Statement<(String, String, String, i32, String, String, i16, i64, Option<String>, Option<String>, Option<String>), ()> = "
         update shared_queues.schedule
            set job_name = $3, version = $4, payload = $5, context = $6, band = $7, delay = $8, order_key = $9, limits = $10, unique_rule = $11
          where queue = $1 and name = $2";
     const REMOVE: Statement<(String, String), ()> = "delete from shared_queues.schedule where queue = $1 and name = $2";
     const PAUSE: Statement<(String, String, bool), ()> = "
-        update shared_queues.schedule set paused = $3 where queue = $1 and name = $2";
+        update shared_queues.schedule set paused = $3, due_at = next where queue = $1 and name = $2";
     const ALL: Statement<(Option<String>,), ScheduleRow> = concat!(schedule!(), " where $1::text is null or queue = $1 order by queue, name");
     const DUE: Statement<(String, i64), ScheduleRow> = concat!(schedule!(), "
-         where queue = $1 and not paused and next <= clock_timestamp() order by next, name limit $2");
+         where queue = $1 and not paused and due_at <= (select clock_timestamp()) order by due_at, name limit $2");
     const NOW: Statement<(), OffsetDateTime> = "select clock_timestamp()";
     /// `$3` the slot, `$4` the one after it.
     const FIRE: Statement<(String, String, OffsetDateTime, OffsetDateTime), ()> = "
-        update shared_queues.schedule set next = $4 where queue = $1 and name = $2 and next = $3";
+        update shared_queues.schedule set next = $4, due_at = $4 where queue = $1 and name = $2 and next = $3";
+    /// `$3` the slot, `$4` until when.
+    const PUT_OFF: Statement<(String, String, OffsetDateTime, OffsetDateTime), ()> = "
+        update shared_queues.schedule set due_at = $4 where queue = $1 and name = $2 and next = $3";
 }
 
 /// Due schedules that are returned at once, at most.
@@ -133,6 +137,12 @@ impl Schedules for Store {
         tx.commit().await?;
         self.tell(&queues_of(&jobs)).await;
         Ok(Some(written))
+    }
+
+    async fn put_off_schedule(&self, schedule: &StoredSchedule, until: OffsetDateTime) -> Result<(), Error> {
+        let what = (&*schedule.entry.queue, schedule.name.as_str(), schedule.next, until);
+        self.db.system().execute(&PUT_OFF, what).await?;
+        Ok(())
     }
 }
 

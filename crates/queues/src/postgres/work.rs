@@ -6,7 +6,7 @@ use shared_db::TenantTx;
 use uuid::Uuid;
 
 use super::{Completion, Store};
-use crate::backend::{Claim, Claimed, Control, Entry, Fence, Settled, Swept, Work};
+use crate::backend::{Claim, Claimed, Control, Entry, Fence, Retention, Settled, Swept, Work};
 use crate::{Enqueued, Error, JobId, Progress};
 
 #[async_trait]
@@ -83,12 +83,7 @@ impl Work for Store {
         self.asked_to_cancel(worker).await
     }
 
-    async fn prune(
-        &self,
-        queues: &[Arc<str>],
-        dead_for: Duration,
-        dead_most: u64,
-    ) -> Result<(u64, bool), Error> {
-        self.forget(queues, dead_for, dead_most).await
+    async fn prune(&self, queues: &[Arc<str>], retention: Retention) -> Result<(u64, bool), Error> {
+        self.forget(queues, retention).await
     }
 }

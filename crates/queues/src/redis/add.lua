@@ -13,7 +13,7 @@ local function add(owner, first, jobs)
     else
       local head = heads[#text]
       if not head then
-        head = pack(HEAD, 0, 0, NOW, NOW, NOW, #text)
+        head = pack(HEAD, 0, 0, NOW, NOW, #text)
         heads[#text] = head
       end
       n = n + 1

@@ -142,7 +142,6 @@ pub(super) struct Body<'a> {
     pub(super) attempts: u32,
     pub(super) crashes: u32,
     pub(super) due: u64,
-    first_due: u64,
     pub(super) enqueued: u64,
     pub(super) priority: Priority,
     pub(super) tenant: TenantId,
@@ -157,7 +156,7 @@ impl<'a> Body<'a> {
     pub(super) fn read(body: &'a [u8]) -> Option<Self> {
         let mut bytes = Bytes(body);
         let (attempts, crashes) = (bytes.u32()?, bytes.u32()?);
-        let (due, first_due, enqueued) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
+        let (due, enqueued) = (bytes.u64()?, bytes.u64()?);
         let size = bytes.u32()? as usize;
         let _position = bytes.u64()?;
         let [band, kind] = bytes.array()?;
@@ -168,19 +167,7 @@ impl<'a> Body<'a> {
         let rest = size.checked_sub(8 + gate.len() + name.len()).and_then(|left| bytes.0.get(..left));
         let priority = Priority::from_band(i16::from(band));
         let is_laned = kind & LANED != 0;
-        Some(Self {
-            attempts,
-            crashes,
-            due,
-            first_due,
-            enqueued,
-            priority,
-            tenant,
-            version,
-            name,
-            is_laned,
-            rest,
-        })
+        Some(Self { attempts, crashes, due, enqueued, priority, tenant, version, name, is_laned, rest })
     }
 
     /// The whole job, as its worker gets it.
@@ -196,7 +183,7 @@ impl<'a> Body<'a> {
             payload: text(rest.0)?,
             context: text(context)?,
             attempts: self.attempts,
-            waited: Duration::from_millis(now.saturating_sub(self.first_due)),
+            waited: Duration::from_millis(now.saturating_sub(self.due)),
             age: Duration::from_millis(now.saturating_sub(self.enqueued)),
             is_laned: self.is_laned,
         })

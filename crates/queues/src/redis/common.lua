@@ -33,9 +33,9 @@ local function is_laned(kind) return kind >= 2 end
 local function owner_of(place) return sub(place, 9, 26) end
 local function job(ticket) return sub(ticket, 27) end
 
--- A body: attempts, crashes, due, first due, enqueued, size of the text; place; text, which begins with the gate (size 2); the last error.
-local HEAD = '>I4I4I8I8I8I4'
-local PLACE, TEXT = 37, 63 -- where they begin
+-- A body: attempts, crashes, due, enqueued, size of the text; place; text, which begins with the gate (size 2); the last error.
+local HEAD = '>I4I4I8I8I4'
+local PLACE, TEXT = 29, 55 -- where they begin
 local function place_of(body) return sub(body, PLACE, TEXT - 1) end
 
 local function running(worker) return K .. ':running:' .. worker end

@@ -8,7 +8,7 @@
 //!
 //! | key | type | what |
 //! |---|---|---|
-//! | `:bodies` | hash | job → attempts (4), crashes (4), due, first due, enqueued (8 each), size of the text (4), place, text (gate with its size, 2; version, 4; name with its size, 2; context with its size, 4; payload), last error |
+//! | `:bodies` | hash | job → attempts (4), crashes (4), due, enqueued (8 each), size of the text (4), place, text (gate with its size, 2; version, 4; name with its size, 2; context with its size, 4; payload), last error |
 //! | `:ready:<band><tenant>` | list, and a sorted set with `*` behind its name | a line of jobs: new ones, and those that came back, by position |
 //! | `:ring:<band>` | list | tenants with ready jobs, in the order of their turns |
 //! | `:later` | sorted set | tickets by the time when they are due |
@@ -34,7 +34,7 @@
 //! | `:weights`, `:credit`, `:parked` | hash | tenant → weight; what is left of its turn; bands whose ring it left while it is paused |
 //! | `:parked:<tenant>` | list | lanes that left the open ones while the tenant is paused |
 //! | `:schedules`, `:slots`, `:timings`, `:stopped` | hash | schedule → record (JSON), next slot (us), cron and zone, paused |
-//! | `:slots_due` | sorted set | schedules by next slot |
+//! | `:slots_due` | sorted set | schedules by when somebody looks at them: at the next slot, or later after it could not be fired |
 //! | `:positions` | number | the last position |
 //! | `:wake` | list | a marker for a worker that waits |
 //!

@@ -1,15 +1,17 @@
--- ARGV age of dead letters in ms, how many of them at most. One step: at most 250 of each kind. Returns how many were removed, and 1 if
+-- ARGV age of dead letters in ms, how many of them at most, how many completed and cancelled jobs at most. One step: at most 250 of each kind. Returns how many were removed, and 1 if
 -- there may be more.
 local STEP = 250
-local old = call('ZRANGEBYSCORE', K .. ':forget', '-inf', NOW, 'LIMIT', 0, STEP)
-bulk('HDEL', K .. ':finished', old)
-bulk('ZREM', K .. ':forget', old)
-
-local dead = call('ZRANGEBYSCORE', K .. ':died', '-inf', string.format('(%.0f', NOW - ARGV[1]), 'LIMIT', 0, STEP)
-local beyond = call('ZCARD', K .. ':died') - ARGV[2]
-if beyond > #dead then dead = call('ZRANGE', K .. ':died', 0, math.min(beyond, STEP) - 1) end
-bulk('HDEL', K .. ':dead', dead)
-bulk('ZREM', K .. ':died', dead)
+-- Removes those up to a score from a hash, and the first of those beyond so many.
+local function forget(hash, order, till, most)
+  local old = call('ZRANGEBYSCORE', order, '-inf', till, 'LIMIT', 0, STEP)
+  local beyond = call('ZCARD', order) - most
+  if beyond > #old then old = call('ZRANGE', order, 0, math.min(beyond, STEP) - 1) end
+  bulk('HDEL', hash, old)
+  bulk('ZREM', order, old)
+  return #old
+end
+local old = forget(K .. ':finished', K .. ':forget', NOW, ARGV[3])
+local dead = forget(K .. ':dead', K .. ':died', string.format('(%.0f', NOW - ARGV[1]), ARGV[2])
 
 -- Removes the fields of a hash that are over. The scan goes on where the last step ended. Returns how many, and whether there is more.
 local function sweep(key, cursor, is_over)
@@ -29,5 +31,5 @@ end)
 local _, more_holds = sweep(K .. ':rules', 'held', function(field, till)
   return sub(field, 1, 1) == 'h' and tonumber(till) <= NOW
 end)
-local more = #old == STEP or #dead == STEP or more_marks or more_holds
-return { #old + #dead + marks, more and 1 or 0 }
+local more = old == STEP or dead == STEP or more_marks or more_holds
+return { old + dead + marks, more and 1 or 0 }

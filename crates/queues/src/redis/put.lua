@@ -30,8 +30,8 @@ end
 
 local heads = {} -- of jobs that are due at once, by the size of their text
 local function head_of(due, size)
-  if due > NOW then return pack(HEAD, 0, 0, due, due, NOW, size) end
-  local head = heads[size] or pack(HEAD, 0, 0, NOW, NOW, NOW, size)
+  if due > NOW then return pack(HEAD, 0, 0, due, NOW, size) end
+  local head = heads[size] or pack(HEAD, 0, 0, NOW, NOW, size)
   heads[size] = head
   return head
 end

@@ -13,7 +13,7 @@ local function revive(id, letter)
   local body = sub(letter, LETTER)
   local place = pack('>I8', call('INCR', K .. ':positions')) .. sub(body, PLACE + 8, TEXT - 1)
   local stop = text_end(body)
-  local head = pack(HEAD, 0, 0, NOW, NOW, NOW, stop - TEXT)
+  local head = pack(HEAD, 0, 0, NOW, NOW, stop - TEXT)
   call('HSET', BODIES, id, head .. place .. sub(body, TEXT, stop - 1))
   if is_laned(kind(place)) then
     lanes().join_line(lane_of(gate_of(body)), { id })

@@ -11,11 +11,11 @@ local function replace(id, text, delay)
     if is_laned(its_kind) then lanes().rejoin(place, id, its_gate) else make_ready_again({ place .. id }) end
   end
   if is_held(its_kind, id) then return false end
-  local attempts, crashes, due, first, enqueued, size = read(HEAD, body)
-  if delay then due, first = NOW + delay, NOW + delay end
+  local attempts, crashes, due, enqueued, size = read(HEAD, body)
+  if delay then due = NOW + delay end
   local _, at = read('>I2c0', text)
   text = pack('>I2', #its_gate) .. its_gate .. sub(text, at)
-  call('HSET', BODIES, id, pack(HEAD, attempts, crashes, due, first, enqueued, #text) .. place .. text .. sub(body, TEXT + size))
+  call('HSET', BODIES, id, pack(HEAD, attempts, crashes, due, enqueued, #text) .. place .. text .. sub(body, TEXT + size))
   save_lanes()
   return true
 end

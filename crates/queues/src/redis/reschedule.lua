@@ -15,8 +15,7 @@ if call('ZSCORE', LATER, place .. id) then
 elseif not waits_to_be_tried() then
   return 0
 end
-local attempts = read(HEAD, body)
-call('HSET', BODIES, id, changed(body, { due = due, first = attempts == 0 and due or nil }))
+call('HSET', BODIES, id, changed(body, { due = due }))
 if is_laned(kind(place)) then
   local its = lanes().lane(lane_of(gate_of(body)))
   if its then lanes().reopen_timed(its) end

@@ -1,5 +1,5 @@
--- ARGV `put`, name, record, next, timing (cron and zone); `remove`, name; `pause` or `resume`, name; `all`; `due`. A schedule stays paused,
--- and keeps its next slot if its timing is the same. Times in us.
+-- ARGV `put`, name, record, next, timing (cron and zone); `remove`, name; `pause` or `resume`, name; `put off`, name, slot, until; `all`;
+-- `due`. A schedule stays paused, and keeps its next slot if its timing is the same. Times in us.
 local RECORDS, SLOTS, DUE, STOPPED, TIMINGS = K .. ':schedules', K .. ':slots', K .. ':slots_due', K .. ':stopped', K .. ':timings'
 local what, name = ARGV[1], ARGV[2]
 
@@ -17,8 +17,8 @@ if what == 'put' then
   if call('HGET', TIMINGS, name) ~= ARGV[5] then
     call('HSET', TIMINGS, name, ARGV[5])
     call('HSET', SLOTS, name, ARGV[4])
-    if call('HEXISTS', STOPPED, name) == 0 then call('ZADD', DUE, ARGV[4], name) end
   end
+  if call('HEXISTS', STOPPED, name) == 0 then call('ZADD', DUE, call('HGET', SLOTS, name), name) end
   if ARGV[6] == '1' and call('HSET', STOPPED, name, '') == 1 then call('ZREM', DUE, name) end
   return 1
 elseif what == 'remove' then
@@ -35,6 +35,8 @@ elseif what == 'pause' or what == 'resume' then
     call('ZADD', DUE, call('HGET', SLOTS, name), name)
   end
   return 1
+elseif what == 'put off' then
+  return call('HGET', SLOTS, name) == ARGV[3] and call('ZADD', DUE, 'XX', 'CH', ARGV[4], name) or 0
 elseif what == 'all' then
   return rows(call('HKEYS', RECORDS))
 end

@@ -84,6 +84,16 @@ impl Schedules for RedisBackend {
         let said: Option<Vec<Vec<u8>>> = self.run(jobs.iter().fold(call, with_entry)).await?;
         Ok(said.map(|answers| answers.iter().filter_map(|answer| read_answer(answer)).collect()))
     }
+
+    async fn put_off_schedule(&self, schedule: &StoredSchedule, until: OffsetDateTime) -> Result<(), Error> {
+        let call = self
+            .on(&SCHEDULE, &schedule.entry.queue)
+            .arg("put off")
+            .arg(&schedule.name)
+            .arg(microseconds(schedule.next))
+            .arg(microseconds(until));
+        self.run::<i64>(call).await.map(drop)
+    }
 }
 
 /// A schedule as JSON, without its next slot and whether it is paused.

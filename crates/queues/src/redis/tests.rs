@@ -17,13 +17,14 @@ use shared_devkit::{RedisCluster, TestRedis};
 use uuid::Uuid;
 
 use super::RedisBackend;
-use crate::backend::{Claim, Claimed, Control, Entry, Fate, Settled, Work};
+use crate::backend::{Claim, Claimed, Control, Entry, Fate, Retention, Settled, Work};
 use crate::limit::LimitKey;
 use crate::view::State;
 use crate::{Enqueued, JobId, Priority, Unique};
 
 const LONG: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3600);
+const KEEPS: Retention = Retention { kept_most: 1000, dead_for: HOUR, dead_most: 1000 };
 
 /// Queues of their own, and a worker.
 struct Rig {

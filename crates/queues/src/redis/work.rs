@@ -12,7 +12,7 @@ use super::enqueue::{read_answer, unanswered, with_entry};
 use super::limits::Question;
 use super::scripts::{BACK, CANCELS, CLAIM, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
 use super::{RedisBackend, STEP};
-use crate::backend::{Claim, Claimed, Entry, Fate, Settled, Swept, Work};
+use crate::backend::{Claim, Claimed, Entry, Fate, Retention, Settled, Swept, Work};
 use crate::dead::Reason;
 use crate::{Enqueued, Error, JobId, Progress};
 
@@ -113,7 +113,7 @@ impl Work for RedisBackend {
             }
         }
         swept.expired = workers.len() as u64;
-        failed.map_or(Ok(swept), Err)
+        swept.despite(failed)
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error> {
@@ -167,15 +167,11 @@ impl Work for RedisBackend {
         Ok(jobs.iter().flatten().filter_map(|job| codec::job(job)).collect())
     }
 
-    async fn prune(
-        &self,
-        queues: &[Arc<str>],
-        dead_for: Duration,
-        dead_most: u64,
-    ) -> Result<(u64, bool), Error> {
+    async fn prune(&self, queues: &[Arc<str>], retention: Retention) -> Result<(u64, bool), Error> {
+        let Retention { kept_most, dead_for, dead_most } = retention;
         let (mut removed, mut more) = (0, false);
         for queue in queues {
-            let call = self.on(&PRUNE, queue).arg(milliseconds(dead_for)).arg(dead_most);
+            let call = self.on(&PRUNE, queue).arg(milliseconds(dead_for)).arg(dead_most).arg(kept_most);
             let (some, is_more): (u64, bool) = self.run(call).await?;
             removed += some;
             more |= is_more;

@@ -43,7 +43,7 @@ pub struct ScheduleView {
     pub missed: MissedRuns,
     /// Whether it is stopped.
     pub paused: bool,
-    /// The slot that comes next; one in the past is about to be fired, or paused.
+    /// The slot that comes next; one in the past is about to be fired, paused, or could not be fired and is tried again.
     pub next: OffsetDateTime,
 }
 

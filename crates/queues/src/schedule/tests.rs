@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use tokio::time::advance;
 
 use super::*;
-use crate::fixture::{Fixture, Mail};
+use crate::backend::StoredSchedule;
+use crate::fixture::{Fixture, Mail, everywhere};
 use crate::{Error, Queues};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -91,6 +92,31 @@ async fn what_an_outage_left_out_is_made_up_for_as_it_was_said() {
     }
 }
 
+/// The three last slots were missed: the latest is half an hour ago, by the backend's clock.
+#[tokio::test]
+async fn each_backend_makes_up_for_what_was_missed_as_it_was_said() {
+    everywhere(async |mut fixture| {
+        let backend = fixture.queues.backend.clone();
+        let (now, _) = backend.due_schedules("mail").await.unwrap();
+        let half_past = now - HOUR / 2;
+        let latest = half_past.replace_second(0).unwrap().replace_nanosecond(0).unwrap();
+        for (missed, runs) in [(MissedRuns::Skip, 0), (MissedRuns::Once, 1), (MissedRuns::Each, 3)] {
+            let hourly = Schedule::cron("hourly", format!("{} * * * *", latest.minute())).missed(missed);
+            put(&fixture, hourly).await;
+            let stored = backend.schedules(Some("mail")).await.unwrap().remove(0);
+            assert!(backend.remove_schedule("mail", "hourly").await.unwrap());
+            backend.put_schedule(&StoredSchedule { next: latest - HOUR * 2, ..stored }).await.unwrap();
+            for _ in 0..2 {
+                tick(&fixture.queues, "mail").await.unwrap();
+            }
+            assert_eq!(fixture.claim("mail", 100).await.len(), runs, "{missed:?}");
+            assert_eq!(next(&fixture.queues).await, latest + HOUR, "{missed:?}");
+            assert!(backend.remove_schedule("mail", "hourly").await.unwrap());
+        }
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_program_may_put_its_schedule_at_every_start() {
     let fixture = Fixture::new().await;
@@ -166,10 +192,14 @@ async fn a_schedule_that_this_program_can_not_read_does_not_keep_others_back() {
     to_next_slot(queues).await;
     let mut newer = queues.backend.schedules(None).await.unwrap().remove(0);
     (newer.name, newer.cron) = ("a-newer-kind".to_owned(), "every full moon".to_owned());
-    let due = newer.next;
     queues.backend.put_schedule(&newer).await.unwrap();
     tick(queues, "mail").await.unwrap();
     assert_eq!(ready(queues).await, 1);
-    let later = queues.backend.schedules(None).await.unwrap().into_iter().find(|one| one.name == newer.name);
-    assert!(later.unwrap().next > due + HOUR, "it is looked at again in an hour");
+    let (_, due) = queues.backend.due_schedules("mail").await.unwrap();
+    assert_eq!(due, [], "it is left alone");
+    advance(SECOND * 9).await;
+    tick(queues, "mail").await.unwrap();
+    advance(SECOND).await;
+    let (_, due) = queues.backend.due_schedules("mail").await.unwrap();
+    assert_eq!(due, [newer], "it is looked at again, and its slot is there for those who can read it");
 }

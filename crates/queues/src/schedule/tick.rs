@@ -14,8 +14,9 @@ use crate::backend::{Entry, StoredSchedule};
 use crate::meters::METERS;
 use crate::{Error, JobId, Queues};
 
-/// When a schedule that this program can't follow is looked at again: seldom enough to leave the log and the others in peace.
-const UNREADABLE_FOR: Duration = Duration::from_secs(60 * 60);
+/// When a schedule that could not be fired is looked at again: six times within the minute in which a slot is not yet missed. For one that
+/// this program can't read, too: another one of the queue's workers may be of a newer version, and have its turn then.
+const PUT_OFF_FOR: Duration = Duration::from_secs(10);
 
 static FIRED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     global::meter("shared_queues")
@@ -25,30 +26,55 @@ static FIRED: LazyLock<Counter<u64>> = LazyLock::new(|| {
         .build()
 });
 
+static FAILED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    global::meter("shared_queues")
+        .u64_counter("queues.schedules.failed")
+        .with_description("Attempts at firing a schedule that failed")
+        .with_unit("{attempt}")
+        .build()
+});
+
 /// Enqueues what the schedules of a queue ask for: at most a hundred schedules, the rest at the next tick. Costs a probe of an index
-/// when nothing is due.
+/// when nothing is due. One that can't be fired holds up no other: it keeps its slot, and is left alone for a while.
 ///
 /// # Errors
-/// [`Error::Database`]; what was fired before is.
+/// [`Error::Database`] if the backend fails, and not a schedule; what was fired before is.
 pub(crate) async fn tick(queues: &Queues, queue: &str) -> Result<(), Error> {
     let (now, due) = queues.backend.due_schedules(queue).await?;
     for schedule in due {
-        let (jobs, next) = read(&schedule, now).unwrap_or_else(|problem| {
-            tracing::error!(
-                queue,
-                schedule = schedule.name,
-                problem,
-                "a schedule can't be followed; it is left out for an hour"
-            );
-            (Vec::new(), now + UNREADABLE_FOR)
-        });
-        let fired = jobs.len() as u64;
-        if let Some(answers) = queues.backend.fire(&schedule, schedule.next, next, jobs).await? {
-            let new = answers.iter().filter(|answer| answer.is_inserted()).count();
-            METERS.enqueued_by(schedule.entry.name.clone(), new);
-            FIRED.add(fired, &[KeyValue::new("queue", queue.to_owned())]);
-            tracing::debug!(queue, schedule = schedule.name, jobs = fired, "a schedule has fired");
-        }
+        let problem = match read(&schedule, now) {
+            Err(problem) => problem,
+            Ok((jobs, next)) => match fire(queues, &schedule, jobs, next).await {
+                Ok(()) => continue,
+                Err(error) => error.to_string(),
+            },
+        };
+        let (name, seconds) = (&schedule.name, PUT_OFF_FOR.as_secs());
+        tracing::error!(
+            queue,
+            schedule = name,
+            problem,
+            seconds,
+            "a schedule could not be fired; it is put off"
+        );
+        FAILED.add(1, &[KeyValue::new("queue", queue.to_owned())]);
+        queues.backend.put_off_schedule(&schedule, now + PUT_OFF_FOR).await?;
+    }
+    Ok(())
+}
+
+async fn fire(
+    queues: &Queues,
+    schedule: &StoredSchedule,
+    jobs: Vec<Entry>,
+    next: OffsetDateTime,
+) -> Result<(), Error> {
+    let (queue, fired) = (&*schedule.entry.queue, jobs.len() as u64);
+    if let Some(answers) = queues.backend.fire(schedule, schedule.next, next, jobs).await? {
+        let new = answers.iter().filter(|answer| answer.is_inserted()).count();
+        METERS.enqueued_by(schedule.entry.name.clone(), new);
+        FIRED.add(fired, &[KeyValue::new("queue", queue.to_owned())]);
+        tracing::debug!(queue, schedule = schedule.name, jobs = fired, "a schedule has fired");
     }
     Ok(())
 }

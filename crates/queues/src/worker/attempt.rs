@@ -152,11 +152,9 @@ fn panicked(name: &'static str) -> Ended {
 
 /// Returns when somebody has cancelled the job, and the handler has had its time to come to an end.
 async fn patience_ended(begun: &Begun<'_>, grace: Duration) {
-    match begun.link.cancelled().await {
-        Cancellation::Asked => sleep(grace).await,
-        // Who stops the worker breaks it off.
-        _ => std::future::pending().await,
-    }
+    // For other reasons it is broken off by who stops the worker.
+    begun.link.asked().await;
+    sleep(grace).await;
 }
 
 /// What the handler says is not the last word if the job is complete already, was to be cancelled, or lost what it did.

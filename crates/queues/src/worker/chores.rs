@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::session::Session;
+use crate::backend::Retention;
 use crate::meters::METERS;
 use crate::{Error, effect, schedule};
 
@@ -94,10 +95,14 @@ async fn depth<S>(session: &Session<S>) -> Result<(), Error> {
 
 async fn prune<S>(session: &Session<S>) -> Result<(), Error> {
     let (shared, config) = (&session.shared, &session.shared.config);
+    let retention = Retention {
+        kept_most: u64::from(config.most_kept),
+        dead_for: config.keep_dead,
+        dead_most: u64::from(config.most_dead),
+    };
     let mut more = true;
     while more && !session.stopping.is_cancelled() {
-        let most = u64::from(config.most_dead);
-        let (pruned, rest) = shared.backend().prune(&shared.lines, config.keep_dead, most).await?;
+        let (pruned, rest) = shared.backend().prune(&shared.lines, retention).await?;
         METERS.pruned(pruned);
         more = rest;
     }

@@ -1,16 +1,17 @@
 //! A job is there if, and only if, its transaction committed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared_core::InTenant;
+use shared_core::{Failure, InTenant};
 use shared_db::TenantTx;
 use shared_queues::{
-    Enqueue, Enqueued, Error, Job, LimitKey, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD, NewJob, Unique,
+    Enqueue, Enqueued, Error, Job, Jobs, LimitKey, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD, NewJob, Unique,
 };
 use validator::Validate;
 
-use crate::support::{Act, Note, bench, config, probe, until};
+use crate::support::{Act, Note, The, bench, config, everywhere, probe, the, until};
 
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
 #[job(name = "test:text")]
@@ -102,6 +103,39 @@ async fn what_breaks_a_rule_or_is_too_large_is_refused_before_it_is_sent() {
     assert!(matches!(tx.enqueue(Note { n: 1 }).await, Err(Error::TooManyJobs { .. })));
     tx.commit().await.unwrap();
     assert_eq!(bench.backlog().await.ready, MAX_JOBS_PER_TRANSACTION as u64);
+}
+
+/// The longest text that fits: `{"text":".."}` has eleven bytes beside it.
+fn longest() -> Text {
+    Text { text: "x".repeat(MAX_PAYLOAD - 11) }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_on_each_backend_and_the_largest_that_does_runs() {
+    everywhere(async |bench| {
+        let producer = bench.queues.tenant(&bench.tenant);
+        let larger = || Text { text: longest().text + "x" };
+        let refused = producer.enqueue(larger()).await.unwrap_err();
+        let is_larger =
+            |error: &Error| matches!(error, Error::PayloadTooLarge { size, .. } if *size == MAX_PAYLOAD + 1);
+        assert!(is_larger(&refused), "{refused}");
+        assert!(is_larger(&producer.enqueue_all([longest(), larger()]).await.unwrap_err()));
+        assert!(matches!(producer.enqueue(Note { n: -1 }).await, Err(Error::Invalid { .. })));
+        let long = NewJob::of(Note { n: 1 }).order_by("k".repeat(201));
+        assert!(matches!(producer.enqueue(long).await, Err(Error::Unfit { .. })));
+        assert!(bench.backlog().await.is_settled(), "nothing was written");
+
+        bench.enqueue(longest()).await;
+        let size = the(AtomicUsize::new(0));
+        let measure = async |job: Text, size: The<AtomicUsize>| {
+            size.store(job.text.len(), Ordering::Relaxed);
+            Ok::<_, Failure>(())
+        };
+        let _worker = bench.start(size.clone(), Jobs::new().handle(measure), config()).await;
+        bench.settle().await;
+        assert_eq!(size.load(Ordering::Relaxed), MAX_PAYLOAD - 11);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shared_core::Failure;
-use shared_queues::{Config, Jobs, Queues, Worker};
-use tokio::sync::Semaphore;
+use shared_queues::{Cancellation, Config, Error, JobContext, Jobs, Queues, Worker};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
-use crate::support::{Act, Note, bench, config, gated, on_servers, probe, tenant, until};
+use crate::support::{Act, Note, The, WRITE, bench, config, gated, on_servers, probe, tenant, the, until};
 use crate::tables::expire_workers;
 
 /// It beats so seldom that it does not notice in this test that it was taken out.
@@ -63,6 +63,47 @@ async fn a_late_effect_is_rolled_back_with_its_completion() {
     second.open();
     bench.settle().await;
     assert_eq!(bench.ledger().await, [0]);
+}
+
+/// A handler that is late: when it may go on, and what it heard after its effect was refused.
+struct Late {
+    begun: Notify,
+    go_on: Notify,
+    heard: mpsc::UnboundedSender<Option<Cancellation>>,
+}
+
+async fn late(job: Note, cx: JobContext, late: The<Late>) -> Result<(), Failure> {
+    late.begun.notify_one();
+    late.go_on.notified().await;
+    let write = async || -> Result<_, Error> {
+        cx.tx(async |tx| Ok::<_, Error>(tx.execute(&WRITE, (cx.job_id(), job.n)).await?)).await
+    };
+    assert_eq!(cx.cancellation(), None, "nobody has told it before");
+    assert!(matches!(write().await, Err(Error::NotYours { .. })));
+    late.heard.send(cx.cancellation())?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn whose_effect_is_refused_hears_that_the_job_is_not_its_own() {
+    on_servers(async |bench| {
+        bench.enqueue_notes(0..1).await;
+        let (heard, mut hears) = mpsc::unbounded_channel();
+        let stale = the(Late { begun: Notify::new(), go_on: Notify::new(), heard });
+        let silent = bench.start(stale.clone(), Jobs::new().handle(late), slow_beat()).await;
+        stale.begun.notified().await;
+        expire_workers(&bench).await;
+        let _rescuer = bench.worker(&probe(Act::WriteAndComplete), config()).await;
+        bench.settle().await;
+
+        stale.go_on.notify_one();
+        // The fence is looked at, or, where it is elsewhere, the mark of the other attempt is found.
+        let why = hears.recv().await.unwrap();
+        assert!(matches!(why, Some(Cancellation::Lost | Cancellation::Over)), "{why:?}");
+        assert_eq!(silent.stop(Duration::from_secs(5)).await.refused, 1);
+        assert_eq!(bench.ledger().await, [0]);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod frozen;
 mod isolation;
 mod kill;
 mod layers;
+mod locked;
 mod neighbours;
 mod operate;
 mod outage;

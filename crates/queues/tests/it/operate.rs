@@ -1,6 +1,6 @@
 //! What operators do, while workers work.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared_core::InTenant;
 use shared_queues::{Cancelled, DeadFilter, JobFilter, Limit, Reason, ScheduleEdit, State};
@@ -25,7 +25,9 @@ async fn dead_letters_are_looked_through_and_brought_back() {
         assert_eq!(bench.queues.dead_letters(&exhausted.clone().queue("bulk"), 100).await.unwrap(), []);
 
         assert_eq!(bench.queues.discard(exhausted.clone(), 5).await.unwrap(), 5);
+        let start = Instant::now();
         let back = bench.queues.redrive(exhausted).at_rate(20).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_secs(1), "twenty at once, and the others a second later");
         assert_eq!(back.len(), 25);
         let probe = probe(Act::Write);
         let working = bench.worker(&probe, config()).await;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use shared_core::AssumedTenant;
+use shared_core::{AssumedTenant, Failure};
 use shared_db::{Db, bootstrap};
 use shared_devkit::{Postgres, Proxy};
-use shared_queues::{Config, DeadFilter, Jobs, MIGRATIONS, Queues, Worker};
+use shared_queues::{Cancellation, Config, DeadFilter, JobContext, Jobs, MIGRATIONS, Queues, Worker};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{
@@ -68,6 +69,55 @@ async fn goes_on(bench: Bench, queues: &Queues, proxy: Proxy) {
     bench.settle().await;
     assert_eq!(bench.ledger().await, (0..20).collect::<Vec<i64>>());
     assert!(worker.stop(Duration::from_secs(5)).await.released);
+}
+
+/// It hears nothing of its server any more, as where a line is dead: its jobs end by its own clock, and another begins them after that.
+#[tokio::test]
+async fn a_worker_that_is_cut_off_from_its_database_ends_its_jobs_before_others_begin_them() {
+    let bench = bench().await;
+    let proxy = Proxy::to(&bench.url).await.unwrap();
+    let queues = Queues::postgres(&connect(&proxy.url(&bench.url)).await);
+    ends_before_another_begins(bench, &queues, proxy).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_worker_that_is_cut_off_from_its_redis_ends_its_jobs_before_others_begin_them() {
+    let bench = crate::support::bench_on(crate::support::Backend::Redis).await;
+    let proxy = Proxy::to(bench.part.url()).await.unwrap();
+    let queues = crate::support::redis_queues(&proxy.url(bench.part.url()), bench.part.prefix()).await;
+    ends_before_another_begins(bench, &queues, proxy).await;
+}
+
+/// Tells when an attempt is dropped, and why it was to end.
+struct Ending(JobContext, mpsc::UnboundedSender<Option<Cancellation>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.1.send(self.0.cancellation());
+    }
+}
+
+async fn ends_before_another_begins(bench: Bench, queues: &Queues, proxy: Proxy) {
+    bench.enqueue_notes(0..1).await;
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let hang = move |_: Note, cx: JobContext| {
+        let ending = Ending(cx, ended.clone());
+        async move {
+            let _ending = ending;
+            std::future::pending::<Result<(), Failure>>().await
+        }
+    };
+    // It ends a second before the lease does.
+    let config = Config { lease: Duration::from_secs(3), ..config() };
+    let _cut_off = Worker::start(queues, (), Jobs::new().handle(hang), config.clone()).await.unwrap();
+    until("it runs", async || bench.backlog().await.running == 1).await;
+    let second = probe(Act::Write);
+    let _other = bench.worker(&second, config).await;
+    proxy.to_client().stall_after(0);
+    assert_eq!(ends.recv().await, Some(Some(Cancellation::Lost)));
+    assert_eq!(second.runs().len(), 0, "the other one has begun it before");
+    second.started(1).await;
 }
 
 async fn all_is_done_once(queues: &Queues, db: &Db, tenant: &AssumedTenant, outage: impl AsyncFnOnce()) {

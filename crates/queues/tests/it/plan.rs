@@ -270,6 +270,42 @@ async fn lanes_that_are_blocked_cost_a_claim_nothing() {
     assert_eq!(admin.query_one(open, &[]).await.unwrap().get::<_, i64>(0), 1);
 }
 
+#[tokio::test]
+async fn pruning_touches_what_it_removes_alone() {
+    let bench = bench().await;
+    let (admin, _driver) = admin(&bench).await;
+    let (client, _session) = session(&bench).await;
+    admin.batch_execute("vacuum analyze shared_queues.finished, shared_queues.dead").await.unwrap();
+    let prepare = format!(
+        "prepare finished (text, timestamptz, bigint) as {};
+         prepare dead (text, timestamptz, bigint) as {}",
+        sql("FORGET_FINISHED"),
+        sql("FORGET_DEAD")
+    );
+    client.batch_execute(&prepare).await.unwrap();
+    let kept = "
+        insert into shared_queues.finished
+               (job_id, tenant_id, queue, name, version, band, enqueued_at, due_at, attempts, crashes, state, until)
+        select gen_random_uuid(), gen_random_uuid(), 'default', 'test:note', 1, 1, now(), now(), 1, 0, 'completed',
+               now() + n * interval '1 second' from generate_series(-10, 20000) n;
+        insert into shared_queues.dead
+               (job_id, tenant_id, queue, name, version, payload, context, band, enqueued_at, due_at, attempts, crashes, reason, error, died_at)
+        select gen_random_uuid(), gen_random_uuid(), 'default', 'test:note', 1, '', '', 1, now(), now(), 1, 0, 'failed', '',
+               now() + n * interval '1 second' from generate_series(-10, 20000) n";
+    admin.batch_execute(kept).await.unwrap();
+    for table in ["finished", "dead"] {
+        // Twice: the second time nothing is over.
+        for _ in 0..2 {
+            let prune = format!("execute {table} ('default', '{}', 1000)", {
+                let now = admin.query_one("select (clock_timestamp() - interval '1 second')::text", &[]);
+                now.await.unwrap().get::<_, String>(0)
+            });
+            let plan = explain(&client, &prune).await;
+            assert!(plan.contains("Index Cond: ((queue = ") && pages(&plan) < 200, "{} {plan}", pages(&plan));
+        }
+    }
+}
+
 /// The pages that the statement touched, or some more: those of its answer, and of each part that writes, of which the first may have some
 /// already. What is written after the answer is complete is not among the answer's.
 fn pages(plan: &str) -> u64 {

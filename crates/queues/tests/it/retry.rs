@@ -141,6 +141,36 @@ async fn a_handler_may_say_when() {
     .await;
 }
 
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(
+    name = "test:soon",
+    retry_for = "1500ms",
+    retry = "exponential from 100ms to 100ms",
+    max_attempts = 100
+)]
+struct Soon {}
+
+#[tokio::test]
+async fn what_is_redriven_has_all_its_time_before_it_again() {
+    everywhere(async |bench| {
+        let job = bench.enqueue(Soon {}).await;
+        let fail = async |_: Soon| Err::<(), _>(Failure::new("never"));
+        let worker = bench.start((), Jobs::new().handle(fail), config()).await;
+        until("its time is over", async || bench.backlog().await.dead == 1).await;
+        worker.stop(Duration::from_secs(5)).await;
+
+        assert_eq!(bench.queues.redrive(job).await.unwrap(), [job]);
+        let once = async |_: Soon, cx: JobContext| match cx.attempt() {
+            1 => Err(Failure::new("once more")),
+            _ => Ok(()),
+        };
+        let _worker = bench.start((), Jobs::new().handle(once), config()).await;
+        bench.settle().await;
+        assert_eq!(bench.dead_letters().await, []);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_would_come_too_late_is_not_tried_again() {
     everywhere(async |bench| {

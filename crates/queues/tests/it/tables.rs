@@ -9,6 +9,7 @@ use crate::support::Bench;
 statements! {
     const EXPIRE: Statement<(), ()> = "update shared_queues.worker set expires_at = '-infinity'";
     const REMOVE: Statement<(), ()> = "delete from shared_queues.worker";
+    const BODIES: Statement<(), i64> = "select count(*) from shared_queues.body";
     const WORKERS: Statement<(), i64> = "select count(*) from shared_queues.worker";
 }
 
@@ -41,6 +42,15 @@ pub(crate) async fn workers(bench: &Bench) -> i64 {
     bench.db.system().one(&WORKERS, ()).await.unwrap()
 }
 
+/// Whatever is stored of jobs that are not over, be it in no line.
+pub(crate) async fn bodies(bench: &Bench) -> i64 {
+    #[cfg(feature = "redis")]
+    if let Backend::Redis = bench.backend {
+        return redis::bodies(bench).await;
+    }
+    bench.db.system().one(&BODIES, ()).await.unwrap()
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use shared_db::redis::{Config, FromRedisValue, Redis, cmd};
@@ -50,6 +60,12 @@ mod redis {
     /// The workers of the queue `default`.
     pub(super) async fn workers(bench: &Bench) -> Vec<Vec<u8>> {
         ask(bench, &["ZRANGE", "0", "-1"], None).await
+    }
+
+    pub(super) async fn bodies(bench: &Bench) -> i64 {
+        let redis = Redis::connect(&Config::new(bench.part.url())).await.unwrap();
+        let key = format!("{{{}:default}}:bodies", bench.part.prefix());
+        redis.command(cmd("HLEN").arg(key)).await.unwrap()
     }
 
     /// A command about them.

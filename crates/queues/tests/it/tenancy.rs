@@ -26,11 +26,11 @@ statements! {
         insert into shared_queues.waiting (lane, position, queue, band, tenant_id, job_id, ordered, due_at)
         values (gen_random_uuid(), 1, 'default', 1, $1, gen_random_uuid(), false, now())";
     const FORGE_NEWS: Statement<(TenantId,), ()> = "
-        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered)
-        values ('default', 1, gen_random_uuid(), $1, gen_random_uuid(), false)";
+        insert into shared_queues.news (queue, position, tenant_id, ordered, lanes)
+        values ('default', 1, $1, false, array[gen_random_uuid()])";
     const FREE_BY_NEWS: Statement<(TenantId,), ()> = "
-        insert into shared_queues.news (queue, position, lane, tenant_id, job_id, ordered, freed, limits)
-        values ('default', 1, gen_random_uuid(), $1, gen_random_uuid(), false, true, array['stripe'])";
+        insert into shared_queues.news (queue, position, tenant_id, ordered, lanes, freed, limits)
+        values ('default', 1, $1, false, array[gen_random_uuid()], true, array['stripe'])";
     const FORGE_UNIQUE: Statement<(TenantId,), i64> = "
         select e.place from shared_queues.enqueue_unique(array[$1::uuid], array[gen_random_uuid()], array['default'], array['a:b'], array[1],
                array['{}'], array['{}'], array[1::smallint], array[0::bigint], array[null], array[null], array['[\"existing\", \"0\", \"k\"]']) e";

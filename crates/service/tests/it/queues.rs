@@ -230,18 +230,22 @@ async fn jobs_that_are_late_are_seen_and_the_service_stays_ready() {
         queues.tenant(&may).enqueue_all((0..2).map(|n| Number { n })).await?;
         Ok(())
     }
-    let redis = Redis::exclusive().await.unwrap();
-    let service = service().routes(Router::new().route("/", post(enqueue)));
-    let strict = variables(redis.url()).into_iter().chain([("COUNTING_SERVICE_QUEUE_DEPTH", "1".to_owned())]);
-    let app = TestService::start_with(service, strict).await;
-    app.queues().queue("default").pause().await.unwrap();
-    app.post("/", &app.tenant_with(Count), ()).await.ok();
+    for (setting, strict, late) in [
+        ("COUNTING_SERVICE_QUEUE_DEPTH", "1", "queue `default`: 2 jobs are ready, more than 1; it is paused"),
+        ("COUNTING_SERVICE_QUEUE_AGE", "1s", "queue `default`: a job has been ready for "),
+    ] {
+        let redis = Redis::exclusive().await.unwrap();
+        let service = service().routes(Router::new().route("/", post(enqueue)));
+        let variables = variables(redis.url()).into_iter().chain([(setting, strict.to_owned())]);
+        let app = TestService::start_with(service, variables).await;
+        app.queues().queue("default").pause().await.unwrap();
+        app.post("/", &app.tenant_with(Count), ()).await.ok();
 
-    let probe = async |path: &str| reqwest::get(format!("{}/{path}", app.admin_url())).await.unwrap();
-    let late = "queue `default`: 2 jobs are ready, more than 1; it is paused";
-    until("it is seen", async || probe("health").await.text().await.unwrap().contains(late)).await;
-    assert_eq!(probe("ready").await.status(), 200);
-    app.queues().queue("default").resume().await.unwrap();
-    app.settle().await;
-    until("it is over", async || !probe("health").await.text().await.unwrap().contains(late)).await;
+        let probe = async |path: &str| reqwest::get(format!("{}/{path}", app.admin_url())).await.unwrap();
+        until("it is seen", async || probe("health").await.text().await.unwrap().contains(late)).await;
+        assert_eq!(probe("ready").await.status(), 200);
+        app.queues().queue("default").resume().await.unwrap();
+        app.settle().await;
+        until("it is over", async || !probe("health").await.text().await.unwrap().contains(late)).await;
+    }
 }

@@ -2,6 +2,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
 use crate::intake::{KafkaGroup, unread};
+use crate::sink::kafka::PATIENCE;
 use crate::sink::tests::kafka::Brokers;
 
 #[tokio::test]
@@ -20,6 +21,12 @@ async fn from_kafka_intakes_share_the_lanes_and_take_over() {
 async fn from_kafka_a_poisoned_event_holds_up_its_key_alone() {
     let brokers = Brokers::start();
     a_poisoned_event_holds_up_its_key_alone(&brokers.topic().await).await;
+}
+
+#[tokio::test]
+async fn from_kafka_an_event_of_a_newer_version_waits_for_who_knows_it() {
+    let brokers = Brokers::start();
+    an_event_of_a_newer_version_waits_for_who_knows_it(&brokers.topic().await).await;
 }
 
 /// What a relay that has lost its lane brings behind later ones is known.
@@ -139,4 +146,41 @@ async fn of_a_kafka_group_a_poisoned_event_holds_up_its_key_alone() {
     let published = send(&brokers, 4).await;
     let open = async || open(&brokers);
     a_poisoned_event_of_a_group_holds_up_its_key_alone(&published, open).await;
+}
+
+#[tokio::test]
+async fn a_kafka_group_is_paused_and_resumed() {
+    let (brokers, published) = (Brokers::start(), Published::new(4));
+    let topic = brokers.topic().await;
+    let (open, add) = (async || open(&brokers), async || published.send(&topic).await);
+    a_group_is_paused_and_resumed(&published, open, add, published.count()).await;
+}
+
+/// It is asked for each partition in turn.
+#[tokio::test]
+async fn what_waits_for_a_kafka_group_is_not_known_where_the_brokers_are_slow() {
+    let brokers = Brokers::start();
+    send(&brokers, 1).await;
+    let group = open(&brokers);
+    assert!(group.waiting().await.unwrap() > Some(0));
+    for broker in 1..=3 {
+        brokers.cluster.broker_round_trip_time(broker, Duration::from_millis(500)).unwrap();
+    }
+    let before = std::time::Instant::now();
+    assert_eq!(group.waiting().await.unwrap(), None);
+    let took = before.elapsed();
+    assert!(took < PATIENCE * 2, "{took:?}");
+}
+
+/// To leave its group it waits for brokers.
+#[tokio::test]
+async fn a_reader_that_ends_holds_no_other_task_up() {
+    let brokers = Brokers::start();
+    send(&brokers, 1).await;
+    let group = open(&brokers);
+    first(&group, 1).await;
+    let before = std::time::Instant::now();
+    drop(group);
+    let took = before.elapsed();
+    assert!(took < Duration::from_millis(20), "{took:?}");
 }

@@ -34,6 +34,12 @@ async fn from_nats_a_poisoned_event_holds_up_its_key_alone() {
 }
 
 #[tokio::test]
+async fn from_nats_an_event_of_a_newer_version_waits_for_who_knows_it() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    an_event_of_a_newer_version_waits_for_who_knows_it(&of(&namespace).await).await;
+}
+
+#[tokio::test]
 async fn a_broker_that_is_killed_is_read_on_when_it_is_back() {
     let mut server = Nats::exclusive().await.unwrap();
     let broker = connected(server.url(), "events").await;
@@ -133,4 +139,34 @@ async fn of_a_nats_group_a_poisoned_event_holds_up_its_key_alone() {
         JetStreamGroup::open(broker.context.clone(), namespace.prefix(), &filter, "seers").await.unwrap()
     };
     a_poisoned_event_of_a_group_holds_up_its_key_alone(&published, open).await;
+}
+
+#[tokio::test]
+async fn a_nats_group_is_paused_and_resumed() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    let (broker, published) = (of(&namespace).await, Published::new(4));
+    let filter = format!("{}.*", namespace.prefix());
+    let open = async || {
+        JetStreamGroup::open(broker.context.clone(), namespace.prefix(), &filter, "seers").await.unwrap()
+    };
+    let add = async || published.send(&broker).await;
+    a_group_is_paused_and_resumed(&published, open, add, published.count()).await;
+}
+
+/// While it is there nothing is sent behind it; what comes then has a later number.
+#[tokio::test]
+async fn what_is_no_event_is_passed_by_and_what_comes_when_it_is_taken_out_is_read() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    let (broker, there, lane) = (of(&namespace).await, There::new().await, Lane::new(0).unwrap());
+    let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+    let one = |n: i64| [raised(lane, tenant, "0", n, Place::new(n, 1))];
+    assert_eq!(broker.send(lane, None, &one(1)).await.count, 1);
+    let said = broker.context.publish(broker.subject(lane), "hello".into()).await.unwrap().await.unwrap();
+    let intake = there.intake(broker.clone()).await;
+    there.has_seen(1).await;
+    assert_eq!(broker.send(lane, None, &one(2)).await.count, 0);
+    broker.stream.delete_message(said.sequence).await.unwrap();
+    assert_eq!(broker.send(lane, None, &one(2)).await.count, 1);
+    there.has_seen(2).await;
+    intake.stop().await;
 }

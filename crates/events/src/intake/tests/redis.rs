@@ -2,9 +2,13 @@ use shared_db::redis::{Config, FromRedisValue, Redis, Value, cmd};
 use shared_devkit::Redis as Server;
 
 use super::*;
-use crate::intake::RedisGroup;
-use crate::sink::{RedisStreams, fields};
-use crate::{Cause, Explanation, Kind, Subscriptions};
+use crate::cloudevents::{self, Headers};
+use crate::intake::{Read, RedisGroup, unread};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use crate::sink::tests::redis::valkey;
+use crate::sink::tests::redis::{add as add_foreign, take_out};
+use crate::sink::{Accepted, RedisStreams, Refusal, fields};
+use crate::{Cause, Error, Explanation};
 
 async fn connected(url: &str) -> RedisStreams {
     RedisStreams::new(&Redis::connect(&Config::new(url)).await.unwrap())
@@ -29,6 +33,12 @@ async fn from_redis_a_poisoned_event_holds_up_its_key_alone() {
 }
 
 #[tokio::test]
+async fn from_redis_an_event_of_a_newer_version_waits_for_who_knows_it() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    an_event_of_a_newer_version_waits_for_who_knows_it(&connected(database.url()).await).await;
+}
+
+#[tokio::test]
 async fn what_is_no_event_is_passed_by() {
     let database = Server::shared().await.unwrap().database().await.unwrap();
     let broker = connected(database.url()).await;
@@ -45,6 +55,110 @@ async fn what_is_no_event_is_passed_by() {
     let intake = there.intake(broker).await;
     there.has_seen(1).await;
     intake.stop().await;
+}
+
+/// By an id that is later than all to come. What comes when it is taken out comes before it.
+#[tokio::test]
+async fn what_comes_before_something_that_was_no_event_is_read_when_that_is_taken_out() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    what_was_no_event_is_taken_out(connected(database.url()).await).await;
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[tokio::test]
+async fn what_comes_before_something_that_was_no_event_is_read_when_that_is_taken_out_of_valkey() {
+    let (mut server, broker) = valkey().await;
+    what_was_no_event_is_taken_out(broker).await;
+    server.kill().await.unwrap();
+}
+
+async fn what_was_no_event_is_taken_out(broker: RedisStreams) {
+    let (there, lane) = (There::new().await, Lane::FIRST);
+    let send = async |n: i64| send(&broker, n, Place::new(n, 1)).await;
+    send(1).await;
+    let late = add_foreign(&broker, lane, "99999999999999-0").await;
+    let intake = there.intake(broker.clone()).await;
+    there.has_seen(1).await;
+    // It has read what is no event, and waits for what lies behind that.
+    let subscriptions = Subscriptions::new(&there.db);
+    let group = subscriptions.subscription("redis:events:main");
+    until(async || group.lanes().await.unwrap()[0].mark.as_deref() == Some("1-1")).await;
+    assert_eq!(unread(&there.db, &broker, &quick()).await.unwrap().waiting, 0);
+    let Some(Refusal::Foreign(said)) = send(2).await.refusal else { panic!("it stands behind {late}") };
+    assert_eq!(take_out(&broker.redis, &said).await, 1);
+    send(2).await;
+    there.has_seen(2).await;
+    intake.stop().await;
+    // And one that was not there when it was taken out.
+    send(3).await;
+    let intake = there.intake(broker).await;
+    there.has_seen(3).await;
+    intake.stop().await;
+}
+
+async fn send(broker: &RedisStreams, n: i64, place: Place) -> Accepted {
+    let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+    broker.send(Lane::FIRST, None, &[raised(Lane::FIRST, tenant, "0", n, place)]).await
+}
+
+/// Streams that nobody reads while a test holds the mark behind which the first lane was read last.
+struct Watched(RedisStreams, Arc<tokio::sync::Mutex<Option<String>>>);
+
+#[async_trait::async_trait]
+impl Source for Watched {
+    fn name(&self) -> String {
+        Source::name(&self.0)
+    }
+
+    async fn read(&self, lane: Lane, mark: Option<&str>, most: usize) -> Result<Read, Error> {
+        let mut read = self.1.lock().await;
+        if lane == Lane::FIRST {
+            *read = mark.map(str::to_owned);
+        }
+        self.0.read(lane, mark, most).await
+    }
+}
+
+/// By `*` there come events before it and behind it between two looks, when it is taken out.
+#[tokio::test]
+async fn what_comes_around_something_that_was_no_event_is_read_when_that_is_taken_out() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (broker, there) = (connected(database.url()).await, There::new().await);
+    let read = Arc::new(tokio::sync::Mutex::new(None));
+    send(&broker, 1, Place::new(1, 1)).await;
+    let now = add_foreign(&broker, Lane::FIRST, "*").await;
+    let intake = there.intake(Watched(broker.clone(), Arc::clone(&read))).await;
+    until(async || read.lock().await.as_ref() == Some(&now)).await;
+
+    let held = read.lock().await;
+    let Some(Refusal::Foreign(said)) = send(&broker, 2, Place::new(2, 1)).await.refusal else {
+        panic!("it stands behind {now}")
+    };
+    assert_eq!(take_out(&broker.redis, &said).await, 1);
+    for (n, place) in [(2, Place::new(2, 1)), (3, Place::new(99_999_999_999_999, 1))] {
+        assert_eq!(send(&broker, n, place).await.count, 1);
+    }
+    drop(held);
+    there.has_seen(3).await;
+    intake.stop().await;
+    assert_eq!(there.seen().await.into_values().collect::<Vec<_>>(), [[1, 2, 3]]);
+}
+
+/// Nobody is told that nothing waits behind them.
+#[tokio::test]
+async fn what_waits_behind_more_than_is_looked_at_is_not_known() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (broker, there) = (connected(database.url()).await, There::new().await);
+    assert_eq!(send(&broker, 1, Place::new(1, 1)).await.count, 1);
+    let intake = there.intake(broker.clone()).await;
+    there.has_seen(1).await;
+    intake.stop().await;
+    let flood = "for n = 1, 10000 do redis.call('XADD', KEYS[1], '*', 'hello', 'world') end";
+    let mut eval = cmd("EVAL");
+    let _: Value = broker.redis.command(eval.arg(flood).arg(1).arg(broker.key(Lane::FIRST))).await.unwrap();
+    assert_eq!(send(&broker, 2, Place::new(99_999_999_999_999, 1)).await.count, 1);
+    let said = unread(&there.db, &broker, &quick()).await.unwrap_err().to_string();
+    assert!(said.contains("10000") && said.contains("lane 0"), "{said}");
 }
 
 /// The mark's own entry says whether something between it and the first one was trimmed.
@@ -158,21 +272,9 @@ async fn an_intake_of_the_own_log_shows_what_is_parked_under_the_name_of_the_con
 async fn a_redis_group_is_paused_and_resumed() {
     let database = Server::shared().await.unwrap().database().await.unwrap();
     let (redis, published) = (Redis::connect(&Config::new(database.url())).await.unwrap(), Published::new(2));
-    let there = There::new().await;
     let open = async || RedisGroup::open(&redis, "raised", "seers").await.unwrap();
-    there.grouped(open().await).await.stop().await;
-    let subscriptions = Subscriptions::new(&there.db);
-    let seers = subscriptions.subscription("redis:raised:seers:main");
-    assert!(seers.pause().await.unwrap());
-    add(&redis, "raised", &published).await;
-    let intake = there.grouped(open().await).await;
-    let status = seers.status().await.unwrap().unwrap();
-    assert_eq!((status.kind, status.relays, status.paused), (Kind::Group, 1, true));
-    assert!(there.seen().await.is_empty());
-    seers.resume().await.unwrap();
-    there.has_seen(published.count()).await;
-    intake.stop().await;
-    assert_eq!(there.sorted().await, published.expected);
+    let add = async || add(&redis, "raised", &published).await;
+    a_group_is_paused_and_resumed(&published, open, add, 2 * published.count()).await;
 }
 
 /// As a program without our streams adds them: in any order, and each twice.
@@ -180,7 +282,9 @@ async fn add(redis: &Redis, stream: &str, published: &Published) {
     for event in published.all().chain(published.all()) {
         let mut add = cmd("XADD");
         add.arg(stream).arg("*");
-        for (name, value) in crate::cloudevents::Source::default().headers(event) {
+        let mut headers = Headers::default();
+        cloudevents::Source::default().headers(event, &mut headers);
+        for (name, value) in headers.iter() {
             add.arg(name).arg(value);
         }
         let _: String = redis.command(add.arg(fields::DATA).arg(&event.payload)).await.unwrap();

@@ -57,17 +57,31 @@ impl Coordinator {
                     self.due_in(0.0);
                 }
             }
+            Some(Outcome::Page(next)) => self.has_read(lane, grant, next.map(|next| *next)),
+            Some(Outcome::Delivered { of, is_done, parked }) => {
+                if parked > 0 {
+                    self.due_in(0.0);
+                }
+                self.delivered(lane, grant, of, is_done);
+            }
             Some(Outcome::Asked { floor, back }) => {
                 self.machine.asked(lane, grant, floor, back);
             }
             Some(Outcome::Fenced) => {
                 self.machine.fenced(lane, grant);
             }
-            Some(Outcome::Unfinished) | None => {
+            Some(Outcome::Unread(error)) => {
                 self.machine.undone(lane, grant);
+                self.failed(&error);
             }
+            Some(Outcome::Nothing) => {}
+            None if self.is_for_sink() => self.machine.undone(lane, grant),
+            None => self.read_again(lane, grant),
             Some(Outcome::Failed(error)) => {
-                self.machine.fenced(lane, grant);
+                match self.is_for_sink() {
+                    true => self.machine.fenced(lane, grant),
+                    false => self.read_again(lane, grant),
+                }
                 self.failed(&error);
             }
         }

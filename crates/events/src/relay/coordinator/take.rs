@@ -10,19 +10,42 @@ use shared_core::fault;
 use tokio::time::Instant;
 
 use super::super::machine::{Cursor, Next};
-use super::super::reader::{Bounds, Page};
+use super::super::reader::{Bounds, Page, Reader};
 use super::super::ticks::Cut;
-use super::super::work::{Done, Work};
+use super::super::work::{Behind, Done, Work};
 use super::super::{read, tick};
 use super::{CUT_EVERY, Coordinator, LOOK_FIRST};
+use crate::window::Seen;
 use crate::{Envelope, Error, LANES, Lane, replay};
+
+/// What lanes have between two ticks: the events, or those that are read later.
+enum Batch {
+    Read(Vec<Envelope>),
+    Seen(Vec<Seen>),
+}
+
+impl Batch {
+    /// Lane by lane.
+    fn pages(self) -> HashMap<Lane, (Vec<Envelope>, Vec<Seen>)> {
+        let mut pages: HashMap<Lane, (Vec<Envelope>, Vec<Seen>)> = HashMap::new();
+        match self {
+            Self::Read(events) => {
+                events.into_iter().for_each(|event| pages.entry(event.lane).or_default().0.push(event));
+            }
+            Self::Seen(seen) => {
+                seen.into_iter().for_each(|event| pages.entry(event.lane).or_default().1.push(event));
+            }
+        }
+        pages
+    }
+}
 
 impl Coordinator {
     /// Does one thing; `false` if it has to wait.
     pub(super) async fn take(&mut self, next: Next, most: usize) -> Result<bool, Error> {
         match next {
             Next::Ask(lane) => {
-                self.spawn(lane, Work::Ask);
+                self.spawn(lane, Work::Ask, 0);
                 Ok(true)
             }
             Next::Read { passed, lanes } => self.read(passed, lanes, most).await,
@@ -54,41 +77,73 @@ impl Coordinator {
         };
         match self.batch(passed, &lanes, &looked.cuts, most).await? {
             None => self.catch_up(&lanes, looked.newest),
-            Some((events, is_clear)) => {
-                let mut of: HashMap<Lane, Vec<Envelope>> = HashMap::new();
-                for event in events {
-                    of.entry(event.lane).or_default().push(event);
-                }
+            Some((batch, is_clear)) => {
+                let mut pages = batch.pages();
                 for lane in lanes {
-                    let events = of.remove(&lane).unwrap_or_default();
-                    self.deliver(lane, events, Cursor { passed: to, pos: 0 }, is_clear);
+                    let (events, seen) = pages.remove(&lane).unwrap_or_default();
+                    let page = Page { events, seen, reached: Cursor { passed: to, pos: 0 } };
+                    for page in self.parts(page, passed, &looked.cuts) {
+                        self.deliver(lane, page, is_clear);
+                    }
                 }
             }
         }
         Ok(true)
     }
 
-    /// What the lanes have up to the last of these ticks, and whether nothing of them is parked; `None` if it is more than `most`, or a lane
-    /// stands within a batch.
+    /// What consumers get of a batch, in parts, so that the cursor moves on while the rest of it waits. A replay's pace goes by the whole.
+    fn parts(&self, mut page: Page, passed: i64, cuts: &[Cut]) -> Vec<Page> {
+        let is_whole = self.is_for_sink() || self.replay.is_some();
+        let (most, mut parts) = (if is_whole { usize::MAX } else { self.portion() }, Vec::new());
+        while page.len() > most {
+            let rest = page.split_off(most);
+            let mut part = std::mem::replace(&mut page, rest);
+            if let Some(last) = part.last() {
+                let before = cuts.iter().rev().find(|cut| cut.tick < last.tick);
+                part.reached = Cursor { passed: before.map_or(passed, |cut| cut.tick), pos: last.pos };
+            }
+            parts.push(part);
+        }
+        parts.push(page);
+        parts
+    }
+
+    /// What the lanes have up to the last of these ticks, and whether nothing of them is parked; `None` if there is no room for it, or for a sink more
+    /// than their part of a page, or a lane stands within a batch.
     async fn batch(
         &self,
         passed: i64,
         lanes: &[Lane],
         cuts: &[Cut],
         most: usize,
-    ) -> Result<Option<(Vec<Envelope>, bool)>, Error> {
+    ) -> Result<Option<(Batch, bool)>, Error> {
         let (log, to) = (self.core.log(), cuts.last().map_or(passed, |cut| cut.tick));
         if self.machine.stands_within(lanes) {
             return Ok(None);
         }
-        match log.count(lanes, (passed, to, 0), most.saturating_add(1)).await? {
-            0 => Ok(Some((Vec::new(), true))),
-            count if count > most => Ok(None),
+        let page = self.core.config.page as usize;
+        let (most, known) = match self.is_for_sink() || self.replay.is_some() {
+            // More than their part of a page they read better by themselves: meanwhile the other lanes would stand still.
+            true => {
+                let most = most.min(page * lanes.len() / usize::from(LANES)).max(1);
+                (most, most)
+            }
+            // Of what there is no room for, consumers' events are known at least.
+            false => (most, page),
+        };
+        match log.count(lanes, (passed, to, 0), known.saturating_add(1)).await? {
+            0 => Ok(Some((Batch::Read(Vec::new()), true))),
+            count if count > known => Ok(None),
+            count if count > most => {
+                let seen = log.keys(lanes, passed, cuts).await?;
+                fault::point("events.relay.read");
+                Ok(Some((Batch::Seen(seen), true)))
+            }
             _ => {
                 let batch = log.batch(lanes, passed, cuts, read::BYTES);
                 let (batch, is_clear) = tokio::try_join!(batch, log.is_clear(lanes))?;
                 fault::point("events.relay.read");
-                Ok(batch.map(|batch| (batch, is_clear)))
+                Ok(batch.map(|batch| (Batch::Read(batch), is_clear)))
             }
         }
     }
@@ -96,13 +151,17 @@ impl Coordinator {
     /// Lets each of these lanes read by itself until it has come to that tick: all of them together a page, half of which is read while the
     /// other half is brought to where it goes.
     fn catch_up(&mut self, lanes: &[Lane], to: i64) {
-        let pages = 2 * self.machine.held().len().max(1);
         let most = self.replay.as_ref().map_or(usize::MAX, |replay| replay.most(1));
-        let events = (self.core.config.page as usize / pages).min(most).max(1);
+        let events = self.portion().min(most).max(1);
         for lane in lanes {
+            let Some(taken) = self.machine.taken(*lane) else { continue };
             let bounds = Bounds { events, bytes: read::BYTES / usize::from(LANES) };
-            let work = Work::CatchUp { to, bounds, replay: self.replay.clone(), yields: self.yields.clone() };
-            self.spawn(*lane, work);
+            let reader = Reader::new(*lane, taken.cursor, to, bounds);
+            let behind = Behind::new(reader, self.replay.clone(), self.yields.clone());
+            match self.is_for_sink() {
+                true => self.spawn(*lane, Work::CatchUp(behind), 2 * events),
+                false => self.read_on(*lane, behind),
+            }
         }
     }
 
@@ -156,24 +215,31 @@ impl Coordinator {
         }
     }
 
-    /// Takes events of a lane in hand, which then has come to `reached`.
-    fn deliver(&mut self, lane: Lane, mut events: Vec<Envelope>, reached: Cursor, is_clear: bool) {
-        if let Some(replay) = self.replay.as_ref().filter(|_| !events.is_empty()) {
-            self.pace.took(replay.lasts(events.len(), self.machine.held().len()));
-            replay.pass(&mut events);
+    /// Takes events of a lane in hand.
+    fn deliver(&mut self, lane: Lane, mut page: Page, is_clear: bool) {
+        if let Some(replay) = self.replay.as_ref().filter(|_| !page.events.is_empty()) {
+            self.pace.took(replay.lasts(page.events.len(), self.machine.held().len()));
+            replay.pass(&mut page.events);
         }
-        if events.is_empty() {
-            return self.machine.passes(lane, reached);
+        if !self.is_for_sink() {
+            return self.take_in(lane, page);
         }
-        self.spawn(lane, Work::Deliver(Page { events, reached }, is_clear));
+        match page.events.len() {
+            0 => self.machine.passes(lane, page.reached),
+            count => self.spawn(lane, Work::Send(page, is_clear), count),
+        }
     }
 
-    fn spawn(&mut self, lane: Lane, work: Work) {
-        let Some(taken) = self.machine.takes(lane) else { return };
-        let token = self.alive.child_token();
-        self.tokens.insert(lane, token.clone());
+    /// Begins work for a lane, with so many events for a sink in hand. What is delivered to consumers goes on beside other work.
+    pub(super) fn spawn(&mut self, lane: Lane, work: Work, count: usize) {
+        let taken = match work {
+            Work::Deliver(..) => self.machine.taken(lane),
+            _ => self.machine.takes(lane),
+        };
+        let Some(taken) = taken else { return };
+        let token = self.tokens.entry(lane).or_insert_with(|| self.alive.child_token()).clone();
         let core = Arc::clone(&self.core);
-        let (count, grant, passing) = (work.count(), taken.grant, self.passing.0.clone());
+        let (grant, passing) = (taken.grant, self.passing.0.clone());
         self.in_hand += count;
         if count > 0 {
             self.in_vain = 0;

@@ -296,6 +296,43 @@ fn a_lane_that_was_at_work_when_the_others_found_nothing_is_looked_at() {
     assert_eq!(machine.next(), Some(Next::Read { passed: 7, lanes: vec![one, other] }));
 }
 
+#[test]
+fn a_lane_that_was_let_go_is_not_read_before_all_of_it_has_come_back() {
+    let (mut machine, lane) = (Machine::new(false), Lane::FIRST);
+    let owned = [Owned { lane, epoch: 1, cursor: Cursor::default() }];
+    machine.beat(&owned, 1);
+    let taken = machine.takes(lane).unwrap();
+    machine.reads(lane, Cursor { passed: 7, pos: 0 });
+    machine.ends(lane);
+    // The next page comes, and the reason for letting go is over.
+    machine.undone(lane, taken.grant);
+    machine.beat(&owned, 1);
+    machine.wake();
+    assert_eq!(machine.next(), None);
+    assert!(machine.is_busy());
+    machine.moved(lane, taken.grant, Cursor { passed: 3, pos: 0 }, None);
+    machine.back(lane);
+    assert_eq!(machine.next(), Some(Next::Read { passed: 3, lanes: vec![lane] }));
+}
+
+#[test]
+fn a_lane_that_is_to_be_let_go_goes_first_and_the_others_stay() {
+    let mut machine = Machine::new(false);
+    let lanes = [0, 1, 2].map(|lane| Lane::new(lane).unwrap());
+    let owned = lanes.map(|lane| Owned { lane, epoch: 1, cursor: Cursor::default() });
+    machine.beat(&owned, 1);
+    let grants = lanes.map(|lane| machine.takes(lane).unwrap().grant);
+    assert_eq!(machine.leaving(), lanes[..2]);
+    machine.undone(lanes[2], grants[2]);
+    machine.undone(lanes[1], grants[1]);
+    let gone = |machine: &mut Machine| machine.surplus().iter().map(|owned| owned.lane).collect::<Vec<_>>();
+    assert_eq!(gone(&mut machine), [lanes[1], lanes[2]]);
+    // With it the share is reached, so that it is read without another beat.
+    machine.undone(lanes[0], grants[0]);
+    machine.wake();
+    assert_eq!(machine.next(), Some(Next::Read { passed: 0, lanes: vec![lanes[0]] }));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 

@@ -1,4 +1,7 @@
-use super::LOOK;
+use std::time::Duration;
+
+use super::{LOOK, cursor_at, cut};
+use crate::Place;
 use crate::fixture::Fixture;
 
 /// Else an idle relay would use up the server's ids, and its own looks would move every snapshot.
@@ -10,4 +13,40 @@ async fn an_idle_look_draws_no_transaction_id() {
     world.run("execute look (0, 'main', '{0,1,2,3}', 16)").await;
     assert_eq!(world.text("pg_current_xact_id_if_assigned() is null").await, "true");
     world.run("rollback").await;
+}
+
+/// Else keys behind which a million events wait would hold up everybody's ticks.
+#[tokio::test]
+async fn a_tick_takes_so_many_of_what_is_due_again_and_of_each_key_the_first() {
+    let world = Fixture::new().await;
+    world.run("insert into shared_events.subscription (name, kind) values ('out', 'sink')").await;
+    for key in ["a", "b"] {
+        world.park("out", key, "too ugly", 599).await;
+    }
+    world
+        .run("update shared_events.parked set state = 'retrying', next_at = now() where state = 'dead'")
+        .await;
+    let stamped = async || {
+        let first = "select key, count(*) as count, max(nth) as last
+            from (select key, tick, row_number() over (partition by key order by pos) as nth from shared_events.parked) as parked
+           where tick is not null group by key";
+        world.text(&format!("select string_agg(count || ' to the ' || last || 'th', ', ' order by key) from ({first}) as first")).await
+    };
+    cut(&world.db).await.unwrap();
+    assert_eq!(stamped().await, "600 to the 600th, 400 to the 400th");
+}
+
+/// Else the numbers of the ticks would come to their end.
+#[tokio::test]
+async fn no_place_is_made_room_for_that_no_clock_can_have_reached() {
+    let world = Fixture::new().await;
+    world.cut().await;
+    let newest =
+        async || world.text("select max(tick) from shared_events.tick").await.parse::<i64>().unwrap();
+    let before = newest().await;
+    let at = async |tick| cursor_at(&world.db, Some(Place::new(tick, 1)), Duration::ZERO).await.unwrap();
+    assert!(at(i64::MAX - 1).await.is_none());
+    assert!(at(before + 1000).await.unwrap().is_raised);
+    cut(&world.db).await.unwrap();
+    assert!(newest().await > before + 1000);
 }

@@ -10,7 +10,7 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::{partition, said};
+use super::{client, partition, said};
 use crate::cloudevents::{Message, Source};
 use crate::sink::Refusal;
 use crate::{Envelope, Lane};
@@ -136,9 +136,22 @@ impl Producing {
             *current = (number + 1, None);
         }
         drop(current);
+        self.ends_by_itself(producer);
+    }
+
+    fn ends_by_itself(&self, producer: FutureProducer) {
         let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
         while ending.try_join_next().is_some() {}
         ending.spawn_blocking_on(move || drop(producer), &self.runtime);
+    }
+}
+
+impl Drop for Producing {
+    fn drop(&mut self) {
+        let current = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(producer) = current.1.take() {
+            client::end(&self.runtime, move || drop(producer));
+        }
     }
 }
 

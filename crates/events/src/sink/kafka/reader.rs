@@ -12,8 +12,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::Mutex as Turn;
 
 use super::record::{Mark, Record};
-use super::{PATIENCE, partition, said};
-use crate::{Error, Lane};
+use super::{Client, PATIENCE, partition, said};
+use crate::{Error, Lane, Place};
 
 /// Records of a lane that wait to be taken: a few portions. Beyond that its partition pauses.
 const WAITING: usize = 1000;
@@ -21,13 +21,28 @@ const WAITING: usize = 1000;
 /// Their bytes, so that large payloads of all lanes are 16 MiB, and the last one of each.
 const WAITING_BYTES: usize = 1024 * 1024;
 
+/// For the last event of a lane so many numbers are looked at: that is one answer of a broker, as a rule, and more than a stranger leaves by mistake.
+pub(super) const LOOKED_AT: i64 = 1024;
+
+/// Each time so many times as many as before: in three steps it is all of them.
+const LOOKED_AT_NEXT: i64 = 32;
+
+/// What was found of a lane's last event.
+pub(super) enum Last {
+    Place(Place),
+    /// There is none.
+    None,
+    /// It is not among those that are looked at.
+    TooFar,
+}
+
 /// How often it is looked whether something has come.
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// One connection for all lanes, which brings each lane's records until as many wait as may.
 pub(crate) struct Reader {
     topic: String,
-    client: Arc<BaseConsumer>,
+    client: Client<BaseConsumer>,
     lanes: Mutex<Vec<Waiting>>,
     /// Whose turn it is with a lane: a question takes more than one step.
     turns: Vec<Turn<()>>,
@@ -68,24 +83,47 @@ impl Reader {
         ] {
             config.set(name, value);
         }
-        let client = config.create().map_err(|error| Error::Config(said(&error)))?;
+        let client = Client::new(config.create().map_err(|error| Error::Config(said(&error)))?);
         let lanes = Lane::all().map(|_| Waiting::default()).collect();
         let turns = Lane::all().map(|_| Turn::default()).collect();
-        Ok(Self { topic: topic.to_owned(), client: Arc::new(client), lanes: Mutex::new(lanes), turns })
+        Ok(Self { topic: topic.to_owned(), client, lanes: Mutex::new(lanes), turns })
     }
 
     pub(crate) fn client(&self) -> Arc<BaseConsumer> {
-        Arc::clone(&self.client)
+        self.client.share()
     }
 
-    /// The record of this number, or `None` where there is none.
-    pub(super) async fn read_one(&self, lane: Lane, offset: i64) -> Result<Option<Record>, Error> {
+    /// The last event of a partition whose records have these numbers: looked for from its end, ever further back, since a number at the end may
+    /// be that of a record of somebody else, or, as of the mark of a transaction, of none.
+    pub(super) async fn last(&self, lane: Lane, begin: i64, end: i64) -> Result<Last, Error> {
         let _turn = self.turns[index(lane)].lock().await;
-        self.go(lane, Offset::Offset(offset))?;
-        let come = self.come(lane).await;
-        let one = self.take(lane, 1).pop().filter(|record| record.offset == offset);
+        let mut back = 1;
+        let last = loop {
+            let from = (end - back).max(begin);
+            let last = self.last_behind(lane, from).await?;
+            match last {
+                Some(place) => break Last::Place(place),
+                None if from == begin => break Last::None,
+                None if back >= LOOKED_AT => break Last::TooFar,
+                None => back *= LOOKED_AT_NEXT,
+            }
+        };
         self.leave(lane)?;
-        come.map(|()| one)
+        Ok(last)
+    }
+
+    /// The last event from this number on.
+    async fn last_behind(&self, lane: Lane, from: i64) -> Result<Option<Place>, Error> {
+        self.go(lane, Offset::Offset(from))?;
+        let mut last = None;
+        loop {
+            self.come(lane).await?;
+            let records = self.take(lane, usize::MAX);
+            if records.is_empty() {
+                return Ok(last);
+            }
+            last = records.into_iter().rev().find_map(|record| Some(record.event.ok()?.place)).or(last);
+        }
     }
 
     /// The records behind the mark, at most so many, and whether some may have been missed. There are none only where the lane ends: what is on its

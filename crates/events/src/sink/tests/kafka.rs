@@ -3,7 +3,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
@@ -104,6 +104,41 @@ async fn of_a_batch_that_is_refused_the_one_that_is_meant_is_never_taken() {
     assert_eq!(read(&topic).await, page[..2]);
     all(&topic.send(LANE, Some(Place::new(1, 2)), &page[3..]).await, 37);
     assert_eq!(read(&topic).await.len(), 39);
+}
+
+/// Some records, more than are looked at first, and so many that it is not worth while.
+#[tokio::test]
+async fn what_comes_last_is_found_behind_records_of_somebody_else() {
+    let brokers = Brokers::start();
+    let topic = brokers.topic().await;
+    let producer: FutureProducer = brokers.config.create().unwrap();
+    let add = async |times: usize| {
+        let sent = (0..times).map(|_| {
+            producer
+                .send_result(
+                    FutureRecord::<str, str>::to("events").partition(partition(LANE)).payload("hello"),
+                )
+                .unwrap()
+        });
+        for sent in sent.collect::<Vec<_>>() {
+            sent.await.unwrap().unwrap();
+        }
+    };
+    add(3).await;
+    assert_eq!(topic.last(LANE).await.unwrap(), None);
+    let page = events(1, 1..=10);
+    all(&topic.send(LANE, None, &page[..5]).await, 5);
+    for times in [1, 100] {
+        add(times).await;
+        assert_eq!(topic.last(LANE).await.unwrap(), Some(Place::new(1, 5)));
+    }
+    all(&topic.send(LANE, Some(Place::new(1, 5)), &page).await, 10);
+    add(1100).await;
+    let refused = topic.last(LANE).await;
+    assert!(
+        matches!(&refused, Err(Refusal::Foreign(said)) if said.contains("kafka-delete-records")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

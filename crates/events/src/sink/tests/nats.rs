@@ -51,6 +51,27 @@ async fn a_stream_that_has_lost_its_end_gets_it_again() {
 }
 
 #[tokio::test]
+async fn a_message_of_somebody_else_holds_its_lane_up_until_it_is_taken_out() {
+    let server = Nats::shared().await.unwrap();
+    let namespace = server.namespace().await.unwrap();
+    let (sink, page) = (sink(&namespace).await, events(1, 1..=10));
+    all(&sink.send(LANE, None, &page[..5]).await, 5);
+    let said = sink.context.publish(sink.subject(LANE), "hello".into()).await.unwrap().await.unwrap();
+    let told = |refusal: Option<Refusal>| match refusal {
+        Some(Refusal::Foreign(why)) => {
+            assert!(why.contains(&format!("rmm {}_events {}", namespace.prefix(), said.sequence)), "{why}")
+        }
+        other => panic!("{other:?}"),
+    };
+    told(sink.last(LANE).await.err());
+    told(sink.send(LANE, Some(Place::new(1, 5)), &page).await.refusal);
+    sink.stream.delete_message(said.sequence).await.unwrap();
+    assert_eq!(sink.last(LANE).await.unwrap(), Some(Place::new(1, 5)));
+    all(&sink.send(LANE, Some(Place::new(1, 5)), &page).await, 10);
+    assert_eq!(read(&sink).await, page);
+}
+
+#[tokio::test]
 async fn a_server_that_is_killed_goes_on_where_it_was() {
     let mut server = Nats::exclusive().await.unwrap();
     let sink = JetStream::open(context(server.url()).await, "events").await.unwrap();

@@ -102,6 +102,19 @@ async fn a_silent_worker_loses_its_jobs_and_some_of_them_die() {
 }
 
 #[tokio::test]
+async fn what_was_taken_over_counts_though_another_queue_fails() {
+    let mut rig = Rig::new().await;
+    rig.put_named(&["1", "2"]).await;
+    assert_eq!(rig.claim(2).await.len(), 2);
+    rig.let_lease_end().await;
+    let workers = format!("{}:workers", rig.backend.keys.queue("b"));
+    let _: () = rig.redis.command(cmd("SET").arg(workers).arg("of another type")).await.unwrap();
+    let swept = rig.backend.sweep(&queues(), 2).await.unwrap();
+    assert_eq!((swept.expired, swept.rescued), (1, 2));
+    assert!(rig.backend.sweep(&queues(), 2).await.is_err(), "there is nothing else to tell");
+}
+
+#[tokio::test]
 async fn who_retires_gives_everything_back_and_nothing_is_counted() {
     let mut rig = Rig::new().await;
     rig.put((0..300).map(|at| rig.entry(&at.to_string()))).await;
@@ -127,7 +140,7 @@ async fn a_result_is_remembered_for_as_long_as_it_should() {
     while rig.state(jobs[1]).await.is_some() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(rig.backend.prune(&queues(), HOUR, 10).await.unwrap(), (1, false));
+    assert_eq!(rig.backend.prune(&queues(), KEEPS).await.unwrap(), (1, false));
     assert!(rig.state(jobs[0]).await.is_some());
 }
 
@@ -166,5 +179,5 @@ async fn a_job_out_of_an_outbox_that_has_ended_does_not_come_back() {
     rig.backend.enqueue_once(other.clone(), Duration::ZERO).await.unwrap();
     assert_eq!(rig.next(1).await, ["forgotten"]);
     assert!(rig.settle(other.job, done()).await);
-    assert_eq!(rig.backend.prune(&super::queues(), LONG, 1000).await.unwrap().0, 1);
+    assert_eq!(rig.backend.prune(&super::queues(), KEEPS).await.unwrap().0, 1);
 }

@@ -134,7 +134,7 @@ async fn a_hold_that_is_over_is_pruned() {
     rig.backend.hold("host", Some("x"), HOUR).await.unwrap();
     let rules = cmd("HLEN").arg(format!("{}:rules", rig.backend.keys.queue("a"))).to_owned();
     while rig.redis.command::<u64>(&rules).await.unwrap() > 1 {
-        assert_eq!(rig.backend.prune(&queues(), HOUR, 10).await.unwrap().0, 0);
+        assert_eq!(rig.backend.prune(&queues(), KEEPS).await.unwrap().0, 0);
     }
     assert!(rig.backend.limits(None, 9).await.unwrap()[0].held_for.is_some(), "the other one goes on");
 }
