@@ -112,7 +112,12 @@ pub(crate) async fn paced<O: Outbox>(outbox: &Arc<O>, watch: &Watch, first: u64,
 }
 
 /// Publishes on time, whether or not the transactions before have committed. When each has.
-pub(crate) async fn steady<O: Outbox>(outbox: &Arc<O>, first: u64, rate: f64, time: Duration) -> Vec<(u64, Instant)> {
+pub(crate) async fn steady<O: Outbox>(
+    outbox: &Arc<O>,
+    first: u64,
+    rate: f64,
+    time: Duration,
+) -> Vec<(u64, Instant)> {
     let mut beat = interval(Duration::from_secs_f64(1.0 / rate));
     let mut calls = JoinSet::new();
     let mut committed = Vec::new();

@@ -39,11 +39,7 @@ impl FromDelivery<Consumed> for Consumed {
     }
 }
 
-async fn consume(
-    tx: &mut TenantTx,
-    happened: Received<Happened>,
-    consumed: Consumed,
-) -> Result<(), Failure> {
+async fn consume(tx: &mut TenantTx, happened: Received<Happened>, consumed: Consumed) -> Result<(), Failure> {
     sleep(TAKES).await;
     tx.execute(&EFFECT, (happened.n.cast_signed(),)).await?;
     if happened.n < FLOODED {
