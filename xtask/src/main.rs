@@ -28,7 +28,7 @@ cargo xtask <command>
   test               the test command of README.md
   api [--bless]      the public API of each library as crates/*/api.txt lists it; --bless rewrites the listings
   docs               rustdoc, broken links denied
-  features           each feature of each crate alone
+  features [--alone] each feature of each crate; --alone builds their dependencies again for each, and takes five times as long
   test-system        the tests that need other programs, after a look for all of them;
   test-system --missing
                      the Debian packages of those that are not here, one a line
@@ -68,7 +68,8 @@ fn dispatch(arguments: &[&str]) -> Result {
         ["api"] => api::api(false),
         ["api", "--bless"] => api::api(true),
         ["docs"] => check::docs(),
-        ["features"] => features::features(),
+        ["features"] => features::features(false),
+        ["features", "--alone"] => features::features(true),
         ["bench", name, rest @ ..] => bench(name, rest),
         ["chaos", name, rest @ ..] => chaos(name, rest),
         ["storm", rest @ ..] => storm(rest),

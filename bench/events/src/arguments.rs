@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 /// In the order in which they are run.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "publish",
     "writers",
     "drain",
     "wal",
     "latency",
     "flood",
+    "turns",
     "pinned",
     "inbox",
     "idle",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub(crate) use bench_report::percentile;
 use bench_report::{Goal, Line, median, sorted};
 
 /// The rounds of two sides, in turn.
@@ -30,12 +31,6 @@ pub(crate) fn against(name: impl Into<String>, ours: &[f64], set: f64, show: imp
 pub(crate) fn print(lines: Vec<Line>, all: &mut Vec<Line>) {
     lines.iter().for_each(|line| println!("{line}"));
     all.extend(lines);
-}
-
-/// So many of a hundred are no larger; the values in any order.
-pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
-    let sorted = sorted(values.iter().copied());
-    sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied().unwrap_or(f64::NAN)
 }
 
 pub(crate) fn rate(value: f64) -> String {

@@ -1,4 +1,4 @@
-//! What the other tenants notice of one that publishes ten thousand events at a time.
+//! What the other tenants notice, at a sink, of one that publishes ten thousand events at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use crate::latency::{Pace, paced};
 use crate::ours::{Happened, Ours};
 use crate::outbox::{Outbox, PAYLOAD, TOGETHER};
 use crate::servers::Servers;
-use crate::turns;
 
 /// Events of a flood, and how often one comes.
 pub(crate) const FLOOD: u64 = 10_000;
@@ -68,7 +67,6 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers, all: &mut 
         ),
     ];
     figures::print(lines, all);
-    turns::compare(arguments, servers, all).await;
 }
 
 /// One after the other, by a tenant of its own, until it is aborted.

@@ -1,5 +1,7 @@
 //! What every side does, and in what measure.
 
+use std::sync::LazyLock;
+
 use crate::streams::Streams;
 
 /// Bytes of text in an event; its payload is somewhat more.
@@ -30,8 +32,13 @@ pub(crate) trait Outbox: Send + Sync + 'static {
     async fn stop(&self, running: Self::Running);
 }
 
-/// So many bytes that no compression makes nothing of.
+/// So many bytes that no compression makes nothing of; made once, since their making is nobody's work here.
 pub(crate) fn text(bytes: usize) -> String {
+    static LETTERS: LazyLock<String> = LazyLock::new(letters);
+    LETTERS[..bytes].to_owned()
+}
+
+fn letters() -> String {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let letters = std::iter::from_fn(|| {
         random ^= random << 13;
@@ -39,5 +46,5 @@ pub(crate) fn text(bytes: usize) -> String {
         random ^= random << 17;
         Some(char::from(b'a' + (random % 26) as u8))
     });
-    letters.take(bytes).collect()
+    letters.take(PAYLOAD).collect()
 }

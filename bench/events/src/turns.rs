@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bench_report::{Goal, Line};
@@ -43,70 +43,104 @@ async fn consume(tx: &mut TenantTx, happened: Received<Happened>, consumed: Cons
     sleep(TAKES).await;
     tx.execute(&EFFECT, (happened.n.cast_signed(),)).await?;
     if happened.n < FLOODED {
-        consumed.at.lock().unwrap_or_else(PoisonError::into_inner).insert(happened.n, Instant::now());
+        consumed.at().insert(happened.n, Instant::now());
     }
     consumed.events.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
 
+/// A database with a relay and its consumers.
+struct Side {
+    ours: Arc<Ours>,
+    consumed: Consumed,
+    relay: Relay,
+}
+
 pub(crate) async fn compare(arguments: &Arguments, servers: &Servers, all: &mut Vec<Line>) {
-    let ours = Arc::new(Ours::open(&servers.place(1).await).await);
-    let flood = arguments.many(FLOOD);
+    let (flood, long) = (arguments.many(FLOOD), arguments.long(6));
     println!(
-        "\nthe same with consumers that take {TAKES:?} for an event and write a row; from the commit to the end of the consumer for the others"
+        "\none tenant publishes {flood} events every {EVERY:?}, with consumers that take {TAKES:?} for an event and write a row; from the commit to the end of the consumer for the others"
     );
+    println!("  elsewhere: the flood has a database of its own on the same server, and consumers of its own");
     bench_report::comparisons_head();
-    ours.clear().await;
-    let (consumed, events) = (Consumed::default(), Events::new().handle("bench", consume));
-    let relay = Relay::start(ours.db.clone(), consumed.clone(), events, ours.config.clone()).await.unwrap();
-    ours.fill(400).await;
-    consumed.until(400).await;
-    let (mut published, long) = (400, arguments.long(6));
-    let (mut alone, mut beside, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+    let (side, elsewhere) = (Side::start(servers, 1).await, Side::start(servers, 2).await);
+    let (mut alone, mut apart, mut beside, mut rates) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..arguments.rounds as u64 {
-        let first = 1_000 + round * 10_000;
-        let (latencies, others) = others(&ours, &consumed, first, long).await;
-        published += others;
-        alone.push(latencies);
-        let begin = Instant::now();
-        let flooding = tokio::spawn(floods(ours.clone(), flood, begin + long));
-        let (latencies, others) = self::others(&ours, &consumed, first + 5_000, long).await;
-        let flooded = flooding.await.unwrap();
-        published += others + flooded;
+        let first = 1_000 + round * 15_000;
+        alone.push(side.others(first, long).await);
+        apart.push(flooded(&side, &elsewhere, first + 5_000, (flood, long)).await.0);
+        let (latencies, rate) = flooded(&side, &side, first + 10_000, (flood, long)).await;
         beside.push(latencies);
-        consumed.until(published).await;
-        rates.push((others + flooded) as f64 / begin.elapsed().as_secs_f64());
+        rates.push(rate);
     }
-    relay.stop().await;
+    side.relay.stop().await;
+    elsewhere.relay.stop().await;
     println!("  consumed beside a flood: {}", figures::rate(percentile(&rates, 50)));
     let of = |rounds: &[Vec<f64>], percent| -> Vec<f64> {
         rounds.iter().map(|round| percentile(round, percent)).collect()
     };
-    let line = |percent, goal| {
-        let name = format!("commit to consumed, p{percent}, beside a flood / without");
-        figures::line(name, &of(&beside, percent), &of(&alone, percent), millis, goal)
+    let line = |what, one: &[Vec<f64>], other: &[Vec<f64>], percent, goal| {
+        let name = format!("commit to consumed, p{percent}, {what}");
+        figures::line(name, &of(one, percent), &of(other, percent), millis, goal)
     };
-    figures::print(vec![line(50, None), line(99, Some(Goal::AtMost(2.0)))], all);
+    let lines = vec![
+        line("beside a flood / without", &beside, &alone, 50, None),
+        line("beside a flood / without", &beside, &alone, 99, Some(Goal::AtMost(2.0))),
+        line("a flood elsewhere / without", &apart, &alone, 99, None),
+        line("beside a flood / elsewhere", &beside, &apart, 99, None),
+    ];
+    figures::print(lines, all);
+}
+
+/// The others of one side, while one tenant of that one or of another floods; and what was consumed in a second until all was.
+async fn flooded(side: &Side, of: &Side, first: u64, (flood, long): (u64, Duration)) -> (Vec<f64>, f64) {
+    let (begin, before) = (Instant::now(), of.consumed.events());
+    let flooding = tokio::spawn(floods(of.ours.clone(), flood, begin + long));
+    let latencies = side.others(first, long).await;
+    let published = flooding.await.unwrap();
+    let others = if std::ptr::eq(side, of) { latencies.len() as u64 } else { 0 };
+    of.consumed.until(before + others + published).await;
+    (latencies, (others + published) as f64 / begin.elapsed().as_secs_f64())
+}
+
+impl Side {
+    async fn start(servers: &Servers, place: u32) -> Self {
+        let ours = Arc::new(Ours::open(&servers.place(place).await).await);
+        ours.clear().await;
+        let (consumed, events) = (Consumed::default(), Events::new().handle("bench", consume));
+        let relay =
+            Relay::start(ours.db.clone(), consumed.clone(), events, ours.config.clone()).await.unwrap();
+        ours.fill(400).await;
+        consumed.until(400).await;
+        Self { ours, consumed, relay }
+    }
+
+    /// The others publish for so long. How long each event took, in milliseconds.
+    async fn others(&self, first: u64, long: Duration) -> Vec<f64> {
+        let committed = steady(&self.ours, first, RATE, long).await;
+        while committed.iter().any(|(n, _)| !self.consumed.at().contains_key(n)) {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let at = self.consumed.at();
+        let took = |(n, committed): &(u64, Instant)| in_millis(at[n].saturating_duration_since(*committed));
+        committed.iter().map(took).collect()
+    }
 }
 
 impl Consumed {
     async fn until(&self, events: u64) {
-        while self.events.load(Ordering::Relaxed) < events {
+        while self.events() < events {
             sleep(Duration::from_millis(5)).await;
         }
     }
-}
 
-/// The others publish for so long. How long each event took, in milliseconds, and how many they were.
-async fn others(ours: &Arc<Ours>, consumed: &Consumed, first: u64, long: Duration) -> (Vec<f64>, u64) {
-    let committed = steady(ours, first, RATE, long).await;
-    let is_there = |n: &u64| consumed.at.lock().unwrap_or_else(PoisonError::into_inner).contains_key(n);
-    while committed.iter().any(|(n, _)| !is_there(n)) {
-        sleep(Duration::from_millis(5)).await;
+    fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
     }
-    let at = consumed.at.lock().unwrap_or_else(PoisonError::into_inner);
-    let took = |(n, committed): &(u64, Instant)| in_millis(at[n].saturating_duration_since(*committed));
-    (committed.iter().map(took).collect(), committed.len() as u64)
+
+    fn at(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One flood after the other, by a tenant of its own, as long as none would begin too late. How many events they were.

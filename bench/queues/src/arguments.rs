@@ -6,7 +6,8 @@ use crate::contestants::Contestant;
 use crate::drive::Settings;
 
 /// In the order in which they are run.
-const PARTS: [&str; 8] = ["redis", "aof", "postgres", "flow", "flood", "transaction", "idle", "pinned"];
+const PARTS: [&str; 9] =
+    ["redis", "aof", "postgres", "latency", "flow", "flood", "transaction", "idle", "pinned"];
 
 pub(crate) struct Arguments {
     parts: Vec<String>,

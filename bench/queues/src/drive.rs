@@ -215,7 +215,7 @@ async fn latency<Q: Queue>(queue: &Q, jobs: u64) -> Answer {
     let mut micros = Vec::new();
     for at in 0..jobs + WARM_UP {
         // Not in step with anything that polls.
-        sleep(Duration::from_millis(8 + at * 7 % 17)).await;
+        sleep(Duration::from_millis(5 + at * 7 % 11)).await;
         let start = Instant::now();
         queue.enqueue(Payload::new(at, 100)).await;
         let Ok(begun) = timeout(PATIENCE, seen::arrival(at)).await else {

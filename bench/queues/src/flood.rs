@@ -12,7 +12,7 @@ use validator::Validate;
 
 use crate::arguments::Arguments;
 use crate::ours::{self, Store};
-use crate::report::{Line, head, median, sorted};
+use crate::report::{Line, head, median, percentile, sorted};
 use crate::seen;
 use crate::servers::Servers;
 
@@ -158,13 +158,13 @@ impl Flood {
                 .get(at)
                 .map_or(f64::INFINITY, |begun| begun.saturating_duration_since(*when).as_secs_f64() * 1_000.0)
         });
-        let waited = sorted(waited);
+        let waited: Vec<f64> = waited.collect();
         let shares: Vec<f64> = served
             .iter()
             .enumerate()
             .map(|(tenant, jobs)| jobs / seconds / if tenant == 0 { self.capacity * 0.8 } else { others })
             .collect();
-        (waited[waited.len() * 99 / 100], jain(&shares))
+        (percentile(&waited, 99), jain(&shares))
     }
 
     /// Sends at these rates, whatever the worker does. What was sent when.

@@ -7,7 +7,7 @@ use bench_report::Goal;
 use shared_core::{AssumedTenant, Context, Id, TenantId};
 use shared_db::{AtCommit, Bound, Config, Db, MigrationSet, Step, TenantTx, bootstrap, statements};
 use shared_devkit::load::Comparison;
-use shared_queues::{Enqueue, Error, JobId, MIGRATIONS};
+use shared_queues::{Enqueue, Error, JobId, MIGRATIONS, Queues};
 use tokio::task::JoinSet;
 
 use crate::arguments::Arguments;
@@ -74,6 +74,8 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers) -> Vec<Lin
     let config = Config { pool_size: MANY as u32, ..Config::new(database.url()) };
     bootstrap(&config, &[MIGRATIONS, TABLES]).await.unwrap();
     let db = Db::connect(&config).await.unwrap();
+    // As a program that enqueues has them.
+    let _queues = Queues::postgres(&db);
     let (times, rounds) = if arguments.quick { (20, 3) } else { (500, 15) };
     println!("\na job enqueued inside a transaction / the transaction without");
     head();

@@ -1,8 +1,8 @@
 //! shared-queues beside the queues that others use, on the same Redis and the same Postgres.
 //!
 //! `cargo xtask bench queues [PART..] [--quick] [--rounds N] [--pin SECONDS] [--only NAME]`. Parts are `redis`, `aof`, `postgres`,
-//! `flow` (limits and fairness on and off), `flood` (one tenant has nine tenths of the load), `transaction`, `idle` and `pinned` (a
-//! snapshot is held); all of them if none is named, which takes about 20 minutes. `--quick` is for trying: one round of each, whose
+//! `latency` (of an idle worker), `flow` (limits and fairness on and off), `flood` (one tenant has nine tenths of the load), `transaction`, `idle` and `pinned` (a
+//! snapshot is held); all of them if none is named, which takes about half an hour with three rounds. `--quick` is for trying: one round of each, whose
 //! figures mean nothing, in less than a minute. `--only` takes the beginning of a contestant's name, and may be given several times.
 //! Without the feature `peers`, which `cargo xtask bench queues` switches on, only ours and the floor take part.
 //!

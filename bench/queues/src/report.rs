@@ -1,6 +1,6 @@
 //! What is printed, as it comes; and all comparisons once more at the end.
 
-pub(crate) use bench_report::{Line, comparisons_head as head, median, sorted};
+pub(crate) use bench_report::{Line, comparisons_head as head, median, percentile, sorted};
 
 use crate::arguments::Arguments;
 use crate::contestants::{CONTESTANTS, Contestant};

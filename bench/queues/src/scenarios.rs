@@ -25,13 +25,15 @@ pub(crate) const SMALL: usize = 100;
 const LARGE: usize = 4_096;
 
 /// What is measured on which servers. Of the append-only file both sides are.
-pub(crate) fn parts() -> [(&'static str, &'static [Server], &'static [Scenario]); 7] {
+pub(crate) fn parts() -> [(&'static str, &'static [Server], &'static [Scenario]); 9] {
     [
         ("redis", &[Server::Redis], &USUAL),
         ("redis", &[Server::Redis], &OTHERS),
         ("aof", &[Server::RedisAof, Server::Redis], &USUAL),
         ("postgres", &[Server::Postgres], &USUAL),
         ("postgres", &[Server::Postgres], &OTHERS),
+        ("latency", &[Server::Redis], &[Scenario::Latency]),
+        ("latency", &[Server::Postgres], &[Scenario::Latency]),
         ("flow", &[Server::Redis], &FLOW),
         ("flow", &[Server::Postgres], &FLOW),
     ]
@@ -44,8 +46,7 @@ const FLOW: [Scenario; 2] = [Scenario::Flow { work: 0 }, Scenario::Flow { work: 
 const USUAL: [Scenario; 3] = [enqueue(How::Concurrent, SMALL), enqueue(How::Bulk, SMALL), drain(50, SMALL)];
 
 /// Everything else that is asked of a queue and its peers.
-const OTHERS: [Scenario; 6] = [
-    Scenario::Latency,
+const OTHERS: [Scenario; 5] = [
     enqueue(How::Single, SMALL),
     drain(1, SMALL),
     drain(200, SMALL),

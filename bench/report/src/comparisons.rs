@@ -80,6 +80,12 @@ pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
+/// So many of a hundred are no larger, by the nearest rank; the values in any order. No number if there is none.
+pub fn percentile(values: &[f64], percent: usize) -> f64 {
+    let sorted = sorted(values.iter().copied());
+    sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied().unwrap_or(f64::NAN)
+}
+
 /// The middle of sorted values; no number if there is none.
 pub fn median(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
@@ -87,5 +93,19 @@ pub fn median(sorted: &[f64]) -> f64 {
         0 => f64::NAN,
         odd if odd % 2 == 1 => sorted[half],
         _ => f64::midpoint(sorted[half - 1], sorted[half]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_the_nearest_rank_and_of_many_not_the_largest() {
+        let to = |last: u32| (1..=last).rev().map(f64::from).collect::<Vec<_>>();
+        assert_eq!(percentile(&to(500), 99), 495.0);
+        assert_eq!((percentile(&to(100), 99), percentile(&to(60), 99)), (99.0, 60.0));
+        assert_eq!((percentile(&to(4), 50), percentile(&to(5), 50), percentile(&to(1), 1)), (2.0, 3.0, 1.0));
+        assert!(percentile(&[], 99).is_nan());
     }
 }

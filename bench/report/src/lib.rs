@@ -7,7 +7,7 @@ pub mod cpu;
 use std::hint::black_box;
 use std::time::Duration;
 
-pub use comparisons::{Goal, Line, comparisons_head, median, sorted};
+pub use comparisons::{Goal, Line, comparisons_head, median, percentile, sorted};
 use shared_devkit::load::{Comparison, Sample, time};
 
 /// A neighbour on the same core spoils some rounds; the median of many forgets them.

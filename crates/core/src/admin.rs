@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::to_bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
+use axum::handler::Handler;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
-use axum::routing::MethodRouter;
+use axum::routing::{MethodFilter, on};
 use serde::de::DeserializeOwned;
 
-use crate::{FieldError, Problem};
+use crate::{FieldError, Problem, json};
 
 /// The largest body, in bytes: what an operator says is a few words.
 const LARGEST_BODY: usize = 16 * 1024;
@@ -21,7 +22,8 @@ const LARGEST_BODY: usize = 16 * 1024;
 /// Things in a list if nothing is said.
 const LISTED: u32 = 100;
 
-/// Routes of which each says what it does, as an action `A`: one that nobody allows can't be written.
+/// Routes of which each is one method of a path, and says what it does, as an action `A`: one that nobody allows can't be written. A method
+/// that a path does not have is answered with 405, whoever asks.
 pub struct Routes<S, A> {
     router: Router<S>,
     allow: Arc<Allow<A>>,
@@ -38,9 +40,13 @@ impl<S: Clone + Send + Sync + 'static, A: Copy + Send + Sync + 'static> Routes<S
 
     /// With one more.
     #[must_use]
-    pub fn on(self, action: A, path: &str, method: MethodRouter<S>) -> Self {
+    pub fn on<H, T>(self, action: A, method: MethodFilter, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
         let allow = Arc::clone(&self.allow);
-        let guarded = method.route_layer(from_fn(move |request: Request, next: Next| {
+        let guarded = on(method, handler).route_layer(from_fn(move |request: Request, next: Next| {
             let (parts, body) = request.into_parts();
             let allowed = allow(&parts, action);
             async move {
@@ -55,7 +61,7 @@ impl<S: Clone + Send + Sync + 'static, A: Copy + Send + Sync + 'static> Routes<S
 
     /// All of them.
     pub fn router(self) -> Router<S> {
-        self.router
+        self.router.method_not_allowed_fallback(async || Problem::method_not_allowed())
     }
 }
 
@@ -74,21 +80,21 @@ pub struct At<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         let kind =
             request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Problem::unsupported_media_type().with_detail("the body's content type is not JSON"));
         }
-        let body = to_bytes(request.into_body(), LARGEST_BODY).await;
-        let body = body.map_err(|_| Problem::content_too_large().with_detail("16 KiB are the limit"))?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            Problem::unprocessable_content().with_detail(format!(
-                "the body is not what the OpenAPI document says, at line {line}, column {column}"
-            ))
-        })
+        DefaultBodyLimit::max(LARGEST_BODY).apply(&mut request);
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+            match rejection.status().as_u16() {
+                413 => Problem::content_too_large().with_detail("16 KiB are the limit"),
+                _ => Problem::bad_request().with_detail("the body ended before its end"),
+            }
+        })?;
+        json::read(&body).map(Self)
     }
 }
 
@@ -97,9 +103,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = Query::<T>::from_request_parts(parts, state).await;
-        read.map(|Query(value)| Self(value)).map_err(|_| {
-            Problem::bad_request().with_detail("the query is not what the OpenAPI document says")
-        })
+        read.map(|Query(value)| Self(value))
+            .map_err(|wrong| Problem::bad_request().with_detail(json::of_query(&wrong.body_text())))
     }
 }
 
@@ -112,16 +117,16 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
     }
 }
 
-/// How many things a list has: 100 where nothing is said.
+/// How many things a list has, by its `field`: 100 where nothing is said.
 ///
 /// # Errors
 /// A [`Problem`] for none, or more than `longest`.
-pub fn most(asked: Option<u32>, longest: u32) -> Result<u32, Problem> {
+pub fn most(field: &str, asked: Option<u32>, longest: u32) -> Result<u32, Problem> {
     let most = asked.unwrap_or(LISTED);
     if (1..=longest).contains(&most) {
         Ok(most)
     } else {
-        Err(wrong("most", format!("expected 1 to {longest}")))
+        Err(wrong(field, format!("expected 1 to {longest}")))
     }
 }
 
@@ -139,9 +144,11 @@ pub fn word<T>(
     read(&word).map(Some).ok_or_else(|| wrong(field, format!("expected {words}")))
 }
 
-/// 422, with the field that is wrong and what was expected.
+/// 422, with the field that is wrong and what was expected. A field of a body is a JSON pointer, such as `/filter/reason`; one of a query is its
+/// name.
 pub fn wrong(field: &str, detail: impl Into<String>) -> Problem {
-    Problem::unprocessable_content()
-        .with_detail("a field is not as it should be")
-        .with_errors(vec![FieldError { pointer: field.to_owned(), detail: detail.into() }])
+    json::wrong_fields(vec![FieldError { pointer: field.to_owned(), detail: detail.into() }])
 }
+
+#[cfg(test)]
+mod tests;

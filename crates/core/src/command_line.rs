@@ -91,21 +91,31 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Words, options with a value (`--most 7`), and `flags`, which stand alone.
+    /// Words, options with a value (`--most 7` or `--most=7`), and `flags`, which stand alone. A value that begins with `--` takes the
+    /// second form: in the first, an option whose value was forgotten would take the flag behind it for one.
     ///
     /// # Errors
-    /// [`Misread`] for an option without its value, or one that comes twice.
+    /// [`Misread`] for an option without its value, a flag with one, or one of them that comes twice.
     pub fn read(args: &'a [String], flags: &[&str]) -> Result<Self, Misread> {
         let mut read = Self { words: VecDeque::new(), options: BTreeMap::new() };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
-            let Some(name) = arg.strip_prefix("--") else {
+            let Some(option) = arg.strip_prefix("--") else {
                 read.words.push_back(arg);
                 continue;
             };
-            let value = match flags.contains(&name) {
-                true => "",
-                false => args.next().ok_or_else(|| Misread(format!("--{name} needs a value")))?,
+            let (name, joined) = match option.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (option, None),
+            };
+            let value = match (flags.contains(&name), joined) {
+                (true, Some(_)) => return Err(Misread(format!("--{name} takes no value"))),
+                (true, None) => "",
+                (false, Some(value)) => value,
+                (false, None) => args
+                    .next()
+                    .filter(|next| !next.starts_with("--"))
+                    .ok_or_else(|| Misread(format!("--{name} needs a value")))?,
             };
             if read.options.insert(name, value).is_some() {
                 return Err(Misread(format!("--{name} comes twice")));
@@ -214,8 +224,9 @@ mod tests {
 
     #[test]
     fn a_command_takes_its_words_and_options() {
-        let line = args("pause mail --most 7 --all");
+        let line = args("pause mail --most 7 --why=--all --all");
         let mut options = Options::read(&line, &["all"]).unwrap();
+        assert_eq!(options.text("why"), Some("--all"));
         assert_eq!(options.word("a command").unwrap(), "pause");
         assert_eq!(options.next("a queue", |name| Some(name.len())).unwrap(), 4);
         assert_eq!(options.value("most", "a number", parsed).unwrap(), Some(7));
@@ -227,7 +238,7 @@ mod tests {
     fn what_is_not_understood_is_said() {
         let why = |line: &str| {
             let line = args(line);
-            let read = Options::read(&line, &[]).and_then(|mut options| {
+            let read = Options::read(&line, &["all"]).and_then(|mut options| {
                 options.word("a command")?;
                 options.value("most", "a number", parsed::<u32>)?;
                 options.end()
@@ -235,6 +246,8 @@ mod tests {
             read.unwrap_err().to_string()
         };
         assert_eq!(why("list --most"), "--most needs a value");
+        assert_eq!(why("list --most --all"), "--most needs a value");
+        assert_eq!(why("list --all=1"), "--all takes no value");
         assert_eq!(why("list --most 1 --most 2"), "--most comes twice");
         assert_eq!(why("list --most many"), "--most: expected a number");
         assert_eq!(why("list all"), "`all` was not expected");

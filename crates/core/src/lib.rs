@@ -31,6 +31,7 @@
 //! | `schema` | the configuration-schema trait [`Setting`](schema::Setting) and its derive, and [`broken_rules`] in words |
 //! | `postgres` | [`TenantId`] and [`Id`] as parameters and columns |
 //! | `axum` | [`Problem`] as a response |
+//! | `json` | `json`: bodies of callers, read strictly |
 //! | `admin` | `admin`: what the routers of operators read from a request |
 //! | `faults` | a hook at the points of [`fault`]; for tests alone |
 //! | `trace` | the bridge to the running OpenTelemetry trace, [`trace`] |
@@ -44,6 +45,8 @@ mod context;
 mod failure;
 pub mod fault;
 mod id;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod panics;
 #[cfg(feature = "postgres")]
 mod postgres;

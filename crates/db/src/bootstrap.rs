@@ -72,7 +72,8 @@ pub const MIGRATIONS: MigrationSet = MigrationSet::new(
 /// meets somebody else's lock waits 2 s at a time, so that others get by, and three minutes in all.
 ///
 /// # Errors
-/// [`Error::Bootstrap`] where a right is missing, with the statement that somebody who has it can run;
+/// [`Error::Bootstrap`] where a right is missing, with the statement that somebody who has it can run, and for a database whose
+/// encoding is not UTF8;
 /// [`Error::Migration`] for a step that fails, that finds no lock, or whose text was changed after it was applied;
 /// [`Error::Incompatible`] if a newer release has taken away what this program uses. Every step that succeeded stays; the
 /// next run goes on behind it. Dropping the future leaves whole steps; of a concurrent one perhaps an index that the next
@@ -88,6 +89,7 @@ async fn bootstrap_within(
 ) -> Result<Applied, Error> {
     let (sets, roles) = (with_ours(sets)?, config.roles()?);
     let session = Session::open(config).await?;
+    session.must_be_utf8().await?;
     session.lock().await?;
     let steps = Steps { session: &session, config, roles: &roles, patience };
     let applied = prepare_and_migrate(&steps, &sets).await;

@@ -377,6 +377,11 @@ impl From<Error> for shared_core::Problem {
                 Self::conflict().with_detail("what this refers to is not there")
             }
             _ if error.is_permission_denied() => Self::forbidden(),
+            // A text with U+0000, which comes from a caller: no program writes one by itself. `bootstrap` refuses a database of another
+            // encoding than UTF8, where other characters would have the same codes.
+            _ if matches!(error.code(), Some("22021" | "22P05")) => {
+                Self::unprocessable_content().with_detail("a text holds a character that can't be stored")
+            }
             _ if error.is_retryable() || matches!(error, Error::Closed) => {
                 Self::unavailable().with_header("retry-after", "1")
             }

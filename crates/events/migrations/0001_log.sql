@@ -3,21 +3,26 @@
 -- `xid` is the top-level transaction's, in savepoints too: readers decide by it what a snapshot sees. `pos` orders the events of
 -- one batch; the sequence must not cache, or two sessions would draw positions out of order under one lock. `lane` is the part of
 -- the log that a tenant's key lies in: sixteen, so that relays can share a subscription and still keep a key's order. The texts are
--- `json`, not `jsonb`: they stay as they were written. The log is kept in days, since a day can be dropped at once where millions of
--- rows can't be deleted. Positions and ids are unique by the way they are made: an index that proves it would be written to by
--- every transaction, and could not hold over all days.
+-- `json`, not `jsonb`: they stay as they were written. A context is without its tenant, which is a column. The log is kept in days,
+-- since a day can be dropped at once where millions of rows can't be deleted. Positions and ids are unique by the way they are made: an
+-- index that proves it would be written to by every transaction, and could not hold over all days.
 --
 -- What a name, a key and a version may be is said by domains, since those are checked by the statement's plan: constraints of the table
--- are read from the catalogue and planned again by each statement, which takes a fifth of the time to write an event.
+-- are read from the catalogue and planned again by each statement, which takes a fifth of the time to write an event. For the same reason the
+-- lane is no generated column: whoever writes computes it, and the tenants' policy lets no other in.
 create sequence shared_events.log_pos_seq cache 1;
 create domain shared_events.event_name as text check (length(value) between 1 and 100);
 create domain shared_events.event_version as integer check (value > 0);
 create domain shared_events.event_key as text check (length(value) between 1 and 255);
+create function shared_events.lane_of(tenant uuid, key text) returns smallint language sql immutable parallel safe as $function$
+    select (pg_catalog.uuid_hash_extended(tenant, pg_catalog.hashtextextended(key, 0)) operator(pg_catalog.&) 15)::pg_catalog.int2
+$function$;
+revoke all on function shared_events.lane_of(uuid, text) from public;
+grant execute on function shared_events.lane_of(uuid, text) to {app}, {system};
 create table shared_events.log (
     pos bigint not null default nextval('shared_events.log_pos_seq'),
     xid xid8 not null default pg_current_xact_id(),
-    lane smallint not null generated always as
-        ((uuid_hash_extended(tenant_id, hashtextextended(key, 0)) & 15)::smallint) stored,
+    lane smallint not null,
     id uuid not null,
     tenant_id uuid not null,
     name shared_events.event_name not null,
@@ -41,12 +46,12 @@ create trigger append_only before update or delete or truncate on shared_events.
 alter table shared_events.log enable row level security;
 alter table shared_events.log force row level security;
 create policy tenant_writes on shared_events.log for insert to {app}
-    with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+    with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid and lane = shared_events.lane_of(tenant_id, key));
 create policy tenant_reads on shared_events.log for select to {app}
     using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 create policy system_reads on shared_events.log for select to {system} using (true);
 -- Not `pos`, `xid` and `at`: those are the server's.
-grant select, insert (id, tenant_id, name, version, key, payload, context) on shared_events.log to {app};
+grant select, insert (lane, id, tenant_id, name, version, key, payload, context) on shared_events.log to {app};
 grant usage on sequence shared_events.log_pos_seq to {app};
 grant select on shared_events.log to {system};
 
@@ -108,9 +113,9 @@ begin
     alter table shared_events.log_default no force row level security;
     alter table shared_events.log_default disable trigger append_only;
     execute format('with moved as (delete from shared_events.log_default where at >= $1 and at < $2
-                                returning pos, xid, id, tenant_id, name, version, key, payload, context, at)
-                    insert into shared_events.%I (pos, xid, id, tenant_id, name, version, key, payload, context, at)
-                    select pos, xid, id, tenant_id, name, version, key, payload, context, at from moved', part)
+                                returning pos, xid, lane, id, tenant_id, name, version, key, payload, context, at)
+                    insert into shared_events.%I (pos, xid, lane, id, tenant_id, name, version, key, payload, context, at)
+                    select pos, xid, lane, id, tenant_id, name, version, key, payload, context, at from moved', part)
       using since, until;
     get diagnostics moved = row_count;
     if moved > 0 and not strays then

@@ -2,7 +2,7 @@
 -- sent elsewhere. A replay reads what its filter lets pass, at its rate, and ends at a tick. An `intake` reads a broker in place of the
 -- log, and a `group` what a broker shares among its readers.
 create table shared_events.subscription (
-    name text primary key check (length(name) between 1 and 63),
+    name text collate "C" primary key check (length(name) between 1 and 63),
     kind text not null default 'consumers' check (kind in ('consumers', 'sink', 'intake', 'group')),
     paused boolean not null default false,
     created timestamptz not null default clock_timestamp(),
@@ -10,13 +10,13 @@ create table shared_events.subscription (
     ends bigint,
     rate real check (rate > 0),
     -- Of an intake of this database's own log: the name under which its consumers' positions are, and what they could not do.
-    parked_under text check (length(parked_under) between 1 and 63)
+    parked_under text collate "C" check (length(parked_under) between 1 and 63)
 );
 
 -- How far a subscription has come in a lane: it has passed every event up to `tick`, and of the next tick those up to `pos`. One relay
 -- at a time owns the lane, under a lease; `epoch` counts the owners, and a write that names an older one touches no row.
 create table shared_events.cursor (
-    subscription text not null references shared_events.subscription (name) on delete cascade,
+    subscription text collate "C" not null references shared_events.subscription (name) on delete cascade,
     lane smallint not null check (lane between 0 and 15),
     tick bigint not null default 0,
     pos bigint not null default 0,
@@ -27,15 +27,17 @@ create table shared_events.cursor (
     primary key (subscription, lane)
 ) with (fillfactor = 50);
 
--- The relays and intakes that are alive, for fair shares of the lanes, and what each says of itself.
+-- The relays and intakes that are alive, for fair shares of the lanes, and what each says of itself. A relay that has left stays for a while, so that
+-- a beat of its which was on its way does not bring it back.
 create table shared_events.relay (
-    subscription text not null references shared_events.subscription (name) on delete cascade,
+    subscription text collate "C" not null references shared_events.subscription (name) on delete cascade,
     owner uuid not null,
     expires timestamptz not null,
     started timestamptz not null default clock_timestamp(),
     host text not null,
     pid integer not null,
     state json,
+    has_left boolean not null default false,
     primary key (subscription, owner)
 ) with (fillfactor = 50);
 
@@ -43,8 +45,8 @@ create table shared_events.relay (
 -- effect happens once; and it is one row, whatever the number of events.
 create table shared_events.position (
     tenant_id uuid not null,
-    subscription text not null check (length(subscription) between 1 and 63),
-    consumer text not null check (length(consumer) between 1 and 63),
+    subscription text collate "C" not null check (length(subscription) between 1 and 63),
+    consumer text collate "C" not null check (length(consumer) between 1 and 63),
     lane smallint not null,
     tick bigint not null default 0,
     pos bigint not null default 0,
@@ -61,14 +63,14 @@ revoke delete on shared_events.position from {app};
 -- for as long so that it is not.
 create table shared_events.parked (
     tenant_id uuid not null,
-    subscription text not null check (length(subscription) between 1 and 63),
-    consumer text not null check (length(consumer) between 1 and 63),
+    subscription text collate "C" not null check (length(subscription) between 1 and 63),
+    consumer text collate "C" not null check (length(consumer) between 1 and 63),
     lane smallint not null,
-    key text not null check (length(key) between 1 and 255),
+    key text collate "C" not null check (length(key) between 1 and 255),
     pos bigint not null,
     xid xid8,
     event_id uuid not null,
-    name text not null,
+    name text collate "C" not null,
     reason text,
     attempts integer not null default 0,
     state text not null check (state in ('retrying', 'waiting', 'dead', 'sent')),
@@ -82,6 +84,8 @@ create table shared_events.parked (
 ) with (fillfactor = 70);
 create index parked_due on shared_events.parked (subscription, next_at) where next_at is not null;
 create index parked_stamped on shared_events.parked (subscription, tick) where tick is not null;
+-- What was sent is kept for a while: what comes next of a key is found without a look at each of them.
+create index parked_unsent on shared_events.parked (tenant_id, subscription, consumer, key, pos) where state <> 'sent';
 select shared_db.family_table('shared_events.parked');
 
 -- How a turn begins: the consumer's position is locked, and made if it is not there; whoever else delivers the same waits here, and then

@@ -2,9 +2,9 @@
 create table shared_events.delayed (
     tenant_id uuid not null,
     id uuid not null,
-    name text not null check (length(name) between 1 and 100),
+    name text collate "C" not null check (length(name) between 1 and 100),
     version integer not null check (version > 0),
-    key text not null check (length(key) between 1 and 255),
+    key text collate "C" not null check (length(key) between 1 and 255),
     payload json not null,
     context json not null,
     due timestamptz not null,
@@ -18,7 +18,7 @@ revoke update on shared_events.delayed from {app};
 
 -- Whoever cuts the log releases what is due.
 create policy system_writes on shared_events.log for insert to {system} with check (true);
-grant insert (id, tenant_id, name, version, key, payload, context) on shared_events.log to {system};
+grant insert (lane, id, tenant_id, name, version, key, payload, context) on shared_events.log to {system};
 grant usage on sequence shared_events.log_pos_seq to {system};
 
 -- Moves what is due into the log, in the order in which it is due; at most so much. Returns how much it was.
@@ -47,8 +47,8 @@ begin
                             where h.tenant_id = f.tenant_id and h.key = f.key and (h.due, h.id) < (f.due, f.id))
         returning d.tenant_id, d.id, d.name, d.version, d.key, d.payload, d.context, d.due
     )
-    insert into shared_events.log (tenant_id, id, name, version, key, payload, context)
-    select m.tenant_id, m.id, m.name, m.version, m.key, m.payload, m.context from moved m order by m.due, m.id;
+    insert into shared_events.log (lane, tenant_id, id, name, version, key, payload, context)
+    select shared_events.lane_of(m.tenant_id, m.key), m.tenant_id, m.id, m.name, m.version, m.key, m.payload, m.context from moved m order by m.due, m.id;
     get diagnostics released = row_count;
     return released;
 end $function$;

@@ -1,9 +1,9 @@
 -- Who publishes, consumes or passes on which events. Each program says so of itself, and again and again as long as it lives.
 create table shared_events.member (
     instance uuid primary key,
-    role text not null check (role in ('producer', 'consumer', 'hub')),
-    name text not null check (length(name) between 1 and 63),
-    version text not null check (length(version) between 1 and 100),
+    role text collate "C" not null check (role in ('producer', 'consumer', 'hub')),
+    name text collate "C" not null check (length(name) between 1 and 63),
+    version text collate "C" not null check (length(version) between 1 and 100),
     base_url text check (length(base_url) between 1 and 2000),
     capabilities text[] not null,
     event_names text[] not null,
@@ -15,7 +15,7 @@ create table shared_events.member (
 
 -- The versions of each type of event that some program ever had.
 create table shared_events.event_type (
-    name text not null check (length(name) between 1 and 100),
+    name text collate "C" not null check (length(name) between 1 and 100),
     version integer not null check (version > 0),
     since timestamptz not null default clock_timestamp(),
     primary key (name, version)

@@ -4,7 +4,7 @@
 -- time owns the lane, under a lease; `epoch` counts the owners, and a write that names an older one touches no row. What the broker has
 -- behind the mark, and since when, is what the reader saw last.
 create table shared_events.intake (
-    subscription text not null references shared_events.subscription (name) on delete cascade,
+    subscription text collate "C" not null references shared_events.subscription (name) on delete cascade,
     lane smallint not null check (lane between 0 and 15),
     mark text,
     epoch bigint not null default 0,
@@ -20,8 +20,8 @@ create table shared_events.intake (
 -- again, and then pruned: `at` is for that.
 create table shared_events.inbox (
     tenant_id uuid not null,
-    subscription text not null check (length(subscription) between 1 and 63),
-    consumer text not null check (length(consumer) between 1 and 63),
+    subscription text collate "C" not null check (length(subscription) between 1 and 63),
+    consumer text collate "C" not null check (length(consumer) between 1 and 63),
     event_id uuid not null,
     at timestamptz not null default clock_timestamp(),
     primary key (tenant_id, subscription, consumer, event_id)
@@ -34,7 +34,7 @@ revoke update, delete on shared_events.inbox from {app};
 -- How far another database's log has been brought into this one. It moves with the events, in one transaction; the system role writes
 -- them, as it does what is delayed.
 create table shared_events.received (
-    source text not null check (length(source) between 1 and 63),
+    source text collate "C" not null check (length(source) between 1 and 63),
     lane smallint not null check (lane between 0 and 15),
     tick bigint not null default 0,
     pos bigint not null default 0,

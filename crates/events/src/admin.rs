@@ -13,7 +13,7 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::MethodFilter as Method;
 use shared_core::Problem;
 use shared_core::admin::Routes;
 
@@ -118,7 +118,7 @@ impl Action {
 /// ```
 ///
 /// Errors are problems (RFC 9457). Every list comes in pages: of `most` things, 100 where it is not
-/// said, 1,000 at most; `next` of a full page is the `after` of the one that follows it. What changes something is
+/// said, 1,000 at most; `next` of a full page is the `after` of the one that follows it. What asks for a change is
 /// logged, with the path.
 pub fn router<S: Clone + Send + Sync + 'static>(
     subscriptions: Subscriptions,
@@ -129,29 +129,39 @@ pub fn router<S: Clone + Send + Sync + 'static>(
         authorize(parts, action)?;
         if !action.is_read() {
             let (action, path) = (action.as_str(), parts.uri.path());
-            tracing::info!(action, path, "an operator changes the subscriptions");
+            tracing::info!(action, path, "an operator asks to change the subscriptions");
         }
         Ok(())
     });
     let routes = routes
-        .on(Do::ReadSubscriptions, "/openapi.json", get(openapi))
-        .on(Do::ReadSubscriptions, "/subscriptions", get(subscriptions::list))
-        .on(Do::ReadSubscriptions, "/subscriptions/{subscription}", get(subscriptions::one))
-        .on(Do::RetireSubscriptions, "/subscriptions/{subscription}", delete(subscriptions::retire))
-        .on(Do::ReadSubscriptions, "/subscriptions/{subscription}/lanes", get(subscriptions::lanes))
-        .on(Do::ReadSubscriptions, "/subscriptions/{subscription}/explain", get(subscriptions::explain))
-        .on(Do::SteerSubscriptions, "/subscriptions/{subscription}/pause", post(subscriptions::pause))
-        .on(Do::SteerSubscriptions, "/subscriptions/{subscription}/resume", post(subscriptions::resume))
-        .on(Do::ReadParked, "/parked", get(parked::list))
-        .on(Do::RedriveParked, "/parked/redrive", post(parked::redrive))
-        .on(Do::DiscardParked, "/parked/discard", post(parked::discard))
-        .on(Do::ReadDelayed, "/delayed", get(delayed::list))
-        .on(Do::CancelDelayed, "/delayed/{tenant}/{event}", delete(delayed::cancel))
-        .on(Do::Replay, "/replays", post(replays::begin))
-        .on(Do::ReadSubscriptions, "/projections/{projection}", get(replays::projection))
-        .on(Do::SteerProjections, "/projections/{projection}/rebuild", post(replays::rebuild))
-        .on(Do::SteerProjections, "/projections/{projection}/switch", post(replays::switch))
-        .on(Do::SteerProjections, "/projections/{projection}/abandon", post(replays::abandon));
+        .on(Do::ReadSubscriptions, Method::GET, "/openapi.json", openapi)
+        .on(Do::ReadSubscriptions, Method::GET, "/subscriptions", subscriptions::list)
+        .on(Do::ReadSubscriptions, Method::GET, "/subscriptions/{subscription}", subscriptions::one)
+        .on(Do::RetireSubscriptions, Method::DELETE, "/subscriptions/{subscription}", subscriptions::retire)
+        .on(Do::ReadSubscriptions, Method::GET, "/subscriptions/{subscription}/lanes", subscriptions::lanes)
+        .on(
+            Do::ReadSubscriptions,
+            Method::GET,
+            "/subscriptions/{subscription}/explain",
+            subscriptions::explain,
+        )
+        .on(Do::SteerSubscriptions, Method::POST, "/subscriptions/{subscription}/pause", subscriptions::pause)
+        .on(
+            Do::SteerSubscriptions,
+            Method::POST,
+            "/subscriptions/{subscription}/resume",
+            subscriptions::resume,
+        )
+        .on(Do::ReadParked, Method::GET, "/parked", parked::list)
+        .on(Do::RedriveParked, Method::POST, "/parked/redrive", parked::redrive)
+        .on(Do::DiscardParked, Method::POST, "/parked/discard", parked::discard)
+        .on(Do::ReadDelayed, Method::GET, "/delayed", delayed::list)
+        .on(Do::CancelDelayed, Method::DELETE, "/delayed/{tenant}/{event}", delayed::cancel)
+        .on(Do::Replay, Method::POST, "/replays", replays::begin)
+        .on(Do::ReadSubscriptions, Method::GET, "/projections/{projection}", replays::projection)
+        .on(Do::SteerProjections, Method::POST, "/projections/{projection}/rebuild", replays::rebuild)
+        .on(Do::SteerProjections, Method::POST, "/projections/{projection}/switch", replays::switch)
+        .on(Do::SteerProjections, Method::POST, "/projections/{projection}/abandon", replays::abandon);
     routes.router().with_state(subscriptions)
 }
 
@@ -163,6 +173,7 @@ async fn openapi() -> Response {
 fn problem(error: Error) -> Problem {
     match error {
         Error::NotDone { .. } => Problem::unprocessable_content().with_detail(error.to_string()),
+        Error::Conflict { .. } => Problem::conflict().with_detail(error.to_string()),
         other => other.into(),
     }
 }

@@ -5,16 +5,15 @@ use crate::{Error, Parked, ParkedFilter, Subscriptions};
 statements! {
     // The upper bound changes nothing but the plan: with both, the index is read, and not the whole log.
     pub(crate) const BACKLOG: Statement<(), (i64, i64, i64)> = "
-        select (select count(*) from shared_events.cursor
+        select (select coalesce(sum(
+                       (select count(*) from shared_events.log
+                         where log.lane = cursor.lane and log.xid >= pg_snapshot_xmax(tick.snap)
+                           and log.xid < pg_snapshot_xmax(pg_current_snapshot()))
+                     + (select count(*) from shared_events.log
+                         where log.lane = cursor.lane and log.xid = any (array(select pg_snapshot_xip(tick.snap))))), 0)::int8
+                  from shared_events.cursor
                   join shared_events.subscription on name = subscription and (ends is null or cursor.tick < ends)
-                  join shared_events.tick on tick.tick = cursor.tick
-                  join shared_events.log on log.lane = cursor.lane and log.xid >= pg_snapshot_xmax(tick.snap)
-                                        and log.xid < pg_snapshot_xmax(pg_current_snapshot()))
-             + (select count(*) from shared_events.cursor
-                  join shared_events.subscription on name = subscription and (ends is null or cursor.tick < ends)
-                  join shared_events.tick on tick.tick = cursor.tick
-                 cross join lateral pg_snapshot_xip(tick.snap) as open (xid)
-                  join shared_events.log on log.lane = cursor.lane and log.xid = open.xid) as waiting,
+                  join shared_events.tick on tick.tick = cursor.tick) as waiting,
                coalesce(sum(events) filter (where not is_dead), 0)::int8 as retrying,
                coalesce(sum(events) filter (where is_dead), 0)::int8 as parked
           from (select count(*) as events, bool_or(state = 'dead') as is_dead

@@ -15,7 +15,7 @@ pub(crate) enum Cursor {
     Subscription(String),
     /// Its position, tenant, subscription and consumer.
     Parked(i64, TenantId, String, String),
-    /// When it is due, in nanoseconds of Unix time, and its id.
+    /// When it is due, in microseconds of Unix time, which is as fine as the server has it, and its id.
     Delayed(i64, Uuid),
 }
 
@@ -47,7 +47,7 @@ impl Cursor {
 
     pub(crate) fn delayed(self) -> Option<(OffsetDateTime, Uuid)> {
         let Self::Delayed(due, id) = self else { return None };
-        Some((OffsetDateTime::from_unix_timestamp_nanos(due.into()).ok()?, id))
+        Some((OffsetDateTime::from_unix_timestamp_nanos(i128::from(due) * 1000).ok()?, id))
     }
 }
 
@@ -66,7 +66,7 @@ impl From<&Parked> for Cursor {
 
 impl From<&Delayed> for Cursor {
     fn from(delayed: &Delayed) -> Self {
-        let due = delayed.due.unix_timestamp_nanos();
+        let due = delayed.due.unix_timestamp_nanos() / 1000;
         Self::Delayed(i64::try_from(due).unwrap_or(i64::MAX), delayed.id)
     }
 }

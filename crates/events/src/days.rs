@@ -15,6 +15,12 @@ statements! {
     const TURN: Statement<(f64,), ()> = "
         update shared_events.upkeep set at = clock_timestamp()
          where at < clock_timestamp() - make_interval(secs => $1)";
+    // The same for who has no relay, with those who read the log: beside them not before so many seconds, in which a relay would have had its turn.
+    const TURN_WITHOUT: Statement<(f64, f64), Vec<String>> = "
+        with cursors as materialized (select distinct subscription from shared_events.cursor)
+        update shared_events.upkeep set at = clock_timestamp()
+         where at < clock_timestamp() - make_interval(secs => case when exists (select 1 from cursors) then $2::float8 else $1::float8 end)
+        returning array(select 'subscription ' || subscription from cursors order by subscription)";
     const TODAY: Statement<(), OffsetDateTime> = "select clock_timestamp()";
     const DAYS: Statement<(), (Date, Date)> = "select day, last from shared_events.days()";
     const STRAY: Statement<(), (Date, i64)> = "
@@ -57,6 +63,9 @@ statements! {
 /// Days that are made before they come. Two outlast a weekend without a relay.
 const AHEAD: i64 = 2;
 
+/// Nobody's relay runs when there was no turn for so long: twice as long as relays leave between two.
+const FORSAKEN: Duration = Duration::from_mins(4);
+
 /// Tries at a lock, with waits in between: a publisher is never held up for longer than one of them.
 const TRIES: u32 = 10;
 
@@ -69,31 +78,74 @@ const STRAYS_MOST: i64 = 1_000_000;
 
 /// Looks after the days until it is dropped.
 pub(crate) async fn keep(db: &Db, config: &Config) {
-    let every = (config.rewind / 4).clamp(Duration::from_millis(100), Duration::from_mins(1));
     loop {
-        if let Err(error) = turn(db, config, every).await {
+        if let Err(error) = turn(db, config).await {
             tracing::warn!("the log's upkeep is tried again: {error}");
         }
-        tokio::time::sleep(every.mul_f64(jitter())).await;
+        rest(config).await;
     }
 }
 
-async fn turn(db: &Db, config: &Config, every: Duration) -> Result<(), Error> {
-    if db.system().execute(&TURN, (every.as_secs_f64() / 2.0,)).await? == 0 {
-        return Ok(());
+/// How often a process looks.
+fn every(config: &Config) -> Duration {
+    (config.rewind / 4).clamp(Duration::from_millis(100), Duration::from_mins(1))
+}
+
+/// Until the next turn.
+pub(crate) async fn rest(config: &Config) {
+    tokio::time::sleep(every(config).mul_f64(jitter())).await;
+}
+
+/// What is due, unless another process has just looked.
+pub(crate) async fn turn(db: &Db, config: &Config) -> Result<(), Error> {
+    match db.system().execute(&TURN, (every(config).as_secs_f64() / 2.0,)).await? {
+        0 => Ok(()),
+        _ => all(db, config).await,
     }
+}
+
+/// The same in a program without a relay. From those who read the log it takes nothing away: theirs may be longer settings, and their
+/// relays see to it.
+pub(crate) async fn turn_without_relay(db: &Db, config: &Config) -> Result<(), Error> {
+    let bounds = (every(config).as_secs_f64() / 2.0, FORSAKEN.as_secs_f64());
+    match db.system().opt(&TURN_WITHOUT, bounds).await? {
+        None => Ok(()),
+        Some(readers) if readers.is_empty() => all(db, config).await,
+        Some(readers) => beside(db, config, &readers).await,
+    }
+}
+
+async fn all(db: &Db, config: &Config) -> Result<(), Error> {
     tick::prune(db, config.rewind).await?;
     let now = db.system().one(&TODAY, ()).await?;
     // What is wrong with the days to come is no reason to keep those that are over.
     let made = make(db, now).await;
+    seal::seal(db).await?;
     // Longer than the log, so that the seals of all its days are there.
-    seal::seal(db, config.retention * 2).await?;
+    seal::forget(db, config.retention * 2).await?;
     let held = forget(db, now - config.retention).await?;
+    say(db, held).await?;
+    made
+}
+
+/// What takes nothing away.
+async fn beside(db: &Db, config: &Config, readers: &[String]) -> Result<(), Error> {
+    let now = db.system().one(&TODAY, ()).await?;
+    let made = make(db, now).await;
+    seal::seal(db).await?;
+    let oldest = over(db, now - config.retention).await?.first().copied();
+    let held = oldest.map(|(day, _)| format!("{day} is held by {}, and no relay runs", readers.join(", ")));
+    say(db, held).await?;
+    made
+}
+
+/// Tells what holds the log.
+async fn say(db: &Db, held: Option<String>) -> Result<(), Error> {
     if let Some(held) = &held {
         tracing::warn!("the log can't be cut back: {held}");
     }
     db.system().execute(&SAY, (held,)).await?;
-    made
+    Ok(())
 }
 
 /// Makes today and the days ahead, and gives those a day whose events have none.
@@ -125,7 +177,7 @@ async fn settle(db: &Db, stray: &[(Date, i64)]) -> Result<(), Error> {
     let (Some((first, _)), Some((last, _))) = (stray.first(), stray.last()) else { return Ok(()) };
     let events: i64 = stray.iter().map(|(_, events)| events).sum();
     if events > STRAYS_MOST {
-        return Err(Error::not_done(
+        return Err(Error::conflict(
             "giving events their day",
             format!(
                 "{events} are too many while events are published; when none are, run `select shared_events.settle_strays('{first}', '{last}')`"
@@ -137,8 +189,7 @@ async fn settle(db: &Db, stray: &[(Date, i64)]) -> Result<(), Error> {
 
 /// Drops the days that ended before then. Returns what holds the oldest of them, if something does.
 async fn forget(db: &Db, before: OffsetDateTime) -> Result<Option<String>, Error> {
-    let days = db.system().all(&DAYS, ()).await?;
-    for (day, last) in days.into_iter().filter(|(_, last)| *last < before.date()) {
+    for (day, last) in over(db, before).await? {
         // Before the locks, since this may take a while, and again under them.
         let mut held = db.system().all(&HELD, (day, last)).await?;
         if held.is_empty() {
@@ -150,6 +201,14 @@ async fn forget(db: &Db, before: OffsetDateTime) -> Result<Option<String>, Error
         tracing::info!(%day, "dropped from the log");
     }
     Ok(None)
+}
+
+/// The partitions, each by its first and last day, that ended before then, the oldest first.
+async fn over(db: &Db, before: OffsetDateTime) -> Result<Vec<(Date, Date)>, Error> {
+    let mut days = db.system().all(&DAYS, ()).await?;
+    days.retain(|(_, last)| *last < before.date());
+    days.sort_unstable();
+    Ok(days)
 }
 
 /// What takes a lock that publishers wait for.

@@ -14,6 +14,8 @@ use crate::publish::{Room, Unsent, wake};
 /// The longest wait: a hundred years. What is further away is a mistake in a unit.
 pub const MAX_DELAY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+const TOO_FAR: &str = "it would wait for over a hundred years; is it in the right unit?";
+
 /// Delayed events that a tick moves into the log: what is left comes with the next, some milliseconds later.
 const RELEASED_AT_ONCE: i32 = 1000;
 
@@ -72,9 +74,8 @@ impl Schedule {
             Due::At(due) if due < OffsetDateTime::UNIX_EPOCH => {
                 return refused("its time lies before 1970; is it in the right unit?");
             }
-            Due::In(wait) if wait > MAX_DELAY => {
-                return refused("it would wait for over a hundred years; is it in the right unit?");
-            }
+            Due::At(due) if due - OffsetDateTime::now_utc() > MAX_DELAY => return refused(TOO_FAR),
+            Due::In(wait) if wait > MAX_DELAY => return refused(TOO_FAR),
             _ => {}
         }
         self.room.take(&event)?;

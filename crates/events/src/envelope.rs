@@ -43,7 +43,7 @@ impl Envelope {
     /// A failure that no further attempt can mend: a newer version, not the fields of an `E`, or rules that it breaks.
     pub(crate) fn read<E: Event>(&self) -> Result<Received<E>, Failure> {
         if self.context.tenant() != self.tenant {
-            return Err(Failure::dead("its context can't be read, or names another tenant"));
+            return Err(Failure::dead("its context can't be read"));
         }
         let event = payload::read(self.version, &self.payload)?;
         let mut received = Received::new(event, self.id, self.at, self.context.clone());

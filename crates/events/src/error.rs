@@ -46,10 +46,19 @@ pub enum Error {
     /// A broker refused, or could not be reached.
     #[error("the broker failed: {0}")]
     Broker(String),
-    /// What an operator asked for is out of bounds, or not possible as things stand: nothing was done.
+    /// What an operator asked for is out of bounds: nothing was done.
     #[error("{attempted} failed: {reason}")]
     #[non_exhaustive]
     NotDone {
+        /// What was asked.
+        attempted: &'static str,
+        /// Which bound it breaks.
+        reason: String,
+    },
+    /// What an operator asked for is not possible as things stand: nothing was done.
+    #[error("{attempted} failed: {reason}")]
+    #[non_exhaustive]
+    Conflict {
         /// What was asked.
         attempted: &'static str,
         /// What is in its way, and what to do.
@@ -63,6 +72,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn not_done(attempted: &'static str, reason: impl Into<String>) -> Self {
         Self::NotDone { attempted, reason: reason.into() }
+    }
+
+    pub(crate) fn conflict(attempted: &'static str, reason: impl Into<String>) -> Self {
+        Self::Conflict { attempted, reason: reason.into() }
     }
 
     pub(crate) fn refused(event: &'static str, reason: impl Into<String>) -> Self {

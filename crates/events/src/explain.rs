@@ -33,12 +33,12 @@ impl Subscription {
     /// system role it is known from the ticks, if one was made meanwhile.
     ///
     /// # Errors
-    /// [`Error::NotDone`] if there is none of this name; [`Error::Database`].
+    /// [`Error::Conflict`] if there is none of this name; [`Error::Database`].
     pub async fn explain(&self) -> Result<Explanation, Error> {
         const ATTEMPTED: &str = "explaining a subscription";
         let status = self.status().await?;
         let status = status
-            .ok_or_else(|| Error::not_done(ATTEMPTED, format!("there is none named `{}`", self.name)))?;
+            .ok_or_else(|| Error::conflict(ATTEMPTED, format!("there is none named `{}`", self.name)))?;
         let lanes = self.lanes().await?;
         let db = &self.subscriptions.db;
         let relays = look::relays(db, &self.name).await?;

@@ -91,8 +91,8 @@ impl Fixture {
     pub(crate) fn publishing(&self, key: &str, age: &str) -> String {
         let tenant = self.tenant;
         format!(
-            "insert into shared_events.log (id, tenant_id, name, version, key, payload, context, at)
-             values (gen_random_uuid(), '{tenant}', 'note.created', 1, '{key}', '{{\"secret\": 1}}', '{{}}', clock_timestamp() - interval '{age}')"
+            "insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context, at)
+             values (shared_events.lane_of('{tenant}', '{key}'), gen_random_uuid(), '{tenant}', 'note.created', 1, '{key}', '{{\"secret\": 1}}', '{{}}', clock_timestamp() - interval '{age}')"
         )
     }
 

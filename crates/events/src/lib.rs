@@ -72,7 +72,8 @@
 //!   is delivered. What it does elsewhere (a mail, a request) happens at least once.
 //! - A failing key holds up its own consumer's later events, and no other key.
 //! - Relays share a subscription's sixteen lanes, and take over those of one that is gone within two leases.
-//! - A day of the log is dropped when it is old enough and every subscription has passed it.
+//! - A day of the log is dropped when it is old enough and every subscription has passed it. Relays see to it; where there is no
+//!   subscription, an [`Upkeep`].
 //! - The log can't be updated, deleted from or truncated: the rights are missing, and a trigger refuses it to everybody else.
 //! - Nothing of a relay runs after [`Relay::stop`] returned, or for long after it was dropped.
 //!
@@ -105,6 +106,7 @@ mod cli;
 pub mod cloudevents;
 mod config;
 mod consumer;
+mod context;
 mod cursor;
 mod days;
 mod delayed;
@@ -173,7 +175,7 @@ pub use place::{LANES, Lane, NoPlace, Place};
 pub use projection::{Projection, ProjectionStatus, generation};
 pub use publish::{MAX_EVENT, MAX_KEY, MAX_TRANSACTION, Publish};
 pub use received::Received;
-pub use relay::Relay;
+pub use relay::{Relay, Upkeep};
 pub use replay::Replay;
 pub use schema::MIGRATIONS;
 pub use shared_core_derive::Event;

@@ -5,7 +5,7 @@ use shared_db::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Envelope, Lane, Place};
+use crate::{Envelope, Lane, Place, context};
 
 /// The columns of a row of `log`, for [`Stored`]; `stamp` comes beside them.
 macro_rules! stored {
@@ -50,8 +50,8 @@ impl Stored {
     /// The event at the place that this tick gives it. A context that can't be read becomes one of nobody's tenant, so that a
     /// consumer refuses it.
     pub(crate) fn at(self, tick: i64) -> Envelope {
-        let context = serde_json::from_str(&self.context)
-            .unwrap_or_else(|_| Context::new(TenantId::new(), Actor::new("unknown")));
+        let context = context::read(self.tenant_id, &self.context)
+            .unwrap_or_else(|| Context::new(TenantId::new(), Actor::new("unknown")));
         Envelope {
             id: self.id,
             name: self.name,

@@ -111,7 +111,7 @@ impl Projection {
     /// is known.
     ///
     /// # Errors
-    /// [`Error::NotDone`] while one is being built, if there is a subscription of that name, and for a name out of bounds;
+    /// [`Error::Conflict`] while one is being built, or if there is a subscription of that name; [`Error::NotDone`] for a name out of bounds;
     /// [`Error::Database`]. If the future is dropped in between, [`abandon`](Self::abandon) it, and begin again.
     pub async fn rebuild(&self, fed_by: &str) -> Result<u32, Error> {
         const ATTEMPTED: &str = "rebuilding a projection";
@@ -121,7 +121,7 @@ impl Projection {
         door.execute(&KNOW, (&self.name, fed_by)).await?;
         let building = door.opt(&BUILD, (&self.name,)).await?;
         let building = building.ok_or_else(|| {
-            Error::not_done(
+            Error::conflict(
                 ATTEMPTED,
                 "a generation of it is being built already; switch to it, or abandon it",
             )
@@ -142,12 +142,12 @@ impl Projection {
     /// Under constant load the two are seldom equally far: [pause](crate::Subscription::pause) the live one's subscription for the moment.
     ///
     /// # Errors
-    /// [`Error::NotDone`] if nothing is built, or it is not that far: ask again later. [`Error::Database`]. If the future is dropped, it
+    /// [`Error::Conflict`] if nothing is built, or it is not that far: ask again later. [`Error::Database`]. If the future is dropped, it
     /// was done whole or not at all.
     pub async fn switch(&self) -> Result<u32, Error> {
         const ATTEMPTED: &str = "switching a projection";
         self.check(ATTEMPTED)?;
-        let none = || Error::not_done(ATTEMPTED, "no generation of it is being built");
+        let none = || Error::conflict(ATTEMPTED, "no generation of it is being built");
         self.subscriptions
             .db
             .system()
@@ -159,11 +159,11 @@ impl Projection {
                     (0, 0) => {}
                     (0, parked) => {
                         let why = format!("{parked} of its keys are parked; redrive or discard them first");
-                        return Err(Error::not_done(ATTEMPTED, why));
+                        return Err(Error::conflict(ATTEMPTED, why));
                     }
                     (lanes, _) => {
                         let why = format!("{lanes} of its lanes are behind the live one's; ask again later");
-                        return Err(Error::not_done(ATTEMPTED, why));
+                        return Err(Error::conflict(ATTEMPTED, why));
                     }
                 }
                 tx.execute(&SWITCH, (&self.name, &new)).await?;

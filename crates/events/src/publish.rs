@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::delayed::{self, Due, Schedule};
 use crate::metrics::METRICS;
-use crate::{Delayed, Error, Event, payload, spans};
+use crate::{Delayed, Error, Event, context, payload, spans};
 
 /// The largest event, as JSON: 256 KiB. An event says what happened; what is larger belongs in a store, with its id in the event.
 /// (Brokers refuse messages of 1 MiB by default.)
@@ -28,11 +28,11 @@ pub(crate) const SIGNAL: &str = "shared_events";
 statements! {
     // The same for one event, which is the most usual: without the lists it takes the server an eighth less.
     const APPEND_ONE: Statement<(Uuid, String, i32, String, String, String), ()> = "
-        insert into shared_events.log (tenant_id, id, name, version, key, payload, context)
-        values ($tenant, $1, $2::text, $3::int4, $4::text, $5::text::json, $6::text::json)";
+        insert into shared_events.log (lane, tenant_id, id, name, version, key, payload, context)
+        values (shared_events.lane_of($tenant, $4::text), $tenant, $1, $2::text, $3::int4, $4::text, $5::text::json, $6::text::json)";
     const APPEND: Statement<(Vec<Uuid>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<String>), ()> = "
-        insert into shared_events.log (tenant_id, id, name, version, key, payload, context)
-        select $tenant, e.id, e.name, e.version, e.key, e.payload::json, e.context::json
+        insert into shared_events.log (lane, tenant_id, id, name, version, key, payload, context)
+        select shared_events.lane_of($tenant, e.key), $tenant, e.id, e.name, e.version, e.key, e.payload::json, e.context::json
           from unnest($1::uuid[], $2::text[], $3::int4[], $4::text[], $5::text[], $6::text[])
                with ordinality as e (id, name, version, key, payload, context, place)
          order by e.place";
@@ -57,7 +57,8 @@ pub trait Publish: sealed::Sealed {
     /// same key come in the order of their times.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), and for a time before 1970.
+    /// As [`publish`](Self::publish), and for a time before 1970, or further away than [`MAX_DELAY`](crate::MAX_DELAY) by this program's
+    /// clock.
     fn publish_at<E: Event>(
         &mut self,
         event: E,
@@ -197,9 +198,7 @@ impl Unsent {
 
     /// The transaction's context, at the span that published.
     pub(crate) fn context(&self, of: &Context) -> String {
-        let traceparent = self.traceparent.or(of.traceparent());
-        // Texts and ids: writing them can't fail. If it did, the empty text would fail the transaction, as it should.
-        serde_json::to_string(&of.clone().with_traceparent(traceparent)).unwrap_or_default()
+        context::write(of, self.traceparent.or(of.traceparent()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The relay: it shares a subscription's lanes with others, cuts the log into batches, and brings each in the order of its keys to
 //! where it goes.
 
+mod ask;
 mod breaker;
 mod check;
 mod coordinator;
@@ -14,6 +15,7 @@ mod reader;
 mod send;
 pub(crate) mod tick;
 mod ticks;
+mod upkeep;
 mod work;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ use crate::operate::{Health, of_relay};
 use crate::sink::Sink;
 use crate::{Config, Error, Events, days, gauges, notify};
 use send::Outlet;
+pub use upkeep::Upkeep;
 
 statements! {
     const REDRIVE: Statement<(String, String), ()> = "

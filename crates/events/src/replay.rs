@@ -61,8 +61,8 @@ enum Beginning {
 /// # Ok(()) }
 /// ```
 ///
-/// Awaiting fails with [`Error::NotDone`] for a name that is taken or none can have, for a rate or a filter out of bounds, and for a place
-/// whose tick is forgotten; with [`Error::Database`]. If the future is dropped, it was done whole or not at all.
+/// Awaiting fails with [`Error::NotDone`] for a name that none can have, and for a rate or a filter out of bounds; with [`Error::Conflict`] for a
+/// name that is taken, and for a place whose tick is forgotten; with [`Error::Database`]. If the future is dropped, it was done whole or not at all.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is replayed before it is awaited"]
 pub struct Replay {
@@ -162,14 +162,14 @@ impl Replay {
             Beginning::Time(at) => tx.one(&BEFORE, (at,)).await?,
             Beginning::Place(place) => {
                 tx.opt(&BEFORE_PLACE, (place.tick,)).await?.flatten().ok_or_else(|| {
-                    Error::not_done(ATTEMPTED, format!("the tick of {place} is forgotten; begin at a time"))
+                    Error::conflict(ATTEMPTED, format!("the tick of {place} is forgotten; begin at a time"))
                 })?
             }
         };
         let ends = if self.until_now { Some(tick::cut_within(tx).await?) } else { None };
         let made = tx.execute(&SUBSCRIBE, (&self.name, self.filter.to_json(), ends, self.rate)).await?;
         if made == 0 {
-            return Err(Error::not_done(
+            return Err(Error::conflict(
                 ATTEMPTED,
                 format!("there is a subscription `{}` already", self.name),
             ));

@@ -14,20 +14,22 @@ use shared_db::{Db, Row, statements};
 use crate::Error;
 
 /// The rows between the cuts `cut.seen` and `cut.sees`, with these of their columns: by two legs of the index, what began after the earlier
-/// one, and what was open then. `$where` bounds their positions.
+/// one, and what was open then. `$where` bounds their positions. The index is searched by values, and no columns of a join, as where
+/// relays read.
 macro_rules! rows {
     ($columns:literal, $where:literal) => {
         concat!(
             "(select ", $columns, "
-                from cut cross join generate_series(0, 15) as own (lane)
-                join shared_events.log on log.lane = own.lane and log.xid >= pg_snapshot_xmax(cut.seen)
-                                      and log.xid < pg_snapshot_xmax(cut.sees)
-               where pg_visible_in_snapshot(log.xid, cut.sees) and ", $where, "
+                from shared_events.log
+               where log.lane = any ('{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15}') and log.xid >= (select pg_snapshot_xmax(seen) from cut)
+                 and log.xid < (select pg_snapshot_xmax(sees) from cut)
+                 and pg_visible_in_snapshot(log.xid, (select sees from cut)) and ", $where, "
                union all
               select ", $columns, "
-                from cut cross join generate_series(0, 15) as own (lane) cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
-                join shared_events.log on log.lane = own.lane and log.xid = open.xid
-               where pg_visible_in_snapshot(log.xid, cut.sees) and ", $where, ")"
+                from shared_events.log
+               where log.lane = any ('{0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15}')
+                 and log.xid = any (array(select pg_snapshot_xip(seen) from cut))
+                 and pg_visible_in_snapshot(log.xid, (select sees from cut)) and ", $where, ")"
         )
     };
 }
@@ -41,7 +43,7 @@ macro_rules! digest {
             rows as ", rows!(
                 "log.pos, log.xid, log.lane, log.id, log.tenant_id, log.name, log.version, log.key,
                  log.payload::text as payload, log.context::text as context, log.at",
-                "log.pos > cut.behind and log.pos <= cut.most"), ",
+                "log.pos > (select behind from cut) and log.pos <= (select most from cut)"), ",
             digest as (
             select count(*) as events, min(at) as since,
                    coalesce(string_agg(sha256(convert_to(concat_ws('|', pos, xid, lane, id, tenant_id, version,
@@ -102,7 +104,7 @@ statements! {
         page as materialized (
             select cut.seen, cut.sees, cut.behind, cut.previous,
                    (select case when count(*) > $1 then (array_agg(pos order by pos))[$1] end
-                      from (select pos from ", rows!("log.pos", "log.pos > cut.behind"), " as key order by pos limit $1 + 1) as first) as upto
+                      from (select pos from ", rows!("log.pos", "log.pos > (select behind from cut)"), " as key order by pos limit $1 + 1) as first) as upto
               from cut),
         sealed as (
             with ", digest!(), "
@@ -209,13 +211,18 @@ impl Found {
     }
 }
 
-/// Seals what was committed since the last time, page by page, and forgets seals that are older than that.
-pub(crate) async fn seal(db: &Db, kept: std::time::Duration) -> Result<(), Error> {
+/// Seals what was committed since the last time, page by page.
+pub(crate) async fn seal(db: &Db) -> Result<(), Error> {
     for _ in 0..TURN {
         if !page(db, SEALED).await? {
             break;
         }
     }
+    Ok(())
+}
+
+/// Forgets the seals that are older than that.
+pub(crate) async fn forget(db: &Db, kept: std::time::Duration) -> Result<(), Error> {
     db.system().execute(&FORGET, (kept.as_secs_f64(),)).await?;
     Ok(())
 }

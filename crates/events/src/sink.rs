@@ -155,10 +155,11 @@ pub trait Sink: Send + Sync + 'static {
     /// Why it can't say so now.
     async fn last(&self, lane: Lane) -> Result<Option<Place>, Refusal>;
 
-    /// Takes events of one lane, in their order, and stops at the first that it can't take. What was there already counts as accepted.
+    /// Takes events of one lane, in their order, and stops at the first that it can't take. What is there up to `after` counts as accepted.
     ///
     /// `after` is the last place that the relay knows it to have: its own answer to [`last`](Self::last), or what it accepted since.
-    /// A sink that has less has lost something, and takes nothing ([`Refusal::Fenced`]): else what it lost could not come back in order.
+    /// A sink that has another one takes nothing ([`Refusal::Fenced`]). With less it has lost something, which could not come back in order; with
+    /// more the relay has to look whether that is of the log, or events would be taken for sent. One that can't say what it has last can't compare.
     ///
     /// Dropping the future leaves open what was taken.
     async fn send(&self, lane: Lane, after: Option<Place>, events: &[Envelope]) -> Accepted;

@@ -2,8 +2,8 @@
 --
 -- Producers only insert: the job into `waiting`, and a line of `news` that makes the next claim open the lane. A job that was admitted takes
 -- places in its limits, and its lane's one place if that is ordered, as long as it is ready or held: whoever takes it out of there frees them.
--- Locks are taken in one order: new lanes by id, lanes without waiting, limits by key, then lanes that are blocked on one of these limits. Those
--- last ones another admission may hold while it waits for the limit: the server ends one of the two after a second, and it is tried again.
+-- Locks are taken in one order: lanes, then limits by key. Behind limits no lane is waited for: an admission may have locked one that was just
+-- blocked, or that is busy with the job which frees the limit, and wait for this limit itself.
 
 create table shared_queues.waiting (
     lane uuid not null,
@@ -147,7 +147,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $function$
                                         case when own.is_set then own.rate_burst when name.is_set then name.rate_burst end as rate_burst) s) r
 $function$;
 
--- Opens as many of the lanes that are blocked on these limits as there is room for. Whoever calls it has locked the limits.
+-- Opens as many of the lanes that are blocked on these limits as there is room for. Whoever calls it has locked the limits, so it waits for
+-- no lane: where one is locked by somebody else another one is opened in its stead, or the next claim looks again.
 -- One that finds nothing to admit wakes others in its stead, by its own claim; and should that be in a queue without workers, all are
 -- looked at again after a second.
 create function shared_queues.wake(keys text[]) returns void
@@ -158,19 +159,26 @@ begin
                        or exists (select from shared_queues.limit_use u where u.limit_key = k.limit_key and u.opens_at is not null)) then
         return;
     end if;
-    with room as materialized (select r.limit_key, r.room, r.opens_at from shared_queues.rooms(keys) r)
-    update shared_queues.lane set state = 'open', blocked_on = null, turn = nextval('shared_queues.lane_turn')
-     where id = any (array(select l.id from room r
-                            cross join lateral (select b.id from shared_queues.lane b
-                                                 where b.blocked_on = r.limit_key and b.state = 'blocked'
-                                                 order by b.turn limit least(r.room, 100)) l));
-    with room as materialized (select r.limit_key, r.room, r.opens_at from shared_queues.rooms(keys) r)
+    with room as materialized (select r.limit_key, r.room, least(r.room, 100) as most, r.opens_at from shared_queues.rooms(keys) r),
+         woken as materialized (
+             select r.limit_key, l.id from room r
+              cross join lateral (select b.id from shared_queues.lane b
+                                   where b.blocked_on = r.limit_key and b.state = 'blocked'
+                                   order by b.turn limit r.most for update skip locked) l),
+         opened as (
+             update shared_queues.lane set state = 'open', blocked_on = null, turn = nextval('shared_queues.lane_turn')
+              where id = any (array(select w.id from woken w))),
+         per as materialized (select w.limit_key, count(*) as lanes from woken w group by w.limit_key)
+    -- The lanes are those of before this statement: whether there are others than the woken ones is a matter of their number.
     update shared_queues.limit_use u
        set opens_at = case when not exists (select from shared_queues.lane b
-                                             where b.blocked_on = r.limit_key and b.state = 'blocked') then null
+                                             where b.blocked_on = r.limit_key and b.state = 'blocked'
+                                            offset coalesce(p.lanes, 0)) then null
+                           -- Some are locked. At once, all workers of all queues would look again and again for as long as they are.
+                           when coalesce(p.lanes, 0) < r.most then clock_timestamp() + interval '20 milliseconds'
                            when r.room > 0 then clock_timestamp() + interval '1 second'
                            else r.opens_at end
-      from room r where u.limit_key = r.limit_key;
+      from room r left join per p on p.limit_key = r.limit_key where u.limit_key = r.limit_key;
 end $function$;
 
 -- Opens lanes anew that have jobs, and forgets the others. Deleted first and looked at afterwards: a job that comes meanwhile is seen
@@ -184,6 +192,7 @@ begin
       from unnest(lanes) as l (id)
      cross join lateral (select j.queue, j.tenant_id, j.ordered from shared_queues.waiting j
                           where j.lane = l.id order by j.position limit 1) w
+     order by l.id
         on conflict do nothing;
 end $function$;
 
@@ -208,6 +217,9 @@ language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
     limits text[];
 begin
+    if cardinality(lanes) > 0 then
+        perform shared_queues.reopen(lanes);
+    end if;
     if cardinality(keys) > 0 then
         limits := array(select distinct k.limit_key collate "C" from unnest(keys) as k (limit_key) order by 1);
         perform 1 from shared_queues.limit_use u where u.limit_key = any (limits) order by u.limit_key for update;
@@ -215,9 +227,6 @@ begin
           from (select k.limit_key, count(*)::integer as places from unnest(keys) as k (limit_key) group by k.limit_key) p
          where u.limit_key = p.limit_key collate "C";
         perform shared_queues.wake(limits);
-    end if;
-    if cardinality(lanes) > 0 then
-        perform shared_queues.reopen(lanes);
     end if;
 end $function$;
 
@@ -339,6 +348,9 @@ begin
                array(select distinct l.lane from told t cross join unnest(t.lanes) as l (lane) where t.is_freed and t.is_ordered),
                array(select k.limit_key from told t cross join unnest(t.freed_limits) as k (limit_key) where t.is_freed)
           into told_lanes, free_lanes, free_keys;
+        if cardinality(free_lanes) > 0 then
+            perform shared_queues.reopen(free_lanes);
+        end if;
         -- One that waits for the time of its oldest job may have another one now.
         if exists (select from shared_queues.lane l where l.queue = of_queue and l.state = 'timed') then
             update shared_queues.lane set state = 'open', opens_at = null
@@ -481,8 +493,8 @@ begin
     if cardinality(empty_lanes) > 0 then
         perform shared_queues.reopen(empty_lanes);
     end if;
-    if cardinality(free_lanes) > 0 or cardinality(free_keys) > 0 then
-        perform shared_queues.free(free_lanes, free_keys);
+    if cardinality(free_keys) > 0 then
+        perform shared_queues.free('{}', free_keys);
     end if;
     if cardinality(keys) > 0 then
         perform shared_queues.wake(keys);

@@ -14,7 +14,7 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post, put};
+use axum::routing::MethodFilter as Method;
 use shared_core::Problem;
 use shared_core::admin::Routes;
 
@@ -132,7 +132,7 @@ impl Action {
 /// ```
 ///
 /// Errors are problems (RFC 9457). Every list comes in pages: of `most` things, 100 where it is not
-/// said, 1,000 at most; `next` of a full page is the `after` of the one that follows it. What changes something is
+/// said, 1,000 at most; `next` of a full page is the `after` of the one that follows it. What asks for a change is
 /// logged, with the path.
 pub fn router<S: Clone + Send + Sync + 'static>(
     queues: Queues,
@@ -143,35 +143,35 @@ pub fn router<S: Clone + Send + Sync + 'static>(
         authorize(parts, action)?;
         if !action.is_read() {
             let (action, path) = (action.as_str(), parts.uri.path());
-            tracing::info!(action, path, "an operator changes the queues");
+            tracing::info!(action, path, "an operator asks to change the queues");
         }
         Ok(())
     });
     let routes = routes
-        .on(Do::ReadQueues, "/openapi.json", get(openapi))
-        .on(Do::ReadQueues, "/queues", get(queues::list))
-        .on(Do::ReadQueues, "/queues/{queue}", get(queues::one))
-        .on(Do::SteerQueues, "/queues/{queue}/pause", post(queues::pause))
-        .on(Do::SteerQueues, "/queues/{queue}/resume", post(queues::resume))
-        .on(Do::SteerQueues, "/queues/{queue}/tenants/{tenant}", put(queues::weigh))
-        .on(Do::SetLimits, "/queues/{queue}/limit", put(limits::set_of_queue))
-        .on(Do::SetLimits, "/queues/{queue}/limit", delete(limits::remove_of_queue))
-        .on(Do::ReadJobs, "/jobs", get(jobs::search))
-        .on(Do::ReadJobs, "/jobs/{job}", get(jobs::one))
-        .on(Do::CancelJobs, "/jobs/{job}/cancel", post(jobs::cancel))
-        .on(Do::RescheduleJobs, "/jobs/{job}/reschedule", post(jobs::reschedule))
-        .on(Do::ReadDeadLetters, "/dead-letters", get(dead::list))
-        .on(Do::RedriveDeadLetters, "/dead-letters/redrive", post(dead::redrive))
-        .on(Do::DiscardDeadLetters, "/dead-letters/discard", post(dead::discard))
-        .on(Do::ReadLimits, "/limits", get(limits::list))
-        .on(Do::SetLimits, "/limits/{name}", put(limits::set))
-        .on(Do::SetLimits, "/limits/{name}", delete(limits::remove))
-        .on(Do::SetLimits, "/limits/{name}/hold", post(limits::hold))
-        .on(Do::ReadSchedules, "/schedules", get(schedules::list))
-        .on(Do::EditSchedules, "/schedules/{queue}/{name}", patch(schedules::edit))
-        .on(Do::EditSchedules, "/schedules/{queue}/{name}", delete(schedules::remove))
-        .on(Do::EditSchedules, "/schedules/{queue}/{name}/pause", post(schedules::pause))
-        .on(Do::EditSchedules, "/schedules/{queue}/{name}/resume", post(schedules::resume));
+        .on(Do::ReadQueues, Method::GET, "/openapi.json", openapi)
+        .on(Do::ReadQueues, Method::GET, "/queues", queues::list)
+        .on(Do::ReadQueues, Method::GET, "/queues/{queue}", queues::one)
+        .on(Do::SteerQueues, Method::POST, "/queues/{queue}/pause", queues::pause)
+        .on(Do::SteerQueues, Method::POST, "/queues/{queue}/resume", queues::resume)
+        .on(Do::SteerQueues, Method::PUT, "/queues/{queue}/tenants/{tenant}", queues::weigh)
+        .on(Do::SetLimits, Method::PUT, "/queues/{queue}/limit", limits::set_of_queue)
+        .on(Do::SetLimits, Method::DELETE, "/queues/{queue}/limit", limits::remove_of_queue)
+        .on(Do::ReadJobs, Method::GET, "/jobs", jobs::search)
+        .on(Do::ReadJobs, Method::GET, "/jobs/{job}", jobs::one)
+        .on(Do::CancelJobs, Method::POST, "/jobs/{job}/cancel", jobs::cancel)
+        .on(Do::RescheduleJobs, Method::POST, "/jobs/{job}/reschedule", jobs::reschedule)
+        .on(Do::ReadDeadLetters, Method::GET, "/dead-letters", dead::list)
+        .on(Do::RedriveDeadLetters, Method::POST, "/dead-letters/redrive", dead::redrive)
+        .on(Do::DiscardDeadLetters, Method::POST, "/dead-letters/discard", dead::discard)
+        .on(Do::ReadLimits, Method::GET, "/limits", limits::list)
+        .on(Do::SetLimits, Method::PUT, "/limits/{name}", limits::set)
+        .on(Do::SetLimits, Method::DELETE, "/limits/{name}", limits::remove)
+        .on(Do::SetLimits, Method::POST, "/limits/{name}/hold", limits::hold)
+        .on(Do::ReadSchedules, Method::GET, "/schedules", schedules::list)
+        .on(Do::EditSchedules, Method::PATCH, "/schedules/{queue}/{name}", schedules::edit)
+        .on(Do::EditSchedules, Method::DELETE, "/schedules/{queue}/{name}", schedules::remove)
+        .on(Do::EditSchedules, Method::POST, "/schedules/{queue}/{name}/pause", schedules::pause)
+        .on(Do::EditSchedules, Method::POST, "/schedules/{queue}/{name}/resume", schedules::resume);
     routes.router().with_state(queues)
 }
 

@@ -2,7 +2,7 @@ use shared_core::InTenant;
 use shared_db::{AtCommit, TenantTx};
 
 use crate::backend::Entry;
-use crate::outbox::Away;
+use crate::outbox::Way;
 use crate::postgres::{Outbox, Told, Written, enqueue_unique};
 use crate::{Enqueued, Error, Job, NewJob};
 
@@ -16,8 +16,11 @@ pub const MAX_JOBS_PER_TRANSACTION: usize = 10_000;
 /// [uniqueness](crate::Unique) is written at once, since only the database knows the answer; among the
 /// transaction's jobs it is older than those without.
 ///
-/// Where the database's queues are [elsewhere](crate::Queues::with_outbox), such as in Redis, the jobs of a transaction go there
-/// after its commit, by an outbox. Then every answer is [`Enqueued::Inserted`], and rules of uniqueness are applied on arrival.
+/// The job is written into the database of the transaction, for which the program makes [`Queues::postgres`](crate::Queues::postgres), also
+/// where its jobs are worked on by others. With queues in Redis or in memory alone no worker would find it there, so that is an error.
+///
+/// Where the database's queues are [elsewhere by an outbox](crate::Queues::with_outbox), such as in Redis, the jobs of a transaction go there
+/// after its commit. Then every answer is [`Enqueued::Inserted`], and rules of uniqueness are applied on arrival.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -59,7 +62,8 @@ pub trait Enqueue: sealed::Sealed {
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::PayloadTooLarge`], [`Error::Unwritable`], [`Error::Unfit`], [`Error::TooManyJobs`] and
-    /// [`Error::Duplicate`]; the transaction is unharmed. [`Error::Database`] where a unique job could not be written.
+    /// [`Error::Duplicate`]; [`Error::NoQueues`] where the program has no queues in this database, found without asking it; the transaction is
+    /// unharmed. [`Error::Database`] where a unique job could not be written.
     fn enqueue<J: Job>(
         &mut self,
         job: impl Into<NewJob<J>> + Send,
@@ -85,7 +89,7 @@ impl Enqueue for TenantTx {
         let job = job.into();
         let rejects = job.rejects_duplicates();
         let entry = job.entry(self.context())?;
-        if let Some(away) = self.extension::<Away>() {
+        if let Way::Away(away) = &*Way::of(self, J::NAME)? {
             return away.send(self, J::NAME, entry).await;
         }
         if entry.unique.is_none() {
@@ -109,18 +113,18 @@ impl Enqueue for TenantTx {
     {
         // Of those with a rule of uniqueness the answer comes later.
         let (mut answers, mut unique) = (Vec::new(), Vec::new());
-        let away = self.extension::<Away>();
+        let way = Way::of(self, J::NAME)?;
         let mut failed = None;
         for job in jobs {
             let one = match job.into().entry(self.context()) {
                 Err(error) => Err(error),
-                Ok(entry) if away.is_none() && entry.unique.is_some() => {
-                    unique.push(entry);
-                    Ok(None)
-                }
-                Ok(entry) => match &away {
-                    Some(away) => away.send(self, J::NAME, entry).await.map(Some),
-                    None => collect::<J>(self, entry).map(Some),
+                Ok(entry) => match &*way {
+                    Way::Away(away) => away.send(self, J::NAME, entry).await.map(Some),
+                    Way::Here if entry.unique.is_some() => {
+                        unique.push(entry);
+                        Ok(None)
+                    }
+                    Way::Here => collect::<J>(self, entry).map(Some),
                 },
             };
             match one {

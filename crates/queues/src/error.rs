@@ -96,6 +96,18 @@ pub enum Error {
         /// Why, and what would.
         problem: &'static str,
     },
+    /// The job would go into the tables of the transaction's database, and the program has no queues there: those that it has are in Redis or
+    /// in memory, and their workers would never see it.
+    #[error(
+        "job `{job}` was not enqueued: this program has no queues in the database of the transaction, so none of its workers might find the \
+         job; make `Queues::postgres(&db)` where they are to be there; for others enqueue by `queues.tenant(..)`, or make them by \
+         `Queues::with_outbox`"
+    )]
+    #[non_exhaustive]
+    NoQueues {
+        /// The job's name.
+        job: &'static str,
+    },
     /// The transaction's queues are [elsewhere](crate::Queues::with_outbox), and the outbox that leads there does not take the job.
     #[error("job `{job}` was not enqueued: the outbox refused it: {reason}")]
     #[non_exhaustive]

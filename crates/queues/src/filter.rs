@@ -143,6 +143,13 @@ impl DeadFilter {
     pub(crate) fn is_vain(&self) -> bool {
         has_nul(&self.queue) || has_nul(&self.name)
     }
+
+    /// An empty name or no age at all is a slip, where letters are changed: the latter every letter has.
+    pub(crate) fn slip(&self) -> Option<&'static str> {
+        let is_empty = [&self.queue, &self.name].into_iter().flatten().any(String::is_empty);
+        let has_no_age = self.older_than.is_some_and(|age| age.is_zero());
+        (is_empty || has_no_age).then_some("expected names that are not empty, and an age above zero")
+    }
 }
 
 fn has_nul(name: &Option<String>) -> bool {

@@ -46,20 +46,21 @@
 //!   attempt. Tower's layers stand around it, if there are any ([`Jobs::layer`]).
 //! - A [`JobContext`] proves the tenant. [`JobContext::tx`] commits an effect together with the job's completion, and
 //!   [`JobContext::once`] records one that happened elsewhere.
-//! - [`Queues`] are in Postgres, in Redis or in memory. [`Queues::tenant`] enqueues without a transaction, and
+//! - [`Queues`] are in Postgres, in Redis or in memory. `tx.enqueue` writes into the Postgres of the transaction, and refuses where the
+//!   program has queues in Redis or in memory alone, unless they are made by [`Queues::with_outbox`]. [`Queues::tenant`] enqueues without a transaction, and
 //!   [`Queues::schedules`] by the calendar.
 //! - For operators they show how they stand, find jobs, bring [`DeadLetter`]s back, and take limits and pauses while they run; also
 //!   on a command line, [`cli()`].
 //!
 //! # What is guaranteed
-//! - A job exists if, and only if, the transaction that enqueued it committed.
+//! - A job exists if, and only if, the transaction that enqueued it committed; in Redis so by an outbox alone.
 //! - It is attempted **at least once**: a worker that dies in the middle leaves it to another. What a handler does through
 //!   [`JobContext::tx`] takes effect **exactly once**; for the world outside there is
 //!   [`idempotency_key`](JobContext::idempotency_key).
 //! - A worker that was silent for longer than its lease has lost its jobs: whatever it says of them is refused and counted.
 //!   It breaks them off itself before that, by its own clock.
-//! - A killed worker's jobs are ready again after a lease and a beat at most, 20 s by default. Long jobs need no
-//!   renewal of their own.
+//! - A killed worker's jobs are ready again after a lease and a beat at most, 20 s by default; each further worker that dies before
+//!   it begins them costs as much again. Long jobs need no renewal of their own.
 //! - A failed attempt, a panic and a time-out are followed by other attempts with back-off, then by a dead letter. A payload
 //!   that can't be read is one at once. Neither stops a worker.
 //! - [`Worker::stop`] leaves no task behind, and costs no job an attempt.

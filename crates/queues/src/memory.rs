@@ -75,7 +75,7 @@ impl fmt::Debug for Memory {
 
 impl Queues {
     /// Queues in the memory of this process, for tests: they keep every promise of the other backends except that of outliving
-    /// the process.
+    /// the process, and that of [`tx.enqueue`](crate::Enqueue), which is an error with them.
     ///
     /// Their clock is that of tokio, so a test with paused time (`#[tokio::test(start_paused = true)]`) needs no patience for
     /// delays, retries and leases. There is no bound on how much they hold but the memory.

@@ -129,9 +129,11 @@ impl Queues {
     /// stay. It finds what a [`Redrive`] finds.
     ///
     /// # Errors
-    /// [`Error::Database`]; what was thrown away before is gone. So it is if the future is dropped.
+    /// [`Error::Refused`] for a filter with an empty name or an age of zero. [`Error::Database`]; what was thrown away before is gone. So it
+    /// is if the future is dropped.
     pub async fn discard(&self, which: impl Into<DeadFilter>, most: u64) -> Result<u64, Error> {
         let which = which.into();
+        refuse("discarding", which.slip())?;
         if which.is_vain() {
             return Ok(0);
         }

@@ -1,6 +1,7 @@
 //! From a transaction to queues that are not in its database: by an outbox there, whatever it is.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -63,7 +64,24 @@ type Send = dyn for<'a> Fn(&'a mut TenantTx, OutboxJob) -> BoxFuture<'a, Result<
     + std::marker::Send
     + Sync;
 
-/// Stands beside a database whose transactions enqueue elsewhere.
+/// Stands beside a database for which the program has queues: where the jobs of its transactions go.
+#[derive(Default)]
+pub(crate) enum Way {
+    /// Into its own tables.
+    #[default]
+    Here,
+    /// Elsewhere, by an outbox.
+    Away(Away),
+}
+
+impl Way {
+    /// Without one no worker of this program would find the job.
+    pub(crate) fn of(tx: &TenantTx, job: &'static str) -> Result<Arc<Self>, Error> {
+        tx.extension().ok_or(Error::NoQueues { job })
+    }
+}
+
+/// The outbox, as the program has made it.
 pub(crate) struct Away {
     send: Box<Send>,
 }
@@ -95,7 +113,7 @@ impl Queues {
             + Sync
             + 'static,
     {
-        db.extend(Away { send: Box::new(send) });
+        db.extend(Way::Away(Away { send: Box::new(send) }));
         self.with_db(db)
     }
 

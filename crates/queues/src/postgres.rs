@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::Queues;
 use crate::joined::Joined;
+use crate::outbox::Way;
 pub(crate) use enqueue::{Outbox, Told, Written, enqueue_unique};
 pub(crate) use settle::Completion;
 
@@ -59,6 +60,8 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(db: &Db) -> Self {
+        // Where an outbox was made for it, that stays.
+        db.extension_or_default::<Way>();
         Self {
             db: db.clone(),
             turns: turns::Turns::default(),
@@ -93,6 +96,10 @@ impl Queues {
     ///
     /// Idle workers of this process hear of what is enqueued in it at once, and of what others enqueue by `LISTEN`, on a connection of its
     /// own. Behind a pooler that needs the direct URL; without it, and should the connection be away, they look from time to time.
+    ///
+    /// From here on transactions of this `db` and its clones may [enqueue](crate::Enqueue): into these tables, unless
+    /// [an outbox](Self::with_outbox) was made for the `db` before, which stays
+    /// where their jobs go.
     pub fn postgres(db: &Db) -> Self {
         Self::on(Store::new(db), Some(db.clone()))
     }

@@ -5,6 +5,7 @@ use shared_db::Db;
 
 use crate::Error;
 use crate::backend::Backend;
+use crate::schedule::Troubles;
 
 /// The queues: where jobs are enqueued, seen and steered, and what a [`Worker`](crate::Worker) works from.
 ///
@@ -14,6 +15,8 @@ pub struct Queues {
     pub(crate) backend: Arc<dyn Backend>,
     /// What handlers get as the door to their tenant.
     pub(crate) db: Option<Db>,
+    /// What workers have said of schedules that can't be fired.
+    pub(crate) troubles: Arc<Troubles>,
 }
 
 /// How many jobs are in which state, at one moment.
@@ -42,10 +45,11 @@ impl Backlog {
 impl Queues {
     /// Queues on a backend.
     pub(crate) fn on(backend: impl Backend, db: Option<Db>) -> Self {
-        Self { backend: Arc::new(backend), db }
+        Self { backend: Arc::new(backend), db, troubles: Arc::default() }
     }
 
-    /// The same, with a database for what handlers do to their tenant's rows; for queues that are not in that database themselves.
+    /// The same, with a database for what handlers do to their tenant's rows; for queues that are not in that database themselves. A
+    /// transaction there [enqueues](crate::Enqueue) nothing into them, unless it is by an [outbox](Self::with_outbox).
     pub fn with_db(mut self, db: &Db) -> Self {
         self.db = Some(db.clone());
         self

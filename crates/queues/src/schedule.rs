@@ -6,9 +6,11 @@ mod schedules;
 mod tests;
 mod tick;
 mod timetable;
+mod troubles;
 
 pub use schedules::{ScheduleEdit, ScheduleView, Schedules};
 pub(crate) use tick::tick;
+pub(crate) use troubles::Troubles;
 
 use shared_core::{Context, InTenant};
 

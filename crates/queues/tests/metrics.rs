@@ -156,6 +156,35 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
     worker.stop(Duration::from_secs(5)).await;
 }
 
+/// A job whose workers die.
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:doomed", queue = "doomed")]
+struct Doomed {}
+
+async fn doomed(_: Doomed) -> Result<(), Failure> {
+    std::future::pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_of_dead_workers_that_become_dead_letters_are_counted() {
+    shown();
+    let queues = Queues::memory();
+    let proof = AssumedTenant::new(TenantId::new(), "a test has no token");
+    queues.tenant(&proof).enqueue_all([Doomed {}, Doomed {}]).await.unwrap();
+    let config = Config { crash_budget: 1, ..Config::default() };
+    let start = || Worker::start(&queues, (), Jobs::new().handle(doomed), config.clone());
+    let dies = start().await.unwrap();
+    while queues.backlog().await.unwrap().running < 2 {
+        tokio::time::sleep(Duration::from_millis(100)).await; // a condition is polled
+    }
+    drop(dies);
+    let _lives = start().await.unwrap();
+    while figure("queues_jobs_rescued_total{outcome=\"dead\"} ") != Some(2.0) {
+        tokio::time::sleep(Duration::from_millis(100)).await; // a condition is polled
+    }
+    assert_eq!(queues.backlog().await.unwrap().dead, 2);
+}
+
 statements! {
     const EXPIRE: Statement<(), ()> = "update shared_queues.worker set expires_at = '-infinity'";
     const SPOIL: Statement<(), ()> = "update shared_queues.schedule set cron = 'every full moon', due_at = '-infinity'";

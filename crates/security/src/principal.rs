@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use crate::SessionId;
 use crate::held::{Held, HeldRole};
 use crate::trail::Trail;
-use crate::{Matrix, May, Permission, Permissions, Verified, challenge};
+use crate::{AuditEvent, Matrix, May, Permission, Permissions, Verified, challenge};
 
 /// Who is asking, for which tenant, and what they may do. It comes from a verified token and from nothing else;
 /// cheap to clone.
@@ -138,6 +138,12 @@ impl Principal {
 
     pub(crate) fn held(&self) -> &Held {
         &self.0.held
+    }
+
+    /// Records something as done by this principal, from where it came, in its tenant's part of the audit log; without an audit log, in the
+    /// program's own, with the target `audit`. It never waits, as [`Audit::record`](crate::Audit::record) does not.
+    pub fn record(&self, event: AuditEvent) {
+        self.0.trail.record(event.of(self.context()));
     }
 
     /// The proof that this principal may do `P`, if so.

@@ -33,8 +33,8 @@ pub struct Config {
     /// balancers notice first. 1 s suits a probe of every 500 ms; raise it for slower ones.
     #[config(default = "1s", max = "5m")]
     pub settle_time: Duration,
-    /// How long, after that, requests and jobs under way may take to finish. With the time to settle and to flush it
-    /// stays below the 30 s after which Kubernetes kills.
+    /// How long, after that, requests, jobs and deliveries under way may take to finish. Where the database does not answer, what
+    /// comes behind may take 18 s more: with 20 s give Kubernetes a grace period of 45 s, since it kills after 30.
     #[config(default = "20s", max = "1h")]
     pub drain_timeout: Duration,
     /// Jobs that may be ready in a queue before `/health` says that the service falls behind: 10,000 are a minute's work of a

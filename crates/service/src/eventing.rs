@@ -10,10 +10,10 @@ mod way;
 
 use axum::Router;
 use http::request::Parts;
-use shared_core::Problem;
 use shared_events::Subscriptions;
 use shared_events::admin::{self, Action};
-use shared_security::{Principal, SystemPermission};
+
+use crate::desk::Desk;
 
 #[cfg(any(feature = "redis", feature = "nats"))]
 pub use broker::Broker;
@@ -25,23 +25,11 @@ pub use nats::NatsConfig;
 pub(crate) use way::through;
 pub(crate) use way::{Choose, from_log};
 
-/// Where operators see and steer the subscriptions, and who they are.
-pub(crate) struct Desk {
-    path: &'static str,
-    authorize: fn(&Parts, Action) -> Result<(), Problem>,
-}
-
-impl Desk {
-    pub(crate) fn of<P: SystemPermission>(path: &'static str) -> Self {
-        Self { path, authorize: holds::<P> }
-    }
-
-    pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self, subscriptions: &Subscriptions) -> Router<S> {
-        Router::new().nest(self.path, admin::router(subscriptions.clone(), self.authorize))
-    }
-}
-
-fn holds<P: SystemPermission>(parts: &Parts, _: Action) -> Result<(), Problem> {
-    let principal = parts.extensions.get::<Principal>().ok_or_else(Problem::unauthorized)?;
-    principal.require::<P>().map(drop)
+/// The routes of operators.
+pub(crate) fn operated<S: Clone + Send + Sync + 'static>(
+    desk: Desk,
+    subscriptions: &Subscriptions,
+) -> Router<S> {
+    let allow = move |parts: &Parts, action: Action| desk.allow(parts, action.as_str(), action.is_read());
+    desk.routes(admin::router(subscriptions.clone(), allow), "events.operated")
 }

@@ -10,9 +10,9 @@ use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_core::Problem;
+use shared_core::json::{self, wrong_fields};
 use validator::Validate;
 
-use crate::body::{self, wrong_fields};
 use crate::validation::field_errors;
 
 /// A JSON body; as an answer, a JSON body with status 200.
@@ -44,7 +44,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(Problem::unsupported_media_type().with_detail("the body's content type is not JSON"));
         }
         let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
-        body::read(&body).map(Self)
+        json::read(&body).map(Self)
     }
 }
 
@@ -59,8 +59,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        let wrong =
-            |rejection: QueryRejection| Problem::bad_request().with_detail(unreadable_query(&rejection));
+        let wrong = |rejection: QueryRejection| {
+            Problem::bad_request().with_detail(json::of_query(&rejection.body_text()))
+        };
         read.map(|axum::extract::Query(value)| Self(value)).map_err(wrong)
     }
 }
@@ -124,19 +125,5 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
     match rejection.status().as_u16() {
         413 => Problem::content_too_large().with_detail("the body is larger than this service accepts"),
         _ => Problem::bad_request().with_detail("the body ended before its end"),
-    }
-}
-
-/// The parameter and what it should be, without what it is.
-fn unreadable_query(rejection: &QueryRejection) -> String {
-    let text = rejection.body_text();
-    let said = text.split_once(": ").map_or(text.as_str(), |(_, said)| said);
-    let (at, said) = match said.split_once(": ") {
-        Some((name, said)) if !name.contains(' ') => (Some(name), said),
-        _ => (None, said),
-    };
-    match (at, body::words(said)) {
-        (_, (Some(name), detail)) | (Some(name), (None, detail)) => format!("the parameter {name}: {detail}"),
-        (None, (None, detail)) => format!("the query: {detail}"),
     }
 }

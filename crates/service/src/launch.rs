@@ -6,7 +6,7 @@ use axum::Router;
 use shared_core::Failure;
 use shared_core::schema::Setting;
 use shared_db::{Db, bootstrap};
-use shared_events::Subscriptions;
+use shared_events::{Subscriptions, Upkeep};
 use shared_queues::Worker;
 use shared_security::ClientAddress;
 use shared_telemetry::{Checks, Health, Metrics};
@@ -19,7 +19,7 @@ use crate::server::{Server, bind};
 use crate::service::ToLimits;
 use crate::settings::Parts;
 use crate::start::Start;
-use crate::{Config, Service, admin, http};
+use crate::{Config, Service, admin, http, queueing};
 
 /// What differs between a program and a test.
 pub(crate) struct Launch {
@@ -76,9 +76,10 @@ where
     };
     let (audit, address) = (guards.audit(), service.behind.map_or_else(ClientAddress::peer, |of| of(&state)));
     let limits = |of: ToLimits<S>| of(&state, &address, audit.clone());
-    let desk = service.queues_desk.map_or_else(Router::new, |desk| desk.routes(&queues));
+    let desk = service.queues_desk.map_or_else(Router::new, |desk| queueing::operated(desk, &queues));
     let subscriptions = Subscriptions::new(&db);
-    let events_desk = service.events_desk.map_or_else(Router::new, |desk| desk.routes(&subscriptions));
+    let events_desk =
+        service.events_desk.map_or_else(Router::new, |desk| eventing::operated(desk, &subscriptions));
     let mut routes = service.routes.merge(desk).merge(events_desk).with_state(state.clone());
     for (limited, by) in service.limited_routes {
         routes = routes.merge(limits(by)?.around(limited.with_state(state.clone())));
@@ -111,6 +112,10 @@ where
         let config = parts.events.clone().ok_or_else(|| missing("shared_events::Config"))?;
         let consumers = service.events.map(|events| (state.clone(), events));
         way.start(service.name, &db, consumers, config, &deliveries).await?;
+    } else {
+        // What its handlers publish is for other programs, and the log has to be kept for them.
+        let config = parts.events.clone().ok_or_else(|| missing("shared_events::Config"))?;
+        deliveries.upkeep(Upkeep::start(db.clone(), config)?);
     }
     opened.carry(&db, parts.events, &carried).await?;
     let worker = match service.jobs {

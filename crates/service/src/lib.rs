@@ -53,9 +53,9 @@
 //! | `nats` | [events through NATS](Service::events_through) |
 
 mod admin;
-mod body;
 mod config;
 mod created;
+mod desk;
 mod eventing;
 mod exit;
 mod extract;

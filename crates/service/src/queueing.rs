@@ -8,14 +8,14 @@ mod redis;
 use axum::Router;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
-use shared_core::{Failure, Problem};
+use shared_core::Failure;
 use shared_db::Db;
 use shared_queues::Queues;
 use shared_queues::admin::{self, Action};
-use shared_security::{Principal, SystemPermission};
 use shared_telemetry::Checks;
 
 use crate::Config;
+use crate::desk::Desk;
 use crate::eventing::Deliveries;
 use crate::launch::missing;
 #[cfg(feature = "redis")]
@@ -66,23 +66,8 @@ impl Opened {
     }
 }
 
-/// Where operators see and steer the queues, and who they are.
-pub(crate) struct Desk {
-    path: &'static str,
-    authorize: fn(&Parts, Action) -> Result<(), Problem>,
-}
-
-impl Desk {
-    pub(crate) fn of<P: SystemPermission>(path: &'static str) -> Self {
-        Self { path, authorize: holds::<P> }
-    }
-
-    pub(crate) fn routes<S: Clone + Send + Sync + 'static>(self, queues: &Queues) -> Router<S> {
-        Router::new().nest(self.path, admin::router(queues.clone(), self.authorize))
-    }
-}
-
-fn holds<P: SystemPermission>(parts: &Parts, _: Action) -> Result<(), Problem> {
-    let principal = parts.extensions.get::<Principal>().ok_or_else(Problem::unauthorized)?;
-    principal.require::<P>().map(drop)
+/// The routes of operators.
+pub(crate) fn operated<S: Clone + Send + Sync + 'static>(desk: Desk, queues: &Queues) -> Router<S> {
+    let allow = move |parts: &Parts, action: Action| desk.allow(parts, action.as_str(), action.is_read());
+    desk.routes(admin::router(queues.clone(), allow), "queues.operated")
 }

@@ -100,9 +100,7 @@ impl<S> Running<S> {
     }
 
     /// Not ready, settle, stop accepting, finish requests, then jobs and deliveries, write what is to be audited, then close the
-    /// database. Requests and
-    /// jobs share the setting `drain_timeout`; what is left of them then is cut off, and reported. A delivery of an event that
-    /// is under way has the time limit of its attempt.
+    /// database. Requests, jobs and deliveries share the setting `drain_timeout`; what is left of them then is cut off, and reported.
     ///
     /// Dropping the future cuts everything off.
     pub async fn stop(self) -> Stopped {

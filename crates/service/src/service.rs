@@ -16,13 +16,13 @@ use shared_security::{
 };
 use shared_telemetry::{Checks, ServiceInfo, Telemetry};
 
+use crate::desk::Desk;
 use crate::guards::Asked;
 use crate::http::Limits;
 use crate::launch::{Launch, launch};
-use crate::queueing::{self, Desk};
 use crate::settings::Parts;
 use crate::start::{Provided, Start};
-use crate::{Exit, Running, eventing, signals};
+use crate::{Exit, Running, eventing, queueing, signals};
 
 /// Something of the program's own, found in its state.
 type Of<S, T> = Box<dyn FnOnce(&S) -> T + Send>;
@@ -66,7 +66,7 @@ pub struct Service<C, S = Provided<C>> {
     pub(crate) queues_desk: Option<Desk>,
     pub(crate) jobs: Option<Jobs<S>>,
     pub(crate) way: eventing::Choose<C>,
-    pub(crate) events_desk: Option<eventing::Desk>,
+    pub(crate) events_desk: Option<Desk>,
     pub(crate) events: Option<Events<S>>,
     pub(crate) routes: Router<S>,
     pub(crate) checks: Checks,
@@ -199,15 +199,16 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         self
     }
 
-    /// Keeps the jobs in Redis: in the one that the settings lead to, or for `None` in the database after all. Without this they are
-    /// in the database.
+    /// Keeps the jobs in Redis: in the one that the settings lead to, or, where [`RedisQueues`](crate::RedisQueues) was given none, in the
+    /// database after all. Without this they are in the database.
     ///
     /// `tx.enqueue` stays what it is: the job exists if, and only if, the transaction commits. It goes through the log of events
     /// and is in Redis a moment later, once, also if it is carried twice. What a handler does by
     /// [`JobContext::tx`](shared_queues::JobContext::tx) still happens exactly once. What a Redis that fails may forget, see
     /// [`Queues::redis`](shared_queues::Queues::redis).
     ///
-    /// Jobs stay where they are when this changes: let a worker finish those of the other place first.
+    /// Jobs stay where they are when this changes: let a worker finish those of the other place first. What is still on its way from
+    /// transactions to Redis comes to the database with a `RedisQueues::new(None)` under the same prefix; without this call it waits.
     ///
     /// ```no_run
     /// use shared_service::prelude::*;
@@ -222,24 +223,30 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     /// }
     ///
     /// let service = Service::<Settings>::new("hello")
-    ///     .queues_in_redis(|settings| Some(RedisQueues::new(settings.redis.clone())));
+    ///     .queues_in_redis(|settings| RedisQueues::new(settings.redis.clone()));
     /// # let _ = service;
     /// ```
     #[cfg(feature = "redis")]
-    pub fn queues_in_redis(
-        mut self,
-        of: impl FnOnce(&C) -> Option<crate::RedisQueues> + Send + 'static,
-    ) -> Self {
+    pub fn queues_in_redis(mut self, of: impl FnOnce(&C) -> crate::RedisQueues + Send + 'static) -> Self {
         self.queues = queueing::in_redis(of);
         self
     }
 
-    /// Lets operators see and steer the queues over HTTP, below this path: those whose token has this permission of the system.
-    /// The routes are those of [`admin::router`](shared_queues::admin::router); they reach over all tenants.
+    /// Lets operators see the queues over HTTP, below this path, with the permission `read`, and steer them with the permission `change`:
+    /// both of the system; neither contains the other, and they may be the same one. The routes are those of
+    /// [`admin::router`](shared_queues::admin::router); they reach over all tenants.
+    ///
+    /// Each change is in the [audit log](Self::audited) of the operator's tenant as `queues.operated`, with its action and path, and whether it was
+    /// done.
     ///
     /// A permission that tenants hand out does not compile here.
-    pub fn queues_admin<P: SystemPermission>(mut self, path: &'static str, _: P) -> Self {
-        self.queues_desk = Some(Desk::of::<P>(path));
+    pub fn queues_admin<R: SystemPermission, W: SystemPermission>(
+        mut self,
+        path: &'static str,
+        _read: R,
+        _change: W,
+    ) -> Self {
+        self.queues_desk = Some(Desk::of::<R, W>(path));
         self
     }
 
@@ -282,12 +289,21 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
         self
     }
 
-    /// Lets operators see and steer the subscriptions over HTTP, below this path: those whose token has this permission of the system.
-    /// The routes are those of [`admin::router`](shared_events::admin::router); they reach over all tenants.
+    /// Lets operators see the subscriptions over HTTP, below this path, with the permission `read`, and steer them with the permission `change`:
+    /// both of the system; neither contains the other, and they may be the same one. The routes are those of
+    /// [`admin::router`](shared_events::admin::router); they reach over all tenants.
+    ///
+    /// Each change is in the [audit log](Self::audited) of the operator's tenant as `events.operated`, with its action and path, and whether it was
+    /// done.
     ///
     /// A permission that tenants hand out does not compile here.
-    pub fn events_admin<P: SystemPermission>(mut self, path: &'static str, _: P) -> Self {
-        self.events_desk = Some(eventing::Desk::of::<P>(path));
+    pub fn events_admin<R: SystemPermission, W: SystemPermission>(
+        mut self,
+        path: &'static str,
+        _read: R,
+        _change: W,
+    ) -> Self {
+        self.events_desk = Some(Desk::of::<R, W>(path));
         self
     }
 

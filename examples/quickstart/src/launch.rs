@@ -101,7 +101,7 @@ pub(crate) async fn launch(arguments: &Arguments, screen: &Screen) -> Result<Lau
         .init(&settings.telemetry)?;
     let issuer = settings.security.issuer()?;
     let at_redis = redis.as_ref().map(|redis| redis::Config::new(redis.url()));
-    let queues = at_redis.clone().filter(|_| arguments.queues == QueuesName::Redis).map(RedisQueues::new);
+    let queues = RedisQueues::new(at_redis.clone().filter(|_| arguments.queues == QueuesName::Redis));
     let broker = match arguments.events {
         EventsName::Log => None,
         EventsName::Redis => at_redis.map(Broker::redis),

@@ -57,13 +57,16 @@ impl Source {
         Finding { path: self.path.clone(), line, message: message.into() }
     }
 
-    /// Where tests begin: in a file of tests at once, in any other with its `#[cfg(test)]` module.
+    /// Where tests begin: in a file of tests at once, in any other with the `#[cfg(test)]` module that stands in it. One that
+    /// has a file of its own, `mod tests;`, ends nothing.
     pub(super) fn tests_start(&self, code: &str) -> usize {
         if self.path.contains("/tests/") || self.path.ends_with("/tests.rs") {
             return 0;
         }
-        let module =
-            |&(at, attribute): &(usize, &str)| code[at + attribute.len()..].trim_start().starts_with("mod");
+        let module = |&(at, attribute): &(usize, &str)| {
+            let item = code[at + attribute.len()..].trim_start();
+            item.starts_with("mod ") && item.find(['{', ';']).is_some_and(|end| item[end..].starts_with('{'))
+        };
         code.match_indices("#[cfg(test)]").find(module).map_or(code.len(), |(at, _)| at)
     }
 
@@ -216,6 +219,17 @@ mod tests {
         let source = Source::new("0001_a.sql", "select 1; -- why\nselect 2;");
         assert_eq!(source.only(Kind::Comment).trim(), "-- why");
         assert!(source.only(Kind::String).contains("select 2;"));
+    }
+
+    #[test]
+    fn tests_begin_with_the_module_that_stands_in_the_file() {
+        let start = |path: &str, text: &str| Source::new(path, "").tests_start(text);
+        assert_eq!(start("src/a.rs", "fn a() {} #[cfg(test)] mod tests { fn b() {} }"), 10);
+        assert_eq!(start("src/a.rs", "#[cfg(test)]\nmod tests;\nfn a() {}"), 33);
+        assert_eq!(start("src/a.rs", "#[cfg(test)] mod tests; fn a() {} #[cfg(test)] mod more {}"), 34);
+        assert_eq!(start("src/a.rs", "#[cfg(test)] use super::a; fn a() {}"), 36);
+        assert_eq!(start("src/a/tests.rs", "fn a() {}"), 0);
+        assert_eq!(start("tests/it/a.rs", "fn a() {}"), 9);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use shared_core::{Backoff, fault};
 use tokio_postgres::Client;
 
 use crate::address::Address;
-use crate::config::Config;
+use crate::config::{Config, quoted};
 use crate::error::{Error, described};
 
 /// The key of the advisory lock: "shared" and 1. Two programs that start together take turns.
@@ -61,6 +61,24 @@ impl Session {
         let late = || Err(Error::Connect { reason: "the server did not answer in time".to_owned() });
         // The driver's own limit ends with the first packet, which also a server that hangs takes.
         tokio::time::timeout(config.connect_timeout, opening).await.unwrap_or_else(|_| late())
+    }
+
+    /// In another encoding a text of a caller may have no place, and what is said of one that can't be stored would not be true.
+    pub(super) async fn must_be_utf8(&self) -> Result<(), Error> {
+        let row = self
+            .client
+            .query_one("SELECT current_setting('server_encoding'), current_database()::text", &[])
+            .await
+            .map_err(failed)?;
+        let (encoding, database) = (row.get::<_, String>(0), row.get::<_, String>(1));
+        if encoding == "UTF8" {
+            return Ok(());
+        }
+        Err(Error::Bootstrap(format!(
+            "the encoding of the database is {encoding}, which can't store every text; it has to be UTF8: dump it and restore it into one made by \
+             CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0;",
+            quoted(&database)
+        )))
     }
 
     /// By asking again and again: a session that waits inside the server holds a snapshot, and two of those

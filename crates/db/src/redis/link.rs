@@ -31,8 +31,12 @@ impl Link {
         if used.elapsed() < REST || matches!(self, Self::Cluster(_)) {
             return Some(self);
         }
-        let alive = timeout(SIGN_OF_LIFE, self.command(&cmd("PING"))).await;
-        alive.is_ok_and(|answer| answer.is_ok()).then_some(self)
+        match timeout(SIGN_OF_LIFE, self.command(&cmd("PING"))).await {
+            Ok(Ok(_)) => Some(self),
+            // Who has no right to ask is answered all the same.
+            Ok(Err(refused)) => (refused.code() == Some("NOPERM")).then_some(self),
+            Err(_) => None,
+        }
     }
 
     pub(super) async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {

@@ -43,6 +43,18 @@ async fn a_second_run_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_database_that_has_no_room_for_every_text_is_refused() {
+    let (_server, database, config) = empty().await;
+    let latin = format!("{}_latin", database.name());
+    let make = format!("create database {latin} encoding 'LATIN1' locale 'C' template template0");
+    admin(&config).await.batch_execute(&make).await.unwrap();
+    let error = bootstrap(&Config::new(database.url().replace(database.name(), &latin)), &[NOTES]).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("is LATIN1") && error.contains("ENCODING 'UTF8' TEMPLATE template0"), "{error}");
+    admin(&config).await.batch_execute(&format!("drop database {latin} with (force)")).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_edited_step_is_refused_by_name() {
     let (_server, _database, config) = empty().await;
     bootstrap(&config, &[GOOD]).await.unwrap();

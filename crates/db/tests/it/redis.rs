@@ -27,6 +27,13 @@ pub(crate) async fn connected(url: &str, change: impl FnOnce(&mut Config)) -> Re
     Redis::connect(&config).await.unwrap()
 }
 
+/// The URL for somebody else than the default user.
+pub(crate) fn as_user(url: &str, user: &str, password: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    format!("{scheme}://{user}:{password}@{place}")
+}
+
 /// Tries a GET until it is answered, and checks that every error on the way is one to be expected of an outage.
 pub(crate) async fn recovered<T: FromRedisValue>(redis: &Redis, key: &str) -> T {
     let mut value = None;

@@ -1,5 +1,7 @@
 //! All that is known after a run, whoever has written it down.
 
+use std::collections::BTreeSet;
+
 use shared_core::TenantId;
 use shared_db::redis::{Redis, cmd};
 use shared_db::{Db, statements};
@@ -8,6 +10,7 @@ use shared_events::Lane;
 
 use super::faults::{Incidents, Processes};
 use super::ledger::Fact;
+use super::process::Role;
 use super::watch::TakeOvers;
 
 statements! {
@@ -34,8 +37,8 @@ pub(crate) struct History {
     /// Effects that were still missing when all patience had ended, and what was parked then.
     pub left: u64,
     pub parked: u64,
-    /// By how many seconds the clocks of processes were off.
-    pub clocks: Vec<i64>,
+    /// By how many minutes the clocks of each role's processes were off.
+    pub clocks: BTreeSet<(Role, i64)>,
 }
 
 impl History {
@@ -63,7 +66,9 @@ impl History {
     fn read(&mut self, process: &Child) {
         for line in process.ledger().unwrap() {
             match serde_json::from_str(&line).unwrap() {
-                Fact::Started { clock_off_by } => self.clocks.push(clock_off_by),
+                Fact::Started { role, clock_off_by } => {
+                    self.clocks.insert((role, clock_off_by));
+                }
                 Fact::Told { tenant, raised } => {
                     self.told.extend(raised.into_iter().map(|(key, n)| (tenant.clone(), key, n)));
                 }

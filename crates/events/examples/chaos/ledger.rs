@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use shared_db::{MigrationSet, Step, statements};
 use shared_events::Event;
 
+use super::process::Role;
+
 /// Counters that are raised one by one, each under its row's lock; every value that was committed; and what consumers have made of it.
 /// An effect that comes twice leaves two rows. `seq` is the order in which effects were written.
 pub(crate) const TABLES: MigrationSet = MigrationSet::new(
@@ -62,8 +64,8 @@ pub(crate) struct Raised {
 /// A line in a process's file, which outlives it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Fact {
-    /// By how many seconds its clock is ahead of the server's.
-    Started { clock_off_by: i64 },
+    /// What it is there for, and by how many minutes its clock is ahead of the server's.
+    Started { role: Role, clock_off_by: i64 },
     /// What a publisher was told to be committed.
     Told { tenant: String, raised: Vec<(String, i64)> },
 }

@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     pub tenants: usize,
     /// Keys of each tenant.
     pub keys: u64,
-    /// Processes that publish.
+    /// Processes that publish: three, so that of each role one has the right clock, one is ahead and one behind.
     pub publishers: usize,
     /// Processes with a relay. The last one is stopped now and then, the others are killed.
     pub relays: usize,
@@ -65,7 +65,7 @@ impl Plan {
             skewed: true,
             tenants: 5,
             keys: 20,
-            publishers: 2,
+            publishers: 3,
             relays: 3,
             consumers: if way == Way::Log { 0 } else { 3 },
             concurrency: 4,

@@ -13,7 +13,7 @@ use super::ledger::{Fact, now};
 use super::{publisher, worker};
 
 /// What it is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Role {
     Publisher,
     /// Reads the log.
@@ -55,8 +55,9 @@ pub(crate) async fn run(spec: &str) -> Infallible {
     let db = loop {
         match connect(&spec).await {
             Ok((db, clock)) => {
-                let clock_off_by = (now() - clock + 500_000).div_euclid(1_000_000);
-                ledger.append(serde_json::to_string(&Fact::Started { clock_off_by }).unwrap()).unwrap();
+                let clock_off_by = (now() - clock + 30_000_000).div_euclid(60_000_000);
+                let started = Fact::Started { role: spec.role, clock_off_by };
+                ledger.append(serde_json::to_string(&started).unwrap()).unwrap();
                 break db;
             }
             Err(error) => tracing::warn!(%error, "the server is away"),

@@ -35,10 +35,10 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(
             f,
-            "  {} kills of the database, {} of the broker; clocks off by {:?} s",
+            "  {} kills of the database, {} of the broker; clocks off by {:?} min",
             incidents.outages.len(),
             incidents.broker_outages.len(),
-            distinct(&history.clocks),
+            history.clocks,
         )?;
         for (what, found) in verdict.broken() {
             writeln!(f, "  {what:<28}{}", found.len())?;
@@ -66,11 +66,4 @@ fn spread(f: &mut fmt::Formatter<'_>, what: &str, sorted: &[i64]) -> fmt::Result
 /// So many of a hundred are no longer than this.
 fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
     sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied()
-}
-
-fn distinct(clocks: &[i64]) -> Vec<i64> {
-    let mut clocks = clocks.to_vec();
-    clocks.sort_unstable();
-    clocks.dedup();
-    clocks
 }

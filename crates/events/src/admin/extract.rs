@@ -15,9 +15,14 @@ pub(super) struct Page {
     pub(super) most: Option<u32>,
 }
 
-/// How many things a list has.
+/// How many things a list has, by the query.
 pub(super) fn most(asked: Option<u32>) -> Result<u32, Problem> {
-    admin::most(asked, MAX_LISTED)
+    admin::most("most", asked, MAX_LISTED)
+}
+
+/// How many things are changed at once, by the body.
+pub(super) fn most_changed(asked: Option<u32>) -> Result<u32, Problem> {
+    admin::most("/most", asked, MAX_LISTED)
 }
 
 /// Behind which place of its list a page begins.

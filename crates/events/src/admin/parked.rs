@@ -3,7 +3,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared_core::{Problem, TenantId};
 
-use super::extract::{Body, Params, after, most, word, wrong};
+use super::extract::{Body, Params, after, most, most_changed, word, wrong};
 use super::problem;
 use super::wire::{ParkedJson, all};
 use crate::cursor::Cursor;
@@ -46,7 +46,7 @@ fn said(which: Option<Which>, every: bool) -> Result<ParkedFilter, Problem> {
     let filter = which.map_or_else(ParkedFilter::new, Which::filter);
     if (filter == ParkedFilter::new()) != every {
         let expected = "expected a filter with a field, or `all`: true, and not both";
-        return Err(wrong("filter", expected.to_owned()));
+        return Err(wrong("/filter", expected.to_owned()));
     }
     Ok(filter)
 }
@@ -91,7 +91,7 @@ pub(super) async fn redrive(
     State(subscriptions): State<Subscriptions>,
     Body(redrive): Body<Redrive>,
 ) -> Result<Json<RedrivenJson>, Problem> {
-    let most = most(redrive.most)?;
+    let most = most_changed(redrive.most)?;
     let keys = subscriptions.redrive(said(redrive.filter, redrive.all)?).most(most.into()).await;
     Ok(Json(RedrivenJson { keys: keys.map_err(problem)? }))
 }
@@ -117,7 +117,7 @@ pub(super) async fn discard(
     State(subscriptions): State<Subscriptions>,
     Body(discard): Body<Discard>,
 ) -> Result<Json<DiscardedJson>, Problem> {
-    let most = u64::from(most(discard.most)?);
+    let most = u64::from(most_changed(discard.most)?);
     let filter = said(discard.filter, discard.all)?;
     let discarded = match discard.keys {
         true => subscriptions.discard_keys(&filter, &discard.why, most).await,

@@ -33,9 +33,9 @@ pub(super) async fn begin(
     Body(begin): Body<Begin>,
 ) -> Result<StatusCode, Problem> {
     let place = begin.place.map(|place| place.parse::<Place>()).transpose();
-    let place = place.map_err(|error| wrong("place", error.to_string()))?;
+    let place = place.map_err(|error| wrong("/place", error.to_string()))?;
     if place.is_some() && begin.since.is_some() {
-        return Err(wrong("place", "expected `since` or `place`, and not both".to_owned()));
+        return Err(wrong("/place", "expected `since` or `place`, and not both".to_owned()));
     }
     let mut replay = subscriptions.replay(begin.subscription).events(begin.events);
     replay = begin.since.into_iter().fold(replay, Replay::since);

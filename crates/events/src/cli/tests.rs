@@ -74,6 +74,14 @@ async fn what_is_parked_is_redriven_or_discarded_by_what_is_said_of_it() {
         run(&world, "discard --all --keys --why 'no use' --most 5").await,
         ("3 events are gone\n".into(), 0)
     );
+    world.park("main", "d", "no", 1).await;
+    for nothing in
+        ["redrive --reason ''", "discard --reason '' --why no", "discard --key a --event '' --keys --why no"]
+    {
+        let (said, code) = run(&world, nothing).await;
+        assert!(said.contains("failed: expected words that are not empty") && code == 2, "{nothing}: {said}");
+    }
+    assert_eq!(world.states("d").await, "dead waiting");
     for vague in ["redrive", "discard --why no", "redrive --all --key a"] {
         let (said, code) = run(&world, vague).await;
         assert!(said.contains("--all, and not both") && code == 2, "{said}");
@@ -137,6 +145,16 @@ async fn delayed_events_are_seen_and_cancelled() {
     assert_eq!(run(&world, &cancel).await, ("cancelled\n".into(), 0));
     assert_eq!(run(&world, &cancel).await.1, 1);
     assert_eq!(run(&world, "delayed").await.0.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn pages_of_delayed_events_end_however_far_their_times_are() {
+    let world = Fixture::new().await;
+    world.delay(3).await;
+    world.run("update shared_events.delayed set due = due + interval '300 years'").await;
+    let (first, _) = run(&world, "delayed --most 2").await;
+    let (rest, _) = run(&world, &format!("delayed --most 2 {}", first.split_once("more: ").unwrap().1)).await;
+    assert!(rest.lines().count() == 2 && !rest.contains("more: "), "{rest}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ impl Subscriptions {
     /// A copy that the server itself made (a standby, a base backup, a recovery to a point in time) is no other server.
     ///
     /// # Errors
-    /// [`Error::NotDone`] where the counter is too low, with what raises it; [`Error::Database`]. If the future is dropped, it was done
+    /// [`Error::Conflict`] where the counter is too low, with what raises it; [`Error::Database`]. If the future is dropped, it was done
     /// whole or not at all.
     pub async fn adopt(&self) -> Result<u64, Error> {
         self.db
@@ -38,7 +38,7 @@ impl Subscriptions {
                 tick::lock(tx).await?;
                 if let Some(xid) = tx.one(&AHEAD, ()).await? {
                     let epoch = (xid >> 32) + 1;
-                    return Err(Error::not_done(
+                    return Err(Error::conflict(
                         "adopting the log",
                         format!(
                             "it has transaction ids that this server is yet to come to; stop the server, run `pg_resetwal --epoch={epoch}` on its directory, and start it again"

@@ -8,7 +8,8 @@ use super::redrive::{NEWEST, first};
 use super::{ParkedFilter, Subscriptions, refuse};
 use crate::Error;
 
-/// Events that are thrown away in one step: a transaction of some milliseconds.
+/// Keys of one step, with a thousand events behind them at most: a transaction of some ten milliseconds, since consumers wait for its
+/// locks.
 const AT_ONCE: u64 = 100;
 
 /// The longest reason that is kept, in characters.
@@ -36,21 +37,38 @@ statements! {
                (select k.tenant_id, k.subscription, k.consumer, k.key, k.pos
                   from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) as k (tenant_id, subscription, consumer, key, pos))
          order by p.tenant_id, p.subscription, p.consumer, p.key, p.pos for update";
-    // In a statement behind the locks, so that it sees all followers. The next one of the key is first now, and due. `$6` why, `$7`
-    // whether the followers go too. Of a sink their rows stay for as long as it may go back behind them.
-    const DISCARD: Statement<(Vec<TenantId>, Vec<String>, Vec<String>, Vec<String>, Vec<i64>, String, bool), i64> = "
+    // In a statement behind the locks, so that it sees all followers. Unless they go too (`$7`), the next one of the key is first now, and due.
+    // If they do, each key has its share of a thousand, the last ones first. Its own first goes where that was all; else it is dead until
+    // the next step, since nobody may try it between two. Of a sink the rows stay for as long as it may go back behind them. `$6` why.
+    const DISCARD: Statement<(Vec<TenantId>, Vec<String>, Vec<String>, Vec<String>, Vec<i64>, String, bool), (i64, bool)> = "
         with heads as materialized (
-                 select p.tenant_id, p.subscription, p.consumer, p.key, p.pos
+                 select p.tenant_id, p.subscription, p.consumer, p.key, p.pos, p.event_id, p.name, p.reason, 1000 / count(*) over () as share
                    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) as k (tenant_id, subscription, consumer, key, pos)
                    join shared_events.parked as p using (tenant_id, subscription, consumer, key, pos)
                   where p.state in ('dead', 'retrying') and p.reason is not null and p.tick is null),
+             behind as materialized (
+                 select f.tenant_id, f.subscription, f.consumer, f.key, f.pos, f.event_id, f.name, f.reason
+                   from heads as h cross join lateral (
+                        select p.tenant_id, p.subscription, p.consumer, p.key, p.pos, p.event_id, p.name, p.reason
+                          from shared_events.parked as p
+                         where $7 and p.state = 'waiting'
+                           and (p.tenant_id, p.subscription, p.consumer, p.key) = (h.tenant_id, h.subscription, h.consumer, h.key)
+                         order by p.pos desc limit h.share) as f),
+             keys as materialized (
+                 select heads.*, coalesce(b.events, 0) < heads.share as is_last
+                   from heads
+                   left join (select tenant_id, subscription, consumer, key, count(*) as events from behind group by 1, 2, 3, 4) as b
+                  using (tenant_id, subscription, consumer, key)),
              chosen as materialized (
                  select p.tenant_id, p.subscription, p.consumer, p.key, p.pos, p.event_id, p.name, p.reason, s.name is not null as is_of_sink
-                   from heads as h
-                   join shared_events.parked as p
-                     on (p.tenant_id, p.subscription, p.consumer, p.key) = (h.tenant_id, h.subscription, h.consumer, h.key)
-                    and (p.pos = h.pos or $7 and p.state = 'waiting')
+                   from (select tenant_id, subscription, consumer, key, pos, event_id, name, reason from keys where is_last
+                          union all
+                         select tenant_id, subscription, consumer, key, pos, event_id, name, reason from behind) as p
                    left join shared_events.subscription as s on s.name = p.subscription and s.kind = 'sink'),
+             held as (
+                 update shared_events.parked as p set state = 'dead', next_at = null from keys as c
+                  where not c.is_last and p.state = 'retrying'
+                    and (p.tenant_id, p.subscription, p.consumer, p.key, p.pos) = (c.tenant_id, c.subscription, c.consumer, c.key, c.pos)),
              marked as (
                  update shared_events.parked as p set state = 'sent', next_at = null, tick = null from chosen as g
                   where g.is_of_sink
@@ -71,7 +89,7 @@ statements! {
                     and p.pos = (select min(f.pos) from shared_events.parked as f
                                   where f.state = 'waiting'
                                     and (f.tenant_id, f.subscription, f.consumer, f.key) = (h.tenant_id, h.subscription, h.consumer, h.key)))
-        select count(*) from chosen";
+        select (select count(*) from chosen), exists (select from keys where not is_last)";
 }
 
 /// What goes with the first event of a key.
@@ -86,16 +104,17 @@ impl Subscriptions {
     /// it go on. What is thrown away is recorded with the reason `why`, in the table `discarded`. Returns how many events that were.
     ///
     /// # Errors
-    /// [`Error::NotDone`] unless the reason has 1 to 1,000 characters; [`Error::Database`]: what was thrown away before is gone. So it
-    /// is if the future is dropped.
+    /// [`Error::NotDone`] unless the reason has 1 to 1,000 characters, and for a filter with an empty word; [`Error::Database`]: what was
+    /// thrown away before is gone. So it is if the future is dropped.
     pub async fn discard(&self, which: &ParkedFilter, why: &str, most: u64) -> Result<u64, Error> {
         self.throw_away(which, why, most, With::Nothing).await
     }
 
-    /// The same with all events that wait behind it: of so many keys at most.
+    /// The same with all events that wait behind it: of so many keys at most. Where more than some hundred wait they go step by step, the
+    /// last ones first, and the first of the key with the last step; until then it is dead, so that nobody tries it.
     ///
     /// # Errors
-    /// As [`discard`](Self::discard).
+    /// As [`discard`](Self::discard). The rest of a key that was under way is discarded with the next call.
     pub async fn discard_keys(&self, which: &ParkedFilter, why: &str, most: u64) -> Result<u64, Error> {
         self.throw_away(which, why, most, With::Followers).await
     }
@@ -103,6 +122,7 @@ impl Subscriptions {
     async fn throw_away(&self, which: &ParkedFilter, why: &str, most: u64, with: With) -> Result<u64, Error> {
         let sound = (1..=LONGEST_WHY).contains(&why.chars().count()) && !why.contains('\0');
         refuse("discarding", (!sound).then_some("expected a reason of 1 to 1,000 characters"))?;
+        which.check("discarding")?;
         if which.is_vain() {
             return Ok(0);
         }
@@ -129,13 +149,14 @@ impl Subscriptions {
             let Some((tenant, subscription, consumer, _, pos, _)) = chosen.last().cloned() else { break };
             last = (pos, tenant, subscription, consumer);
             keys += chosen.len() as u64;
-            gone += self.step(chosen, why, with).await?;
+            gone += self.throw_these(chosen, why, with).await?;
             self.wake();
         }
         Ok(gone)
     }
 
-    async fn step(
+    /// These, step by step.
+    async fn throw_these(
         &self,
         chosen: Vec<(TenantId, String, String, String, i64, i16)>,
         why: &str,
@@ -148,18 +169,22 @@ impl Subscriptions {
         let positions: Vec<_> = chosen.iter().map(|one| one.4).collect();
         let lanes: Vec<_> = chosen.iter().map(|one| one.5).collect();
         let with_followers = with == With::Followers;
-        let gone = self
-            .db
-            .system()
-            .tx(async |tx| {
+        let mut gone = 0;
+        loop {
+            let system = self.db.system();
+            let step = system.tx(async |tx| {
                 tx.execute(&LOCK_POSITIONS, (&tenants, &subscriptions, &consumers, &lanes)).await?;
                 let heads = (&tenants, &subscriptions, &consumers, &keys, &positions);
                 tx.execute(&LOCK_HEADS, heads).await?;
                 let params = (&tenants, &subscriptions, &consumers, &keys, &positions, why, with_followers);
                 tx.one(&DISCARD, params).await
-            })
-            .await;
-        let gone: i64 = gone.map_err(|error: shared_db::Error| Error::from(error))?;
-        Ok(gone.unsigned_abs())
+            });
+            let (events, is_more): (i64, bool) =
+                step.await.map_err(|error: shared_db::Error| Error::from(error))?;
+            gone += events.unsigned_abs();
+            if !is_more {
+                return Ok(gone);
+            }
+        }
     }
 }

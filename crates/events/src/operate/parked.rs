@@ -5,7 +5,7 @@ use shared_db::{Row, statements};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{MAX_LISTED, Subscriptions};
+use super::{MAX_LISTED, Subscriptions, refuse};
 use crate::Error;
 
 /// `$1` subscription, `$2` consumer, `$3` tenant, `$4` key, `$5` name, `$6` a part of the reason; each or null.
@@ -140,8 +140,17 @@ impl ParkedFilter {
 
     /// Words that nothing has: the server could not read them.
     pub(super) fn is_vain(&self) -> bool {
-        let words = [&self.subscription, &self.consumer, &self.key, &self.event, &self.reason];
-        words.into_iter().flatten().any(|word| word.contains('\0'))
+        self.words().any(|word| word.contains('\0'))
+    }
+
+    /// An empty word is a slip, and what has it would not be what was meant: it is in every reason.
+    pub(super) fn check(&self, attempted: &'static str) -> Result<(), Error> {
+        let slip = self.words().any(String::is_empty);
+        refuse(attempted, slip.then_some("expected words that are not empty"))
+    }
+
+    fn words(&self) -> impl Iterator<Item = &String> {
+        [&self.subscription, &self.consumer, &self.key, &self.event, &self.reason].into_iter().flatten()
     }
 }
 

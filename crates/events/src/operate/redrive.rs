@@ -41,7 +41,7 @@ statements! {
 /// It only says that they are due: the relay that has the lane tries them, wherever it runs. What is parked while it works stays, so it
 /// comes to an end. Dropping the future ends it after the step that is under way; what is due stays due.
 ///
-/// Awaiting fails with [`Error::NotDone`] for a rate out of bounds, and with [`Error::Database`].
+/// Awaiting fails with [`Error::NotDone`] for a rate out of bounds and for a filter with an empty word, and with [`Error::Database`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is redriven before it is awaited"]
 pub struct Redrive {
@@ -75,6 +75,7 @@ impl Redrive {
     async fn run(self) -> Result<u64, Error> {
         let sound = self.rate.is_none_or(|rate| (1..=HIGHEST_RATE).contains(&rate));
         refuse("redriving", (!sound).then_some("expected a rate from 1 to a million keys per second"))?;
+        self.which.check("redriving")?;
         if self.which.is_vain() {
             return Ok(0);
         }

@@ -65,7 +65,7 @@ impl Subscription {
     /// there was one of this name.
     ///
     /// # Errors
-    /// [`Error::NotDone`] while a relay works on it, and for a name that none can have; [`Error::Database`]. If the future is dropped,
+    /// [`Error::Conflict`] while a relay works on it, [`Error::NotDone`] for a name that none can have; [`Error::Database`]. If the future is dropped,
     /// it was done whole or not at all.
     pub async fn retire(&self) -> Result<bool, Error> {
         const ATTEMPTED: &str = "retiring a subscription";
@@ -82,7 +82,7 @@ impl Subscription {
                     }
                     Ok(true)
                 }
-                Some(relays) => Err(Error::not_done(
+                Some(relays) => Err(Error::conflict(
                     ATTEMPTED,
                     format!("{relays} relays work on `{name}`; stop the programs that read it"),
                 )),

@@ -187,6 +187,66 @@ async fn what_is_discarded_is_recorded_and_what_waited_behind_it_goes_on() {
     }
 }
 
+/// As a part of a reason it is in every one: whoever lets a script's variable be empty would throw everything away.
+#[tokio::test]
+async fn an_empty_word_redrives_and_discards_nothing() {
+    let world = Fixture::new().await;
+    world.subscribe("main").await;
+    world.park("main", "a", "no", 1).await;
+    let f = ParkedFilter::new;
+    for empty in [f().reason(""), f().subscription(""), f().consumer(""), f().key(""), f().event("").key("a")]
+    {
+        for refused in [
+            world.subscriptions.redrive(empty.clone()).await,
+            world.subscriptions.discard(&empty, "cleanup", 10).await,
+            world.subscriptions.discard_keys(&empty, "cleanup", 10).await,
+        ] {
+            assert!(matches!(refused, Err(Error::NotDone { .. })), "{empty:?}: {refused:?}");
+        }
+    }
+    assert_eq!(world.states("a").await, "dead waiting");
+}
+
+/// A step is a transaction: few enough events for its locks to last milliseconds, and no time-out to end it.
+#[tokio::test]
+async fn however_many_wait_behind_a_key_it_is_discarded_step_by_step() {
+    let world = Fixture::new().await;
+    world.subscribe("main").await;
+    world.subscribe("sink").await;
+    world.run("update shared_events.subscription set kind = 'sink' where name = 'sink'").await;
+    for subscription in ["main", "sink"] {
+        world.park(subscription, "many", "no", 2500).await;
+        world.park(subscription, "few", "no", 2).await;
+    }
+    world
+        .run("update shared_events.parked set state = 'retrying', next_at = 'infinity' where state = 'dead'")
+        .await;
+    // Somebody has the first that waits.
+    let other = world.session().await;
+    other.run("begin; select from shared_events.parked where subscription = 'main' and key = 'many' and state = 'waiting' order by pos limit 1 for update").await;
+    let main = ParkedFilter::new().subscription("main");
+    let blocked = "select exists (select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let look = async {
+        while world.text(blocked).await != "true" {
+            tokio::task::yield_now().await;
+        }
+        let state = "select state from shared_events.parked where subscription = 'main' and key = 'many' order by pos limit 1";
+        assert_eq!(world.text(state).await, "dead", "it is not tried while those behind it go");
+        other.run("rollback").await;
+    };
+    let (discarded, ()) = tokio::join!(world.subscriptions.discard_keys(&main, "no use", 10), look);
+    assert_eq!(discarded.unwrap(), 2504);
+    let sink = ParkedFilter::new().subscription("sink");
+    assert_eq!(world.subscriptions.discard_keys(&sink, "no use", 10).await.unwrap(), 2504);
+    let most =
+        "select max(n) from (select count(*) as n from shared_events.discarded group by xmin::text) as step";
+    assert!(world.text(most).await.parse::<u64>().unwrap() <= 1002);
+    let later = "select count(*) from shared_events.discarded as head join shared_events.discarded as behind using (subscription, key)
+                  where head.reason is not null and behind.xmin::text::bigint > head.xmin::text::bigint";
+    assert_eq!(world.text(later).await, "0", "the first goes with the last step");
+    assert_eq!(world.text("select count(*) from shared_events.parked where state <> 'sent'").await, "0");
+}
+
 /// A turn of the consumer parks one more event behind a key while it is thrown away.
 #[tokio::test]
 async fn an_event_that_is_parked_behind_a_discarded_one_is_not_left_behind() {

@@ -22,7 +22,8 @@ statements! {
         with me as (
             insert into shared_events.relay (subscription, owner, expires, host, pid, state)
             values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4, $5, $6::text::json)
-                on conflict (subscription, owner) do update set expires = excluded.expires, state = excluded.state),
+                on conflict (subscription, owner) do update set expires = excluded.expires, state = excluded.state
+                 where not relay.has_left),
         renewed as (
             update shared_events.cursor set expires = clock_timestamp() + make_interval(secs => $3)
              where subscription = $1 and owner = $2
@@ -39,12 +40,16 @@ statements! {
                coalesce(array_agg(lane), '{}') as lanes, coalesce(array_agg(epoch), '{}') as epochs,
                coalesce(array_agg(tick), '{}') as ticks, coalesce(array_agg(pos), '{}') as positions
           from renewed";
+    // Whoever leaves waits for the lock on its own row, and frees what was taken until then.
     const TAKE: Statement<(String, Uuid, f64, i64), (i16, i64, i64, i64)> = "
+        with me as materialized (
+            select 1 from shared_events.relay where subscription = $1 and owner = $2 and not has_left for share)
         update shared_events.cursor
            set owner = $2, epoch = epoch + 1, expires = clock_timestamp() + make_interval(secs => $3)
          where subscription = $1
            and lane = any (array(select lane from shared_events.cursor where subscription = $1 and expires < clock_timestamp()
                                   order by lane limit $4 for update skip locked))
+           and exists (select from me)
         returning lane, epoch, tick, pos";
     const ADVANCE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>), i16> = "
         update shared_events.cursor set tick = new.tick, pos = new.pos, moved = clock_timestamp()
@@ -57,8 +62,13 @@ statements! {
           from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos)
          where cursor.subscription = $1 and cursor.owner = $2 and cursor.lane = new.lane and cursor.epoch = new.epoch
         returning cursor.lane";
-    const LEAVE: Statement<(String, Uuid), ()> = "
-        delete from shared_events.relay where subscription = $1 and owner = $2";
+    const LEAVE: Statement<(String, Uuid, String, i32), ()> = "
+        insert into shared_events.relay (subscription, owner, expires, host, pid, has_left)
+        select name, $2, clock_timestamp(), $3, $4, true from shared_events.subscription where name = $1
+            on conflict (subscription, owner) do update set expires = excluded.expires, state = null, has_left = true";
+    // What it has taken meanwhile. By itself, since beats lock the other way round.
+    const FREE: Statement<(String, Uuid), ()> = "
+        update shared_events.cursor set owner = null, expires = '-infinity' where subscription = $1 and owner = $2";
 }
 
 #[derive(Row)]
@@ -139,8 +149,7 @@ struct Found {
 async fn once(core: &Core) -> Result<Found, Error> {
     let seconds = core.config.lease.as_secs_f64();
     let (name, owner) = (&core.config.subscription, core.owner);
-    let pid = i32::try_from(std::process::id()).unwrap_or_default();
-    let beat = (name, owner, seconds, &core.host, pid, core.state());
+    let beat = (name, owner, seconds, &core.host, pid(), core.state());
     let Beaten { mut paused, filter, ends, rate, others, lanes, epochs, ticks, positions } =
         core.db.system().one(&BEAT, beat).await?;
     let replay = Bounds::read(filter.as_deref(), ends, rate).unwrap_or_else(|why| {
@@ -158,6 +167,10 @@ async fn once(core: &Core) -> Result<Found, Error> {
         owned.extend(taken.into_iter().map(|(lane, epoch, tick, pos)| row(lane, epoch, tick, pos)));
     }
     Ok(Found { owned, share, paused, replay })
+}
+
+fn pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or_default()
 }
 
 fn row(of: i16, epoch: i64, tick: i64, pos: i64) -> Owned {
@@ -180,7 +193,9 @@ pub(super) async fn release(core: &Core, owned: &[Owned]) -> Result<(), Error> {
 
 /// Says that this relay lives no more.
 pub(super) async fn leave(core: &Core) -> Result<(), Error> {
-    core.db.system().execute(&LEAVE, (&core.config.subscription, core.owner)).await?;
+    let me = (&core.config.subscription, core.owner, &core.host, pid());
+    core.db.system().execute(&LEAVE, me).await?;
+    core.db.system().execute(&FREE, (&core.config.subscription, core.owner)).await?;
     Ok(())
 }
 
@@ -196,3 +211,6 @@ fn params<'a>(core: &'a Core, owned: &[Owned]) -> Columns<'a> {
         owned.iter().map(|owned| owned.cursor.pos).collect(),
     )
 }
+
+#[cfg(test)]
+mod tests;

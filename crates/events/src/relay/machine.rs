@@ -323,10 +323,11 @@ impl Machine {
         self.end = self.end.filter(|end| *end != passed);
     }
 
-    /// Somebody else has written to the sink's lane: it is to be asked.
-    pub(crate) fn fenced(&mut self, lane: Lane, grant: u64) {
+    /// Somebody else has written to the sink's lane, which may have had this last: it is to be asked.
+    pub(crate) fn fenced(&mut self, lane: Lane, grant: u64, floor: Option<Place>) {
         let asks = self.asks;
         if let Some(held) = self.of(lane, grant) {
+            held.floor = held.floor.max(floor);
             held.phase = if asks { Phase::Unasked } else { Phase::Free };
         }
     }

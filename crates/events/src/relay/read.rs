@@ -23,28 +23,39 @@ macro_rules! cut {
     };
 }
 
+/// The event of a row of `parked`, found by its key.
+macro_rules! parked {
+    () => {
+        "select pos, xid, lane, id, tenant_id, name, version, key, payload, context, at
+           from shared_events.log where log.lane = parked.lane and log.xid = parked.xid and log.pos = parked.pos offset 0"
+    };
+}
+
 /// These columns of what the lanes `$3` have between the ticks `$1` and `$2`, and of what was parked for the subscription `$4` and
 /// stamped with one of them; in no order.
 ///
 /// `pos` was drawn under whatever lock orders the writers of a key, so it orders the events of a key within a batch; across batches
 /// what a snapshot sees does. Neither `pos` nor `xid` alone orders the log. Each leg reads the index: what began after the earlier
 /// cut, and what was open then.
+///
+/// What the index is searched by are values, and no columns of a join: a plan that was made while the log was empty
+/// would join by reading the whole of it, and is kept for as long as nothing is analysed.
 macro_rules! between {
     ($($columns:tt)*) => {
         concat!(
             "select ", $($columns)*, ", null::bigint as stamp
-               from cut join shared_events.log on log.lane = any ($3) and log.xid >= pg_snapshot_xmax(cut.seen)
-                                              and log.xid < pg_snapshot_xmax(cut.sees)
-              where pg_visible_in_snapshot(log.xid, cut.sees)
+               from shared_events.log
+              where log.lane = any ($3) and log.xid >= (select pg_snapshot_xmax(seen) from cut)
+                and log.xid < (select pg_snapshot_xmax(sees) from cut)
+                and pg_visible_in_snapshot(log.xid, (select sees from cut))
               union all
              select ", $($columns)*, ", null
-               from cut cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
-               join shared_events.log on log.lane = any ($3) and log.xid = open.xid
-              where pg_visible_in_snapshot(log.xid, cut.sees)
+               from shared_events.log
+              where log.lane = any ($3) and log.xid = any (array(select pg_snapshot_xip(seen) from cut))
+                and pg_visible_in_snapshot(log.xid, (select sees from cut))
               union all
              select ", $($columns)*, ", parked.tick
-               from shared_events.parked
-               join shared_events.log on log.lane = parked.lane and log.xid = parked.xid and log.pos = parked.pos
+               from shared_events.parked cross join lateral (", parked!(), ") as log
               where parked.subscription = $4 and parked.tick > $1 and parked.tick <= $2 and parked.lane = any ($3)"
         )
     };
@@ -73,6 +84,9 @@ statements! {
     pub(super) const COUNT: Statement<(i64, i64, Vec<i16>, String, i64, i64), i64> = concat!("
         with ", cut!(), "
         select count(*) from (select from (", between!("log.pos"), ") as key where pos > $6 limit $5) as key");
+    const HAS: Statement<(i64, i64, Vec<i16>, String, i64), bool> = concat!("
+        with ", cut!(), "
+        select exists (select from (", between!("log.pos"), ") as key where pos = $5)");
     pub(super) const BATCH: Statement<(i64, i64, Vec<i16>, String, i64), Stored> = concat!("
         with ", cut!(), " ", as_far_as!("$5", "", between!(stored!())));
     // A large batch takes longer than other statements may.
@@ -97,8 +111,7 @@ statements! {
              where pg_visible_in_snapshot(log.xid, cut.sees) and not pg_visible_in_snapshot(log.xid, cut.seen)
              union all
             select ", stored!(), ", parked.tick
-              from shared_events.parked
-              join shared_events.log on log.lane = parked.lane and log.xid = parked.xid and log.pos = parked.pos
+              from shared_events.parked cross join lateral (", parked!(), ") as log
              where parked.subscription = $4 and parked.tick = $2 and parked.lane = $3 and parked.pos > $5 and parked.pos <= $6"),
         " order by pos");
     // The same of events that are to be read later.
@@ -115,9 +128,10 @@ statements! {
          order by log.pos");
     pub(super) const EVENTS: Statement<Keyed, Stored> = as_far_as!("$6", "order by nth", "
         select ", stored!(), ", null::bigint as stamp, key.nth
-          from unnest($2::int8[], $3::int8[]) with ordinality as key (xid, pos, nth)
-          join shared_events.log on log.lane = $1 and log.xid = key.xid::text::xid8 and log.pos = key.pos
-                                and log.at between $4 and $5");
+          from unnest($2::int8[], $3::int8[]) with ordinality as key (xid, pos, nth) cross join lateral (
+               select pos, xid, lane, id, tenant_id, name, version, key, payload, context, at
+                 from shared_events.log where log.lane = $1 and log.xid = key.xid::text::xid8 and log.pos = key.pos
+                                                 and log.at between $4 and $5 offset 0) as log");
     // Whether nothing of these lanes is parked. What is, is parked by whoever owns the lane, and by nobody else.
     const IS_CLEAR: Statement<(String, Vec<i16>), bool> = "
         select not exists (select from shared_events.parked where subscription = $1 and lane = any ($2))";
@@ -169,6 +183,12 @@ impl Log<'_> {
         let between = (passed, to, columns(lanes), self.subscription, number(most), pos);
         let count = self.db.system().one(&COUNT, between).await?;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// Whether a lane has an event at this place, whose batch begins behind that tick.
+    pub(super) async fn has(self, lane: Lane, before: i64, place: Place) -> Result<bool, Error> {
+        let between = (before, place.tick, columns(&[lane]), self.subscription, place.pos);
+        Ok(self.db.system().one(&HAS, between).await?)
     }
 
     /// What the lanes have between a tick and the last of these, in the order of the places; `None` if it has more bytes.

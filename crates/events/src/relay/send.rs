@@ -29,7 +29,7 @@ statements! {
          where subscription = $1 and lane = $2 and key = any ($3)
          group by tenant_id, key";
     // An operator may throw away what it would wait behind: then it is first, and due.
-    const PARK: Statement<(String, String, i16, TenantId, String, i64, Option<i64>, Uuid, String, Option<String>), ()> = "
+    pub(super) const PARK: Statement<(String, String, i16, TenantId, String, i64, Option<i64>, Uuid, String, Option<String>), ()> = "
         with ahead as materialized (
             select 1 from shared_events.parked
              where tenant_id = $4 and subscription = $1 and consumer = $2 and key = $5 and state <> 'sent'
@@ -44,7 +44,7 @@ statements! {
            set state = excluded.state, reason = excluded.reason, attempts = parked.attempts + 1, next_at = null, tick = null
          where excluded.state = 'dead'";
     // What was sent, and of each key what waits behind it now, unless more of it is on its way.
-    const SENT: Statement<(String, i16, i64, Vec<i64>), ()> = "
+    pub(super) const SENT: Statement<(String, i16, i64, Vec<i64>), ()> = "
         with sent as (
             update shared_events.parked set state = 'sent', next_at = null
              where subscription = $1 and lane = $2 and tick = $3 and pos = any ($4)
@@ -60,7 +60,7 @@ statements! {
                             where rest.subscription = $1 and rest.tenant_id = of.tenant_id and rest.consumer = of.consumer
                               and rest.key = of.key and rest.state <> 'sent' and rest.tick = $3 and rest.pos <> all ($4))";
     // A head that was refused takes those behind it out of the tick.
-    const UNSTAMP: Statement<(String, i16, TenantId, String, i64), ()> = "
+    pub(super) const UNSTAMP: Statement<(String, i16, TenantId, String, i64), ()> = "
         update shared_events.parked set tick = null
          where subscription = $1 and lane = $2 and tenant_id = $3 and key = $4 and tick = $5 and state = 'waiting'";
 }
@@ -76,8 +76,8 @@ pub(super) struct Outlet {
 pub(super) enum Went {
     /// All are there, or parked, which some were; this is the last that is there.
     All { last: Option<Place>, parked: u64 },
-    /// The sink's lane is not as it was left.
-    Fenced,
+    /// The sink's lane is not as it was left: with this last.
+    Fenced { last: Option<Place> },
 }
 
 /// What is known of a key of this lane.
@@ -119,7 +119,7 @@ impl Outlet {
                     (after, all) = (last, all + parked);
                     is_clear &= parked == 0;
                 }
-                Went::Fenced => return Ok(Went::Fenced),
+                Went::Fenced { last } => return Ok(Went::Fenced { last }),
             }
             events = rest;
         }
@@ -170,12 +170,12 @@ impl Outlet {
                 Some(Refusal::Fenced(why)) => {
                     tracing::warn!(subscription, %lane, "the sink's lane is not as it was left: {why}");
                     METRICS.fenced.add(1, &[]);
-                    return Ok(Went::Fenced);
+                    return Ok(Went::Fenced { last: after });
                 }
                 Some(Refusal::Foreign(why)) => {
                     self.breaker.answered();
                     self.waits_for(of, When::Sending, why).await;
-                    return Ok(Went::Fenced);
+                    return Ok(Went::Fenced { last: after });
                 }
                 Some(Refusal::Later(why)) => {
                     tracing::warn!(subscription, %lane, sink = self.sink.name(), "to be sent again: {why}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared_db::{Db, Row, Tx, cut, cut_lock, statements};
 
-use super::machine::Cursor;
+use super::machine::{Cursor, Taken};
 use super::read::Log;
 use super::ticks::{self, Cut};
 use crate::{Error, Lane, Place, delayed};
@@ -27,9 +27,8 @@ statements! {
                exists (select 1 from cut cross join unnest($3::int2[]) as own (lane)
                         where pg_snapshot_xmax(cut.seen) <= (
                               select log.xid from shared_events.log where log.lane = own.lane order by log.xid desc limit 1))
-               or exists (select 1 from cut cross join lateral pg_snapshot_xip(cut.seen) as open (xid)
-                           cross join unnest($3::int2[]) as own (lane)
-                            join shared_events.log on log.lane = own.lane and log.xid = open.xid)
+               or exists (select 1 from shared_events.log
+                           where log.lane = any ($3) and log.xid = any (array(select pg_snapshot_xip(seen) from cut)))
                or exists (select 1 from shared_events.subscription
                             join shared_events.parked on parked.subscription = subscription.name
                            where subscription.kind = 'sink' and parked.next_at <= clock_timestamp() and parked.tick is null)
@@ -169,6 +168,18 @@ pub(super) async fn cut(db: &Db) -> Result<u32, Error> {
         .await
 }
 
+/// Makes a tick where something was committed behind the newest one, or a delayed event is due: for a log that no relay reads.
+pub(super) async fn cut_if_behind(db: &Db) -> Result<(), Error> {
+    let log = Log { db, subscription: "" };
+    // Tick 0 is always there, and tells the newest.
+    let newest = look(log, 0, &[]).await?.newest;
+    let looked = look(log, newest, &Lane::all().collect::<Vec<_>>()).await?;
+    if looked.is_behind || looked.delayed.is_some_and(|wait| wait <= 0.0) {
+        cut(db).await?;
+    }
+    Ok(())
+}
+
 /// A tick of this moment, within a transaction.
 pub(crate) async fn cut_within(tx: &mut Tx) -> Result<i64, Error> {
     lock(tx).await?;
@@ -230,8 +241,20 @@ pub(super) struct Back {
     pub(super) cursor: Cursor,
     /// The tick of the place, if its batch can still be read.
     tick: Option<i64>,
+    known: Known,
     /// It is one that is yet to come, which the database has forgotten, as after a restore: the next ones now come after it.
     pub(super) is_raised: bool,
+}
+
+/// What the log can tell of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// If it is one, it is in the batch between this tick and its own.
+    Within(i64),
+    /// It has no such tick: it never had, or was set back since.
+    Not,
+    /// Its tick is forgotten, since all have passed it.
+    Forgotten,
 }
 
 /// Ticks are kept for so much longer than one may go back: until the cursor is written there.
@@ -246,9 +269,14 @@ pub(super) async fn cursor_at(
     let Place { tick, pos } = place.unwrap_or_default();
     let around = db.system().one(&AROUND, (tick, rewind.as_secs_f64())).await?;
     let oldest = around.first.max(around.safe);
+    let known = match around.is_kept {
+        true if around.before > 0 || around.pruned == 0 => Known::Within(around.before),
+        false if tick > around.pruned => Known::Not,
+        _ => Known::Forgotten,
+    };
     if tick > around.newest {
         let cursor = Cursor { passed: around.newest, pos: 0 };
-        let back = Back { cursor, tick: None, is_raised: true };
+        let back = Back { cursor, tick: None, known, is_raised: true };
         return Ok(raise(db, tick).await?.then_some(back));
     }
     let (cursor, tick) = match tick {
@@ -260,7 +288,7 @@ pub(super) async fn cursor_at(
         _ if around.before == 0 && around.pruned > 0 => (Cursor { passed: tick, pos: 0 }, None),
         _ => (Cursor { passed: around.before, pos }, Some(tick)),
     };
-    Ok(Some(Back { cursor, tick, is_raised: false }))
+    Ok(Some(Back { cursor, tick, known, is_raised: false }))
 }
 
 /// The next ticks come behind this one, unless that is later than a year from now. Nobody makes one meanwhile, which could take that back.
@@ -274,6 +302,24 @@ async fn raise(db: &Db, tick: i64) -> Result<bool, Error> {
 }
 
 impl Back {
+    /// Whether the place is ahead of where the lane stands, and certainly none of this log.
+    ///
+    /// One of a tick that the log does not know may be of before a restore, unless the sink was seen behind it by the relay that asks.
+    pub(super) async fn is_foreign(
+        &self,
+        log: Log<'_>,
+        lane: Lane,
+        place: Place,
+        taken: Taken,
+    ) -> Result<bool, Error> {
+        let is_ahead = self.is_raised || self.cursor > taken.cursor;
+        match self.known {
+            Known::Within(before) if is_ahead => Ok(!log.has(lane, before, place).await?),
+            Known::Not => Ok(is_ahead && taken.floor.is_some()),
+            Known::Within(_) | Known::Forgotten => Ok(false),
+        }
+    }
+
     /// How many events of the lane lie between here and the cursor; of very many, how many at least.
     pub(super) async fn lost(&self, log: Log<'_>, lane: Lane, cursor: Cursor) -> Result<u64, Error> {
         let count = async |passed, to, pos| match passed < to {

@@ -4,12 +4,10 @@ use shared_core::fault;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::foreign::When;
 use super::machine::{Cursor, Taken};
 use super::reader::{Page, Reader};
 use super::send::{Outlet, Went};
-use super::tick::{self, Back};
-use super::{Core, Target, loads, read};
+use super::{Core, Target, ask, loads, read};
 use crate::executor::{Executor, Retried, Turned};
 use crate::metrics::METRICS;
 use crate::replay::{self, Pace};
@@ -85,7 +83,10 @@ pub(super) enum Outcome {
         is_done: bool,
         parked: u64,
     },
-    Fenced,
+    /// The sink is to be asked, which has this last if that is known.
+    Fenced {
+        floor: Option<Place>,
+    },
     /// It is nothing that is done for this target.
     Nothing,
     /// The next page could not be read, for this reason; what was read before stays as it is.
@@ -96,7 +97,7 @@ pub(super) enum Outcome {
 impl Work {
     pub(super) async fn run(self, core: &Core, lane: Lane, taken: Taken, passing: &Passing) -> Outcome {
         match (self, &core.target) {
-            (Self::Ask, Target::Sink(outlet)) => ask(core, outlet, lane, taken).await,
+            (Self::Ask, Target::Sink(outlet)) => ask::ask(core, outlet, lane, taken).await,
             (Self::Send(page, is_clear), Target::Sink(outlet)) => {
                 send(core, outlet, lane, taken.floor, page, is_clear).await
             }
@@ -185,7 +186,7 @@ async fn send(
     }
     match outlet.send(core.log(), lane, floor, events, is_clear).await {
         Ok(Went::All { last, parked }) => Outcome::Reached { at: reached, parked, floor: last },
-        Ok(Went::Fenced) => Outcome::Fenced,
+        Ok(Went::Fenced { last }) => Outcome::Fenced { floor: last },
         Err(error) => Outcome::Failed(error),
     }
 }
@@ -235,58 +236,4 @@ async fn deliver_later(
         (rest, most) = (rest.get(count..).unwrap_or_default(), 2 * count);
     }
     Ok(turned)
-}
-
-/// Asks the sink what it has, and looks whether it lacks something that it had.
-async fn ask(core: &Core, outlet: &Outlet, lane: Lane, taken: Taken) -> Outcome {
-    let floor = match outlet.last(lane).await {
-        Ok(floor) => floor,
-        Err(why) => {
-            tracing::warn!(subscription = core.config.subscription, %lane, "the sink does not say what it has: {why}");
-            return Outcome::Fenced;
-        }
-    };
-    if taken.floor.is_some() && floor >= taken.floor {
-        outlet.foreign.is_gone(lane, When::Asking);
-        return Outcome::Asked { floor, back: None };
-    }
-    let back = match tick::cursor_at(&core.db, floor, core.config.rewind).await {
-        Ok(Some(back)) => back,
-        Ok(None) => {
-            let why = format!(
-                "the sink says that it has {}, and no tick as late is made before a year from now",
-                floor.unwrap_or_default()
-            );
-            tracing::error!(subscription = core.config.subscription, %lane, "the lane waits: {why}");
-            outlet.foreign.found(lane, When::Asking, why).await;
-            return Outcome::Fenced;
-        }
-        Err(error) => return Outcome::Failed(error),
-    };
-    outlet.foreign.is_gone(lane, When::Asking);
-    match lacks(core, lane, back, taken.cursor).await {
-        Ok(back) => Outcome::Asked { floor, back },
-        Err(error) => Outcome::Failed(error),
-    }
-}
-
-/// From where on a sink that stands there lacks some events that the cursor has passed, if it does.
-async fn lacks(core: &Core, lane: Lane, back: Back, cursor: Cursor) -> Result<Option<Cursor>, Error> {
-    let subscription = &core.config.subscription;
-    if back.is_raised {
-        tracing::warn!(subscription, %lane, "the sink has later events than the log, as after a restore; the next come after them");
-    }
-    if back.cursor >= cursor {
-        return Ok(None);
-    }
-    let mut lost = back.lost(core.log(), lane, cursor).await?;
-    if cursor.pos > 0 && !back.is_raised {
-        // A part of the next batch is behind the cursor too, and the sink has nothing of it.
-        lost = lost.max(1);
-    }
-    if lost > 0 {
-        METRICS.rewound.add(lost, &[]);
-        tracing::warn!(subscription, %lane, "the sink has lost events that it had; they are sent again");
-    }
-    Ok((lost > 0).then_some(back.cursor))
 }

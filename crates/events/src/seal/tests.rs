@@ -5,8 +5,8 @@ use crate::Error;
 use crate::fixture::Fixture;
 
 const TEN: &str = "
-    insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
-    select gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'key ' || n, '{}', '{}' from generate_series(1, 10) as n";
+    insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+    select n & 15, gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'key ' || n, '{}', '{}' from generate_series(1, 10) as n";
 const CUT: &str = "insert into shared_events.tick (snap) values (pg_current_snapshot())";
 
 #[tokio::test]

@@ -14,7 +14,7 @@ local key = KEYS[1]
 local top, last, unknown = ends(key, KEYS[2])
 if unknown then return {0, 'foreign', unknown} end
 local is_foreign = before(last, top)
-if before(last, ARGV[1]) then
+if last ~= ARGV[1] then
     return {0, 'fenced', 'its last event is ' .. last .. ', and was ' .. ARGV[1]}
 end
 

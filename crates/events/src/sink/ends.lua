@@ -25,6 +25,11 @@ local function newest(stream)
     end
 end
 
+-- Takes out what is newer than the newest event: an operator may let the server wait for that.
+local TAKE_OUT_NEWEST = "local n,f,c=0,'+',redis.call repeat local b=c('XREVRANGE',KEYS[1],f,'-','COUNT',100) for _,x in ipairs(b) do "
+    .. "local w=x[2] for i=1,#w,2 do if w[i]=='ce-place' and w[i+1]==x[1] then return n end end "
+    .. "n=n+c('XDEL',KEYS[1],x[1]) f='('..x[1] end until #b<100 return n"
+
 -- The last id of a stream, and the last place of ours in it, '0-0' for none; or why that can't be known. Another's entry has an id as well, so
 -- the place is kept beside the stream. That is not believed where the stream does not bear it out: either may be lost without the other.
 local function ends(stream, beside)
@@ -43,6 +48,6 @@ local function ends(stream, beside)
     last = newest(stream)
     if last then return top, last end
     return nil, nil, 'none of the newest 1000 entries of `' .. stream .. '` is ours, and `' .. beside
-        .. '` does not tell the last that is: take them out (XDEL)'
+        .. '` does not tell the last that is; take out those that are not: EVAL "' .. TAKE_OUT_NEWEST .. '" 1 ' .. stream
 end
 

@@ -176,7 +176,7 @@ impl Sink for KafkaTopic {
             Err(refusal) => return Accepted::until(0, refusal),
         };
         let after = after.unwrap_or_default();
-        if has < after {
+        if has != after {
             return Accepted::until(0, Refusal::Fenced(format!("its last event is {has}, and was {after}")));
         }
         let known = events.partition_point(|event| event.place <= has);

@@ -173,7 +173,7 @@ impl Sink for JetStream {
             },
             Err(said) => return Accepted::until(0, Refusal::Later(said)),
         };
-        if has < after.unwrap_or_default() {
+        if has != after.unwrap_or_default() {
             let said = format!("its last event is {has}, and was {}", after.unwrap_or_default());
             return Accepted::until(0, Refusal::Fenced(said));
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Accepted, Capabilities, Dedup, Refusal, Sink};
 use crate::publish::SIGNAL;
-use crate::{Envelope, Error, Lane, Place};
+use crate::{Envelope, Error, Lane, Place, context};
 
 statements! {
     const BEGIN: Statement<(String, i16), ()> = "
@@ -22,8 +22,8 @@ statements! {
     const MOVE: Statement<(String, i16, i64, i64), ()> = "
         update shared_events.received set tick = $3, pos = $4, moved = clock_timestamp() where source = $1 and lane = $2";
     const RECEIVE: Statement<(Vec<Uuid>, Vec<TenantId>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<String>), ()> = "
-        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
-        select e.id, e.tenant_id, e.name, e.version, e.key, e.payload::json, e.context::json
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+        select shared_events.lane_of(e.tenant_id, e.key), e.id, e.tenant_id, e.name, e.version, e.key, e.payload::json, e.context::json
           from unnest($1::uuid[], $2::uuid[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::text[])
                with ordinality as e (id, tenant_id, name, version, key, payload, context, place)
          order by e.place";
@@ -58,7 +58,7 @@ impl PostgresLog {
             tx.execute(&BEGIN, (source, number)).await?;
             let (tick, pos) = tx.one(&LOCK, (source, number)).await?;
             let has = Place::new(tick, pos);
-            if has < after {
+            if has != after {
                 return Ok(Accepted::until(
                     0,
                     Refusal::Fenced(format!("its last event is {has}, and was {after}")),
@@ -66,7 +66,7 @@ impl PostgresLog {
             }
             let new: Vec<&Envelope> = events.iter().filter(|event| event.place > has).collect();
             if let Some(last) = new.last() {
-                tx.execute(&RECEIVE, columns(&new)?).await?;
+                tx.execute(&RECEIVE, columns(&new)).await?;
                 tx.execute(&MOVE, (source, number, last.place.tick, last.place.pos)).await?;
             }
             Ok(Accepted::all(events.len()))
@@ -80,21 +80,22 @@ impl PostgresLog {
 
 type Columns = (Vec<Uuid>, Vec<TenantId>, Vec<String>, Vec<i32>, Vec<String>, Vec<String>, Vec<String>);
 
-fn columns(events: &[&Envelope]) -> Result<Columns, Error> {
-    let context = |event: &&Envelope| {
-        serde_json::to_string(&event.context)
-            .map_err(|_| Error::Config("a context can't be written as JSON".to_owned()))
+fn columns(events: &[&Envelope]) -> Columns {
+    // What could not be read here is none there either.
+    let context = |event: &&Envelope| match event.context.tenant() == event.tenant {
+        true => context::write(&event.context, event.context.traceparent()),
+        false => "{}".to_owned(),
     };
     let each = || events.iter();
-    Ok((
+    (
         each().map(|event| event.id).collect(),
         each().map(|event| event.tenant).collect(),
         each().map(|event| event.name.clone()).collect(),
         each().map(|event| i32::try_from(event.version).unwrap_or(i32::MAX)).collect(),
         each().map(|event| event.key.clone()).collect(),
         each().map(|event| event.payload.clone()).collect(),
-        each().map(context).collect::<Result<_, _>>()?,
-    ))
+        each().map(context).collect(),
+    )
 }
 
 #[async_trait]

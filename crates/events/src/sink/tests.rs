@@ -66,6 +66,8 @@ async fn keeps_what_sinks_promise<S: Sink, K>(
     let (sink, kept) = open().await;
     nothing_is_taken_behind_what_was_lost(&sink, async || read(&sink, &kept).await).await;
     let (sink, kept) = open().await;
+    nothing_counts_as_there_that_the_relay_does_not_know(&sink, async || read(&sink, &kept).await).await;
+    let (sink, kept) = open().await;
     two_relays_at_once_bring_each_event(&sink, async || read(&sink, &kept).await).await;
 }
 
@@ -112,6 +114,22 @@ async fn nothing_is_taken_behind_what_was_lost(sink: &dyn Sink, read: impl Async
     assert_eq!(refused.count, 0);
     assert_eq!(sink.last(LANE).await.unwrap(), Some(Place::new(1, 4)));
     all(&sink.send(LANE, Some(Place::new(1, 4)), &page[4..]).await, 6);
+    assert_eq!(read().await, page);
+}
+
+/// Somebody else may have brought it there: what comes before it is not taken for sent.
+async fn nothing_counts_as_there_that_the_relay_does_not_know(
+    sink: &dyn Sink,
+    read: impl AsyncFn() -> Vec<Envelope>,
+) {
+    let page = events(1, 1..=10);
+    all(&sink.send(LANE, None, &page[..6]).await, 6);
+    for known in [None, Some(Place::new(1, 3))] {
+        let refused = sink.send(LANE, known, &page[3..5]).await;
+        fenced(&refused);
+        assert_eq!(refused.count, 0);
+    }
+    all(&sink.send(LANE, Some(Place::new(1, 6)), &page).await, 10);
     assert_eq!(read().await, page);
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use shared_core::Failure;
 use shared_db::{TenantTx, statements};
-use shared_events::{Config, Events, Received, Relay};
+use shared_events::{Config, Events, Received, Relay, Subscriptions, Upkeep};
 
 use crate::support::{Raised, World, a_tenant, quick, raise, seeing, until};
 
@@ -12,22 +12,22 @@ statements! {
     const DAYS: Statement<(), String> = "select day::text from shared_events.days() order by 1";
     const HELD: Statement<(), Option<String>> = "select held from shared_events.upkeep";
     const EVENT: Statement<(String,), ()> = "
-        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
-        values (gen_random_uuid(), $tenant, 'counter.raised', 1, $1::text, json_build_object('key', $1::text, 'n', 1),
-                json_build_object('tenant', $tenant::uuid, 'actor', 'test', 'correlation', 'test'))";
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+        values (shared_events.lane_of($tenant, $1::text), gen_random_uuid(), $tenant, 'counter.raised', 1, $1::text, json_build_object('key', $1::text, 'n', 1),
+                json_build_object('actor', 'test', 'correlation', 'test'))";
 }
 
 /// A day of long ago, with what a transaction wrote there that has yet to commit: as if it were as old as that.
 const LONG_AGO: &str = "2020-01-01";
 const OLD_EVENT: &str = "
-    insert into shared_events.log (id, tenant_id, name, version, key, payload, context, at)
-    values (gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'old', '{\"key\": \"old\", \"n\": 1}',
-            json_build_object('tenant', $1::text, 'actor', 'test', 'correlation', 'test'), '2020-01-01 12:00+00')";
+    insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context, at)
+    values (shared_events.lane_of($1::text::uuid, 'old'), gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'old', '{\"key\": \"old\", \"n\": 1}',
+            json_build_object('actor', 'test', 'correlation', 'test'), '2020-01-01 12:00+00')";
 /// So many events, one a day, up to this one.
 const STRAYS: &str = "
-    insert into shared_events.log (id, tenant_id, name, version, key, payload, context, at)
-    select gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'stray', json_build_object('key', 'stray', 'n', n),
-           json_build_object('tenant', $1::text, 'actor', 'test', 'correlation', 'test'), $2::text::timestamptz + (n - $3) * interval '1 day'
+    insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context, at)
+    select shared_events.lane_of($1::text::uuid, 'stray'), gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'stray', json_build_object('key', 'stray', 'n', n),
+           json_build_object('actor', 'test', 'correlation', 'test'), $2::text::timestamptz + (n - $3) * interval '1 day'
       from generate_series(1, $3::int4) as n";
 const PARTITIONS: &str = "
     select array_agg(inhrelid::regclass::text order by 1) from pg_inherits where inhparent = 'shared_events.log'::regclass";
@@ -52,6 +52,12 @@ async fn has_no_strays(world: &World) {
 
 async fn has_day(world: &World) -> bool {
     world.db.system().all(&DAYS, ()).await.unwrap().contains(&LONG_AGO.to_owned())
+}
+
+/// As if the last relay had ended a while ago.
+async fn forsake(world: &World) {
+    let long_ago = "update shared_events.upkeep set at = clock_timestamp() - interval '5 minutes'";
+    world.superuser().await.batch_execute(long_ago).await.unwrap();
 }
 
 async fn make_day(world: &World) {
@@ -255,4 +261,89 @@ async fn what_is_parked_keeps_its_day() {
     superuser.batch_execute("delete from shared_events.parked").await.unwrap();
     until(async || !has_day(&world).await).await;
     relay.stop().await;
+}
+
+/// A program that only publishes: its log is cut back and has its days, also those of events that found none.
+#[tokio::test]
+async fn a_log_without_relays_keeps_its_days() {
+    let world = World::new().await;
+    make_day(&world).await;
+    let superuser = world.superuser().await;
+    superuser.execute(OLD_EVENT, &[&tenant_of(&world)]).await.unwrap();
+    superuser
+        .batch_execute(
+            "select shared_events.drop_day(day) from shared_events.days() where day > '2020-01-01'",
+        )
+        .await
+        .unwrap();
+    world.raise("a").await;
+    assert_eq!(superuser.query_one(STRAY, &[]).await.unwrap().get::<_, i64>(0), 1);
+    let upkeep = Upkeep::start(world.db.clone(), keeping()).unwrap();
+    has_no_strays(&world).await;
+    until(async || !has_day(&world).await).await;
+    until(async || (3..=4).contains(&world.db.system().all(&DAYS, ()).await.unwrap().len())).await;
+    assert!(upkeep.is_running());
+    upkeep.stop().await;
+    // Whoever comes later finds the events that are kept.
+    let relay = world.relay(seeing()).await;
+    world.settled().await;
+    assert_eq!(world.seen("see", "a").await, [1]);
+    relay.stop().await;
+}
+
+/// It does not count as one who has passed them.
+#[tokio::test]
+async fn the_upkeep_drops_nothing_that_a_subscription_has_yet_to_pass() {
+    let world = World::new().await;
+    world.relay(seeing()).await.stop().await;
+    make_day(&world).await;
+    world.superuser().await.execute(OLD_EVENT, &[&tenant_of(&world)]).await.unwrap();
+    forsake(&world).await;
+    let upkeep = Upkeep::start(world.db.clone(), keeping()).unwrap();
+    until(async || is_held_by_main(&world).await).await;
+    let relay = world.relay(seeing()).await;
+    until(async || !has_day(&world).await).await;
+    assert_eq!(world.seen("see", "old").await, [1]);
+    upkeep.stop().await;
+    relay.stop().await;
+}
+
+/// Its own settings say nothing of how far back others want to read.
+#[tokio::test]
+async fn the_upkeep_takes_nothing_from_a_log_that_has_a_subscription() {
+    let world = World::new().await;
+    let relay = world.relay(seeing()).await;
+    world.raise("a").await;
+    world.settled().await;
+    relay.stop().await;
+    // All of it is passed, and older than the upkeep would keep it; and an event has no partition.
+    make_day(&world).await;
+    let superuser = world.superuser().await;
+    superuser
+        .batch_execute("update shared_events.tick set at = at - interval '1 hour' where tick > 0")
+        .await
+        .unwrap();
+    world.raise("b").await;
+    superuser.execute(STRAYS, &[&tenant_of(&world), &"2030-01-10 12:00Z", &1]).await.unwrap();
+    let ticks = async || {
+        let first = "select min(tick) from shared_events.tick where tick > 0";
+        superuser.query_one(first, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    let first = ticks().await;
+    forsake(&world).await;
+    let upkeep = Upkeep::start(world.db.clone(), keeping()).unwrap();
+    has_no_strays(&world).await;
+    until(async || is_held_by_main(&world).await).await;
+    assert!(has_day(&world).await);
+    assert_eq!(ticks().await, first);
+    assert!(Subscriptions::new(&world.db).subscription("main").retire().await.unwrap());
+    forsake(&world).await;
+    until(async || !has_day(&world).await).await;
+    until(async || ticks().await > first).await;
+    upkeep.stop().await;
+}
+
+async fn is_held_by_main(world: &World) -> bool {
+    let held = world.db.system().one(&HELD, ()).await.unwrap();
+    held.is_some_and(|held| held.contains("2020-01-01") && held.contains("subscription main"))
 }

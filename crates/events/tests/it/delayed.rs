@@ -242,14 +242,17 @@ async fn a_time_in_the_wrong_unit_is_refused() -> Result<(), Failure> {
     let world = World::new().await;
     let mut tx = world.db.tenant(&world.tenant).begin().await?;
     let too_early = OffsetDateTime::UNIX_EPOCH - Duration::from_secs(1);
+    let too_late = OffsetDateTime::now_utc() + MAX_DELAY + Duration::from_secs(60);
     let refused = [
+        tx.publish_at(raised("a", 1), too_late).await.unwrap_err(),
         tx.publish_at(raised("a", 1), too_early).await.unwrap_err(),
         tx.publish_in(raised("a", 1), MAX_DELAY + Duration::from_secs(1)).await.unwrap_err(),
         tx.publish_in(raised("", 1), AN_HOUR).await.unwrap_err(),
     ];
     assert!(refused.iter().all(|error| matches!(error, Error::Refused { .. })), "{refused:?}");
     tx.publish_in(raised("a", 2), MAX_DELAY).await?;
+    tx.publish_at(raised("a", 3), OffsetDateTime::now_utc() + MAX_DELAY).await?;
     tx.commit().await?;
-    assert_eq!(delayed(&world.db, None, 10).await?.len(), 1);
+    assert_eq!(delayed(&world.db, None, 10).await?.len(), 2);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+const MANIFEST: &str = include_str!("../../Cargo.toml");
 const PAGE: &str = include_str!("../../../../docs/guarantees.md");
 
 /// What stands between back quotes and names a test: `tests/it/publish.rs::publishing_waits_for_nothing`.
@@ -18,6 +19,17 @@ fn every_test_that_the_page_names_is_there() {
         !source.contains(&format!("fn {test}("))
     });
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<(&str, &str)>::new());
+}
+
+/// None of them is behind a feature that a plain `cargo test` goes without: the crate asks itself for all that it has.
+#[test]
+fn a_plain_run_leaves_none_of_them_out() {
+    let asked = MANIFEST.lines().find(|line| line.starts_with("shared-events = ")).unwrap();
+    let (_, features) = MANIFEST.split_once("[features]\n").unwrap();
+    let (features, _) = features.split_once("\n[").unwrap();
+    let names = features.lines().filter_map(|line| Some(line.split_once(" = ")?.0));
+    let missing: Vec<&str> = names.filter(|name| !asked.contains(&format!("\"{name}\""))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
 
 #[test]

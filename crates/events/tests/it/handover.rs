@@ -63,8 +63,8 @@ impl Sink for Broker {
     async fn send(&self, lane: Lane, after: Option<Place>, events: &[Envelope]) -> Accepted {
         self.with(|held| {
             let lane = held.lanes.entry(lane).or_default();
-            if lane.last().map(|event| event.place) < after {
-                return Accepted::until(0, Refusal::Fenced("something is lost".to_owned()));
+            if lane.last().map(|event| event.place) != after {
+                return Accepted::until(0, Refusal::Fenced("it is not as it was".to_owned()));
             }
             for (count, event) in events.iter().enumerate() {
                 if held.refused.as_ref() == Some(&event.key) {

@@ -19,7 +19,9 @@ async fn no_statement_of_one_tenant_touches_a_row_of_another() {
         "it.counter",
     ] {
         assert_eq!(probed.outcome(table, Verb::Select), Some(Outcome::Nothing), "{table}\n{probed}");
-        assert_eq!(probed.outcome(table, Verb::Unique), Some(Outcome::Nothing), "{table}\n{probed}");
+        // Of the log a row of another tenant is in another lane, which is refused before anything is looked up.
+        let unique = if table == "shared_events.log" { Outcome::Refused } else { Outcome::Nothing };
+        assert_eq!(probed.outcome(table, Verb::Unique), Some(unique), "{table}\n{probed}");
     }
     let report = shared_db::doctor(&config).await.unwrap();
     assert_eq!(report.findings(), [], "{report}");

@@ -10,14 +10,18 @@ statements! {
     const DELETE: Statement<(), ()> = "delete from shared_events.log";
     const TRUNCATE: Statement<(), ()> = "truncate shared_events.log";
     const FORGE: Statement<(), ()> = "
-        insert into shared_events.log (id, tenant_id, name, version, key, payload, context, xid)
-        values (gen_random_uuid(), $tenant, 'a.b', 1, 'k', '{}', '{}', '3')";
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context, xid)
+        values (shared_events.lane_of($tenant, 'k'), gen_random_uuid(), $tenant, 'a.b', 1, 'k', '{}', '{}', '3')";
     const FOREIGN: Statement<(), ()> = "
-        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
-        select gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'k', '{}', '{}' where $tenant::uuid is not null";
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+        select shared_events.lane_of(other, 'k'), gen_random_uuid(), other, 'a.b', 1, 'k', '{}', '{}'
+          from gen_random_uuid() as other where $tenant::uuid is not null";
+    const ASTRAY: Statement<(), ()> = "
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+        values ((shared_events.lane_of($tenant, 'k') + 1) & 15, gen_random_uuid(), $tenant, 'a.b', 1, 'k', '{}', '{}')";
     const WRITE: Statement<(String, i32, String), ()> = "
-        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
-        values (gen_random_uuid(), $tenant, $1::text, $2::int4, $3::text, '{}', '{}')";
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+        values (shared_events.lane_of($tenant, $3::text), gen_random_uuid(), $tenant, $1::text, $2::int4, $3::text, '{}', '{}')";
     const UNMARK: Statement<(), ()> = "delete from shared_events.position";
 }
 
@@ -54,7 +58,7 @@ async fn a_tenant_sees_its_own_events_and_writes_no_other_s() {
     assert_eq!(world.db.tenant(&world.tenant).one(&COUNT, ()).await.unwrap(), 1);
     assert_eq!(world.db.tenant(&a_tenant()).one(&COUNT, ()).await.unwrap(), 0);
     assert_eq!(world.db.untenanted().one(&COUNT, ()).await.unwrap(), 0);
-    for statement in [&FORGE, &FOREIGN, &UNMARK] {
+    for statement in [&FORGE, &FOREIGN, &ASTRAY, &UNMARK] {
         let refused = world.db.tenant(&world.tenant).execute(statement, ()).await.unwrap_err();
         assert!(refused.is_permission_denied(), "{}: {refused}", statement.name());
     }

@@ -12,6 +12,7 @@ mod consume;
 mod crash;
 mod days;
 mod delayed;
+mod dump;
 #[cfg(feature = "axum")]
 mod extract;
 mod fair;
@@ -35,6 +36,8 @@ mod registry;
 mod relay;
 mod replay;
 mod restore;
+#[cfg(feature = "redis")]
+mod rights;
 mod seal;
 mod share;
 mod sink;

@@ -80,8 +80,8 @@ impl Sink for InMemory {
                 return Accepted::until(0, Refusal::Later("it is down".to_owned()));
             }
             let held = memory.lanes.entry(lane).or_default();
-            if held.last().map(|event| event.0) < after {
-                return Accepted::until(0, Refusal::Fenced("something is lost".to_owned()));
+            if held.last().map(|event| event.0) != after {
+                return Accepted::until(0, Refusal::Fenced("it is not as it was".to_owned()));
             }
             for (at, event) in events.iter().enumerate() {
                 if memory.refused.contains(&event.key) {

@@ -13,9 +13,9 @@ statements! {
         insert into it.counter (tenant_id, key, n) values ($tenant, $1, 1) returning n";
     // An event whose position is drawn long before its transaction commits.
     const EARLY: Statement<(String,), ()> = "
-        insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
-        values (gen_random_uuid(), $tenant, 'counter.raised', 1, $1::text, json_build_object('key', $1::text, 'n', 1),
-                json_build_object('tenant', $tenant::uuid, 'actor', 'test', 'correlation', 'test'))";
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+        values (shared_events.lane_of($tenant, $1::text), gen_random_uuid(), $tenant, 'counter.raised', 1, $1::text, json_build_object('key', $1::text, 'n', 1),
+                json_build_object('actor', 'test', 'correlation', 'test'))";
     const BY_XID: Statement<(String,), i64> = "
         select (payload ->> 'n')::bigint from shared_events.log where key = $1 order by xid, pos";
     const BY_POS: Statement<(), String> = "select key from shared_events.log order by pos";

@@ -16,9 +16,9 @@ statements! {
 }
 
 const EARLY: &str = "
-    insert into shared_events.log (id, tenant_id, name, version, key, payload, context)
-    values (gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'early', '{\"key\": \"early\", \"n\": 1}',
-            json_build_object('tenant', $1::text, 'actor', 'test', 'correlation', 'test'))";
+    insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+    values (shared_events.lane_of($1::text::uuid, 'early'), gen_random_uuid(), $1::text::uuid, 'counter.raised', 1, 'early', '{\"key\": \"early\", \"n\": 1}',
+            json_build_object('actor', 'test', 'correlation', 'test'))";
 
 /// What a reader has read of the keys that it is asked for.
 #[derive(Default)]
@@ -101,17 +101,28 @@ async fn who_sorts_by_transactions_turns_a_key_s_events_round() {
 #[tokio::test]
 async fn who_waits_for_the_oldest_transaction_stands_still_behind_a_stranger() {
     let world = World::new().await;
+    stands_still_behind(&world, &world).await;
+}
+
+#[tokio::test]
+async fn who_waits_for_the_oldest_transaction_stands_still_behind_another_database() {
+    let (world, elsewhere) = (World::new().await, World::new().await);
+    stands_still_behind(&world, &elsewhere).await;
+}
+
+/// Somebody has written in this place, and does not commit.
+async fn stands_still_behind(world: &World, place: &World) {
     let (relay, mut by_transaction) = (world.relay(seeing()).await, ByTransaction::default());
-    let mut stranger = world.db.tenant(&world.tenant).begin().await.unwrap();
+    let mut stranger = place.db.tenant(&place.tenant).begin().await.unwrap();
     stranger.execute(&WRITE, ("nothing of ours",)).await.unwrap();
     for _ in 0..5 {
         world.raise("a").await;
-        by_transaction.poll(&world).await;
+        by_transaction.poll(world).await;
     }
     world.settled().await;
     assert_eq!((by_transaction.read.of("a"), world.seen("see", "a").await), (vec![], vec![1, 2, 3, 4, 5]));
     stranger.rollback().await;
-    until_read(&mut by_transaction, &world, 5).await;
+    until_read(&mut by_transaction, world, 5).await;
     relay.stop().await;
 }
 

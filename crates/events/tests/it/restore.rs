@@ -1,4 +1,5 @@
-//! A dump that is restored into another server: its transaction ids mean nothing there.
+//! A log in another server than the one that drew its transaction ids, which mean nothing there. What a dump would bring is copied row by
+//! row, so that the new server may be the older one; pg_dump itself runs in `dump.rs`.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -14,13 +15,13 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::support::{MIGRATIONS, a_tenant, connect, quick, raise, seeing, until};
 
-/// What a dump has, with the columns that are not computed.
+/// What a dump has.
 const TABLES: [&str; 8] = [
     "it.counter",
     "it.seen",
     "shared_events.tick_lock",
     "shared_events.tick",
-    "shared_events.log (pos, xid, id, tenant_id, name, version, key, payload, context, at)",
+    "shared_events.log (pos, xid, lane, id, tenant_id, name, version, key, payload, context, at)",
     "shared_events.subscription",
     "shared_events.cursor",
     "shared_events.position",
@@ -28,40 +29,40 @@ const TABLES: [&str; 8] = [
 
 const SEQUENCES: [&str; 2] = ["shared_events.log_pos_seq", "shared_events.tick_seq"];
 
-struct Site {
-    server: Postgres,
-    db: Db,
-    client: Client,
+/// A server of its own, with the log in it.
+pub(crate) struct Site {
+    pub(crate) server: Postgres,
+    pub(crate) db: Db,
+    pub(crate) client: Client,
 }
 
 impl Site {
-    async fn new(version: u32) -> Self {
+    pub(crate) async fn new(version: u32) -> Self {
         let server = Postgres::exclusive_with(PostgresOptions::bundled().version(version)).await.unwrap();
         let migrations = [shared_events::MIGRATIONS, MIGRATIONS];
         bootstrap(&shared_db::Config::new(server.url()), &migrations).await.unwrap();
         Self::of(server).await
     }
 
-    async fn of(server: Postgres) -> Self {
-        let (client, connection) = tokio_postgres::connect(server.url(), NoTls).await.unwrap();
-        tokio::spawn(connection);
-        Self { db: connect(server.url(), 5).await, client, server }
+    pub(crate) async fn of(server: Postgres) -> Self {
+        let (db, client) = (connect(server.url(), 5).await, session(&server).await);
+        Self { db, client, server }
     }
 
-    async fn raise(&self, tenant: &AssumedTenant) {
-        self.db.tenant(tenant).tx(async |tx| raise(tx, "a").await).await.unwrap();
+    pub(crate) async fn raise(&self, tenant: &AssumedTenant, key: &str) {
+        self.db.tenant(tenant).tx(async |tx| raise(tx, key).await).await.unwrap();
     }
 
-    async fn relay(&self) -> Result<Relay, Error> {
+    pub(crate) async fn relay(&self) -> Result<Relay, Error> {
         Relay::start(self.db.clone(), (), seeing(), quick()).await
     }
 
-    async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         until(async || backlog(&self.db).await.unwrap().waiting == 0).await;
     }
 
     /// Draws transaction ids, as years of work do.
-    async fn work(&self, transactions: i64) {
+    pub(crate) async fn work(&self, transactions: i64) {
         let work = format!(
             "do $$ begin for n in 1..{transactions} loop perform pg_current_xact_id(); commit; end loop; end $$"
         );
@@ -107,6 +108,13 @@ impl Site {
     }
 }
 
+/// A session of the superuser.
+pub(crate) async fn session(server: &Postgres) -> Client {
+    let (client, connection) = tokio_postgres::connect(server.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 /// The log can only be copied as a query: it is partitioned.
 fn rows(table: &str) -> String {
     match table.split_once(" (") {
@@ -119,18 +127,18 @@ fn rows(table: &str) -> String {
 async fn dumped(old: &Site, tenant: &AssumedTenant) {
     let relay = old.relay().await.unwrap();
     for _ in 0..3 {
-        old.raise(tenant).await;
+        old.raise(tenant, "a").await;
     }
     old.settled().await;
     relay.stop().await;
     for _ in 0..2 {
-        old.raise(tenant).await;
+        old.raise(tenant, "a").await;
     }
 }
 
 async fn resumes(site: &Site, tenant: &AssumedTenant, events: i64) {
     let relay = site.relay().await.unwrap();
-    site.raise(tenant).await;
+    site.raise(tenant, "a").await;
     site.settled().await;
     let seen = crate::support::seen(&site.db, tenant, "see", "a").await;
     assert_eq!(seen, Vec::from_iter(1..=events));
@@ -144,7 +152,7 @@ async fn a_dump_in_a_server_that_has_long_passed_its_transactions_is_refused_unt
     dumped(&old, &tenant).await;
     old.dumped_into(&new).await;
     assert!(matches!(new.relay().await, Err(Error::Unsafe(why)) if why.contains("another server")));
-    new.raise(&tenant).await;
+    new.raise(&tenant, "a").await;
     // It is among those that no tick has seen, as it should be.
     assert_eq!(Subscriptions::new(&new.db).adopt().await.unwrap(), 0);
     resumes(&new, &tenant, 7).await;
@@ -158,10 +166,10 @@ async fn a_dump_in_a_young_server_is_adopted_once_its_counter_is_raised_and_noth
     old.dumped_into(&new).await;
     assert!(matches!(new.relay().await, Err(Error::Unsafe(why)) if why.contains("another server")));
     // Its transaction id is one that the old server's ticks have seen.
-    new.raise(&tenant).await;
+    new.raise(&tenant, "a").await;
     let refused = Subscriptions::new(&new.db).adopt().await;
     assert!(
-        matches!(&refused, Err(Error::NotDone { reason, .. }) if reason.contains("pg_resetwal --epoch=1")),
+        matches!(&refused, Err(Error::Conflict { reason, .. }) if reason.contains("pg_resetwal --epoch=1")),
         "{refused:?}"
     );
     let new = new.raise_epoch(1).await;

@@ -42,8 +42,8 @@ async fn a_row_that_is_changed_added_or_removed_is_found() {
         "update shared_events.log set payload = '{\"key\": \"key 3\", \"n\": 7}' where key = 'key 3' and pos = (select min(pos) from shared_events.log where key = 'key 3')",
         "update shared_events.log set at = at + interval '1 microsecond' where key = 'key 4'",
         "delete from shared_events.log where key = 'key 5'",
-        "insert into shared_events.log (id, tenant_id, name, version, key, payload, context, xid)
-         select id, tenant_id, name, version, key, payload, context, xid from shared_events.log where key = 'key 6'",
+        "insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context, xid)
+         select lane, id, tenant_id, name, version, key, payload, context, xid from shared_events.log where key = 'key 6'",
         "update shared_events.seal set root = sha256('') where seal = (select max(seal) from shared_events.seal)",
         "update shared_events.seal set previous = sha256('') where seal = (select max(seal) from shared_events.seal)",
         "delete from shared_events.seal where seal = (select max(seal) - 1 from shared_events.seal)",
@@ -73,8 +73,8 @@ async fn seals_of_days_that_are_gone_are_told_apart() {
     let superuser = world.superuser().await;
     superuser.batch_execute("select shared_events.make_day('2020-01-01')").await.unwrap();
     let old = "
-        insert into shared_events.log (id, tenant_id, name, version, key, payload, context, at)
-        values (gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'old', '{}', '{}', '2020-01-01 12:00+00')";
+        insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context, at)
+        values (0, gen_random_uuid(), gen_random_uuid(), 'a.b', 1, 'old', '{}', '{}', '2020-01-01 12:00+00')";
     superuser.batch_execute(old).await.unwrap();
     let relay = world.relay(seeing()).await;
     world.settled().await;

@@ -376,7 +376,8 @@ impl Sink for Weak {
     }
 
     async fn send(&self, lane: Lane, _: Option<Place>, events: &[Envelope]) -> Accepted {
-        self.0.send(lane, None, events).await
+        let has = self.0.last(lane).await.unwrap_or_default();
+        self.0.send(lane, has, events).await
     }
 }
 

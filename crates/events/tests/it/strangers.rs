@@ -67,6 +67,65 @@ async fn an_entry_that_is_not_ours_is_explained_and_when_it_is_taken_out_nothing
     intake.stop().await;
 }
 
+/// As where the log of another program is brought to the same place.
+#[tokio::test]
+async fn a_place_that_is_not_in_the_log_holds_its_lane_up_and_takes_no_event_with_it() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    let relay = start(&world, &sink).await;
+    world.raise("a").await;
+    world.settled().await;
+    let lane = world.lane("a").await;
+    sink.push(lane, in_a_minute());
+    world.raise("a").await;
+    world.raise("a").await;
+    let held_up = async || {
+        let causes = Subscriptions::new(&world.db).subscription("memory").explain().await.unwrap().causes;
+        causes.iter().any(|cause| matches!(cause, Cause::ForeignWriter { .. }))
+    };
+    until(held_up).await;
+    assert_eq!(sink.got("a"), [1]);
+    sink.pop(lane);
+    until(async || sink.got("a") == [1, 2, 3] && !held_up().await).await;
+    assert!(sink.is_in_order());
+    relay.stop().await;
+}
+
+/// The same before a relay starts, at a tick of the log: the position is of another lane.
+#[tokio::test]
+async fn what_waits_for_a_relay_is_sent_although_the_sink_seems_to_have_passed_it() {
+    let world = World::new().await;
+    let sink = InMemory::default();
+    let relay = start(&world, &sink).await;
+    world.raise("a").await;
+    world.settled().await;
+    relay.stop().await;
+    // Another subscription has ticks made.
+    let others = world.relay(seeing()).await;
+    world.raise("a").await;
+    until(async || world.seen("see", "a").await.len() == 2).await;
+    let newest = "select max(tick) from shared_events.tick";
+    let tick = world.superuser().await.query_one(newest, &[]).await.unwrap().get(0);
+    let lane = world.lane("a").await;
+    sink.push(lane, Place::new(tick, i64::MAX));
+    let relay = start(&world, &sink).await;
+    let subscription = Subscriptions::new(&world.db).subscription("memory");
+    until(async || {
+        let causes = subscription.explain().await.unwrap().causes;
+        causes.iter().any(|cause| matches!(cause, Cause::ForeignWriter { .. }))
+    })
+    .await;
+    sink.pop(lane);
+    until(async || sink.got("a") == [1, 2]).await;
+    relay.stop().await;
+    others.stop().await;
+}
+
+/// A place that a log could come to.
+fn in_a_minute() -> Place {
+    Place::new(time::OffsetDateTime::now_utc().unix_timestamp() * 1000 + 60_000, 1)
+}
+
 /// No clock was ever there: the numbers of ticks would come to their end.
 #[tokio::test]
 async fn a_place_that_no_log_can_have_made_holds_its_lane_up_and_no_other() {

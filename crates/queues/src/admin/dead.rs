@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared_core::{Problem, TenantId};
 
-use super::extract::{Body, Params, after, most, word, wrong};
+use super::extract::{Body, Params, after, most, most_changed, word, wrong};
 use super::problem;
 use super::wire::{DeadJson, all};
 use crate::cursor::Cursor;
@@ -36,14 +36,15 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn filter(self) -> Result<DeadFilter, Problem> {
+    /// `reason` is where that stands: in a query or in a body.
+    fn filter(self, reason: &str) -> Result<DeadFilter, Problem> {
         let words = Reason::ALL.map(Reason::as_str).join(", ");
         Ok(DeadFilter {
             job: self.job,
             queue: self.queue,
             name: self.name,
             tenant: self.tenant,
-            reason: word("reason", self.reason, Reason::read, &words)?,
+            reason: word(reason, self.reason, Reason::read, &words)?,
             older_than: self.older_than_seconds.map(Duration::from_secs),
             after: None,
         })
@@ -52,10 +53,10 @@ impl Which {
 
 /// What is to be changed is said: nobody throws everything away by a body that is empty.
 fn said(which: Option<Which>, every: bool) -> Result<DeadFilter, Problem> {
-    let filter = which.map_or(Ok(DeadFilter::new()), Which::filter)?;
+    let filter = which.map_or(Ok(DeadFilter::new()), |which| which.filter("/filter/reason"))?;
     if (filter == DeadFilter::new()) != every {
         return Err(wrong(
-            "filter",
+            "/filter",
             "expected a filter with a field, or `all`: true, and not both".to_owned(),
         ));
     }
@@ -74,7 +75,7 @@ pub(super) async fn list(
 ) -> Result<Json<DeadLettersJson>, Problem> {
     let (most, after) = (most(search.most)?, after(search.after, Cursor::letter)?);
     let Search { job, queue, name, tenant, reason, older_than_seconds, .. } = search;
-    let filter = Which { job, queue, name, tenant, reason, older_than_seconds }.filter()?;
+    let filter = Which { job, queue, name, tenant, reason, older_than_seconds }.filter("reason")?;
     let filter = DeadFilter { after, ..filter };
     let letters = queues.dead_letters(&filter, most).await.map_err(problem)?;
     let next = Cursor::behind(&letters, most);
@@ -101,7 +102,7 @@ pub(super) async fn redrive(
     State(queues): State<Queues>,
     Body(redrive): Body<Redrive>,
 ) -> Result<Json<RedrivenJson>, Problem> {
-    let most = most(redrive.most)?;
+    let most = most_changed(redrive.most)?;
     let work = queues.redrive(said(redrive.filter, redrive.all)?).most(most.into());
     let jobs = match redrive.into {
         Some(queue) => work.into(queue).await,
@@ -128,7 +129,7 @@ pub(super) async fn discard(
     State(queues): State<Queues>,
     Body(discard): Body<Discard>,
 ) -> Result<Json<DiscardedJson>, Problem> {
-    let most = most(discard.most)?;
+    let most = most_changed(discard.most)?;
     let discarded = queues.discard(said(discard.filter, discard.all)?, most.into()).await.map_err(problem)?;
     Ok(Json(DiscardedJson { discarded }))
 }

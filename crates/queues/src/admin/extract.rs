@@ -19,7 +19,7 @@ pub(super) struct Seconds {
 impl Seconds {
     pub(super) fn read(&self, expected: &str) -> Result<Duration, Problem> {
         Duration::try_from_secs_f64(self.seconds)
-            .map_err(|_| wrong("seconds", format!("expected {expected}")))
+            .map_err(|_| wrong("/seconds", format!("expected {expected}")))
     }
 }
 
@@ -31,9 +31,14 @@ pub(super) struct Page {
     pub(super) most: Option<u32>,
 }
 
-/// How many things a list has.
+/// How many things a list has, by the query.
 pub(super) fn most(asked: Option<u32>) -> Result<u32, Problem> {
-    admin::most(asked, MAX_LISTED)
+    admin::most("most", asked, MAX_LISTED)
+}
+
+/// How many things are changed at once, by the body.
+pub(super) fn most_changed(asked: Option<u32>) -> Result<u32, Problem> {
+    admin::most("/most", asked, MAX_LISTED)
 }
 
 /// Behind which place of its list a page begins.

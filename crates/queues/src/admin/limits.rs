@@ -44,7 +44,7 @@ impl TryFrom<RateJson> for Rate {
 
     fn try_from(json: RateJson) -> Result<Self, Problem> {
         let period = Duration::try_from_secs_f64(json.period_seconds)
-            .map_err(|_| wrong("rate/period_seconds", "expected 0.001 to 86400".to_owned()))?;
+            .map_err(|_| wrong("/rate/period_seconds", "expected 0.001 to 86400".to_owned()))?;
         Ok(Self { count: json.count, period, burst: json.burst.unwrap_or(json.count) })
     }
 }
@@ -54,7 +54,7 @@ impl TryFrom<LimitJson> for Limit {
 
     fn try_from(json: LimitJson) -> Result<Self, Problem> {
         if json.at_once.is_none() && json.rate.is_none() {
-            return Err(wrong("at_once", "expected this or a rate, or both".to_owned()));
+            return Err(wrong("/at_once", "expected this or a rate, or both".to_owned()));
         }
         Ok(Self { concurrency: json.at_once, rate: json.rate.map(Rate::try_from).transpose()? })
     }

@@ -50,7 +50,7 @@ pub(super) async fn edit(
     Body(body): Body<Edit>,
 ) -> Result<Json<ScheduleJson>, Problem> {
     let words = MissedRuns::ALL.map(MissedRuns::as_str).join(", ");
-    let missed = word("missed", body.missed, MissedRuns::read, &words)?;
+    let missed = word("/missed", body.missed, MissedRuns::read, &words)?;
     let edit = ScheduleEdit { cron: body.cron, zone: body.zone, missed };
     let edited = queues.schedules().edit(&queue, &name, edit).await.map_err(problem)?;
     edited.map(|schedule| Json(schedule.into())).ok_or_else(Problem::not_found)

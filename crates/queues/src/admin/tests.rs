@@ -102,9 +102,12 @@ async fn dead_letters_come_back_or_go_for_ever() {
         assert_eq!(get(&router, "/queues/mail").await["dead"], 1);
 
         // Nobody throws everything away by saying nothing.
-        for vague in
-            [json!({}), json!({ "filter": {} }), json!({ "filter": { "queue": "mail" }, "all": true })]
-        {
+        for vague in [
+            json!({}),
+            json!({ "filter": {} }),
+            json!({ "filter": { "queue": "mail" }, "all": true }),
+            json!({ "filter": { "older_than_seconds": 0 } }),
+        ] {
             for path in ["/dead-letters/discard", "/dead-letters/redrive"] {
                 let (status, _) = call(&router, "POST", path, Some(vague.clone())).await;
                 assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {vague}");
@@ -206,7 +209,7 @@ async fn what_is_wrong_is_refused_by_its_place_and_never_quoted() {
             ("GET", format!("/jobs?state={secret}"), None, 422),
             ("GET", format!("/jobs?after={secret}"), None, 422),
             ("GET", "/limits?after=bnVsbA".to_owned(), None, 422),
-            ("GET", format!("/jobs?{secret}=1"), None, 400),
+            ("GET", format!("/jobs?more={secret}"), None, 400),
             ("GET", format!("/dead-letters?reason={secret}"), None, 422),
             ("PUT", "/limits/host".to_owned(), Some(json!({ "at_once": secret })), 422),
             ("PUT", "/limits/host".to_owned(), Some(json!({ "at_once": 1, "more": secret })), 422),
@@ -293,6 +296,32 @@ async fn every_list_comes_in_pages() {
     .await;
 }
 
+#[tokio::test]
+async fn a_wrong_field_is_named_by_its_place() {
+    let router = everybody(&Queues::memory());
+    let tenant = format!("/queues/mail/tenants/{}", uuid::Uuid::now_v7());
+    for (method, uri, body, pointer) in [
+        ("GET", "/jobs?most=0", Value::Null, "most"),
+        ("GET", "/dead-letters?reason=x", Value::Null, "reason"),
+        ("POST", "/dead-letters/redrive", json!({ "all": true, "most": 0 }), "/most"),
+        ("POST", "/dead-letters/discard", json!({ "filter": { "reason": "x" } }), "/filter/reason"),
+        ("POST", "/dead-letters/discard", json!({}), "/filter"),
+        (
+            "PUT",
+            "/limits/host",
+            json!({ "rate": { "count": 1, "period_seconds": -1 } }),
+            "/rate/period_seconds",
+        ),
+        ("PUT", "/limits/host", json!({ "at_once": "x" }), "/at_once"),
+        ("PUT", &tenant, json!({}), "/weight"),
+        ("POST", "/queues/mail/pause", json!({ "more": 1 }), "/more"),
+    ] {
+        let (status, problem) = call(&router, method, uri, (!body.is_null()).then_some(body)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{method} {uri}: {problem}");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{method} {uri}: {problem}");
+    }
+}
+
 /// Each operation of the document: method, path with something in its places, action, and a body where it takes one.
 fn operations() -> Vec<(String, String, String, Option<Value>)> {
     let document: Value = serde_json::from_str(OPENAPI).unwrap();
@@ -314,11 +343,11 @@ fn operations() -> Vec<(String, String, String, Option<Value>)> {
 fn routes() -> BTreeSet<[String; 3]> {
     let source: String = include_str!("../admin.rs").split_whitespace().collect();
     let route = |text: &str| {
-        let mut words = text.splitn(3, ',');
-        let [action, path, method] = [(); 3].map(|()| words.next().unwrap());
+        let mut words = text.splitn(4, ',');
+        let [action, method, path] = [(); 3].map(|()| words.next().unwrap());
         let action = Action::ALL.into_iter().find(|known| format!("{known:?}") == action).unwrap();
-        let (method, _) = method.split_once('(').unwrap();
-        [method, path.trim_matches('"'), action.as_str()].map(str::to_owned)
+        let method = method.strip_prefix("Method::").unwrap().to_lowercase();
+        [method.as_str(), path.trim_matches('"'), action.as_str()].map(str::to_owned)
     };
     source.split(".on(Do::").skip(1).map(route).collect()
 }

@@ -19,7 +19,8 @@ const HIGHEST_RATE: u32 = 1_000_000;
 /// looks through the oldest 10,000 letters of a queue: what lies behind as many that do not match is not found. Dropping the future ends it after the step that is under way;
 /// what was brought back stays back.
 ///
-/// Awaiting fails with [`Error::Refused`] for a queue or rate out of bounds, and with [`Error::Database`].
+/// Awaiting fails with [`Error::Refused`] for a queue or rate out of bounds and for a filter with an empty name or an age of zero, and with
+/// [`Error::Database`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is brought back before it is awaited"]
 pub struct Redrive {
@@ -58,6 +59,7 @@ impl Redrive {
         self.into.as_deref().map_or(Ok(()), |queue| check_name(ATTEMPTED, queue))?;
         let sound = self.rate.is_none_or(|rate| (1..=HIGHEST_RATE).contains(&rate));
         refuse(ATTEMPTED, (!sound).then_some("expected a rate from 1 to a million jobs per second"))?;
+        refuse(ATTEMPTED, self.which.slip())?;
         if self.which.is_vain() {
             return Ok(Vec::new());
         }

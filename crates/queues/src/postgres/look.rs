@@ -180,8 +180,8 @@ impl Store {
 
     pub(super) async fn view(&self, job: JobId) -> Result<Option<JobView>, Error> {
         let door = self.db.system();
-        // One that was redriven between two of them is where the first one looks.
-        for statement in [&JOB, &DEAD_JOB, &FINISHED_JOB, &JOB] {
+        // One that was redriven between two of them is where the first one looks, unless it has died again since.
+        for statement in [&JOB, &DEAD_JOB, &FINISHED_JOB, &JOB, &DEAD_JOB, &JOB] {
             if let Some(row) = door.opt(statement, (job,)).await? {
                 return Ok(Some(row.view()));
             }

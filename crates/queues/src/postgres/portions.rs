@@ -48,14 +48,14 @@ type Given<'a> = (&'a str, i64, Uuid, i64, bool, &'a [i16], &'a [Uuid], &'a [i64
 
 impl From<(i16, Uuid, i64, i32)> for Seen {
     fn from((band, tenant, first, share): (i16, Uuid, i64, i32)) -> Self {
-        Self { band, tenant, after: first - 1, weight: i64::from(share.max(1)) }
+        Self { band, tenant, after: first.saturating_sub(1), weight: i64::from(share.max(1)) }
     }
 }
 
 impl Seen {
     /// Its first job is not before this position.
     pub(super) fn first(&self) -> i64 {
-        self.after + 1
+        self.after.saturating_add(1)
     }
 
     /// Its next job is behind those that were taken.

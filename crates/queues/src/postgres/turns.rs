@@ -133,7 +133,7 @@ impl Turns {
     pub(super) fn start(&self, queue: &str) -> Start {
         let turns = self.lock();
         let Some(turn) = turns.get(queue) else { return Start::default() };
-        let floor = if turn.wants_all() { 0 } else { (turn.floor - SLACK).max(0) };
+        let floor = if turn.wants_all() { 0 } else { turn.floor.saturating_sub(SLACK).max(0) };
         Start { floor, hidden: turn.hidden, back: turn.back }
     }
 
@@ -252,7 +252,7 @@ impl Turn {
         let of_band = |band: i16| view.seen.iter().filter(|seen| seen.band == band).count();
         let are_all = are_all && (0..3).all(|band| of_band(band) < view.tenants);
         let Some(first) = view.seen.iter().map(Seen::first).min() else { return };
-        let floor = if are_all { first - 1 } else { 0 };
+        let floor = if are_all { first.saturating_sub(1) } else { 0 };
         self.floor = if back == self.back { floor } else { floor.min(self.floor) };
     }
 
@@ -454,6 +454,24 @@ mod tests {
         let portions = turns.looked(claim(50, 1), turns.start("mail"), many, Duration::ZERO).unwrap();
         assert_eq!((portions.tenants.len(), portions.are_all), (50, false));
         assert!(portions.bands.iter().all(|band| *band == 1));
+    }
+
+    /// The role of the program may write any position.
+    #[tokio::test(start_paused = true)]
+    async fn no_position_is_too_high_or_too_low() {
+        let turns = Turns::default();
+        for number in 0..i64::from(SLOW_IN_A_ROW) {
+            let all = seen(&[(1, i64::MAX), (2, i64::MAX - 1)]);
+            let portions = turns.looked(claim(50, number), turns.start("mail"), all, SLOW * 2).unwrap();
+            turns.took(claim(50, number), &portions, &[taken(1, i64::MAX)]);
+        }
+        assert_eq!(tenants(&turns.portions(claim(50, 1)).unwrap())[0], 2);
+        let start = turns.start("mail");
+        turns.looked(claim(50, 1), start, seen(&[(1, i64::MAX)]), SLOW * 2);
+        turns.came_back("mail", i64::MIN);
+        assert_eq!(turns.start("mail").floor, 0);
+        turns.looked(claim(50, 1), Start::default(), seen(&[(1, i64::MIN)]), SLOW * 2);
+        assert_eq!(turns.start("mail").floor, 0);
     }
 
     #[tokio::test]

@@ -190,7 +190,12 @@ impl Schedules {
     /// # Errors
     /// [`Error::Database`].
     pub async fn remove(&self, queue: &str, name: &str) -> Result<bool, Error> {
-        Ok(are_sound(queue, name) && self.queues.backend.remove_schedule(queue, name).await?)
+        if !are_sound(queue, name) {
+            return Ok(false);
+        }
+        let was_there = self.queues.backend.remove_schedule(queue, name).await?;
+        self.queues.troubles.are_over(queue, name);
+        Ok(was_there)
     }
 
     async fn find(&self, queue: &str, name: &str) -> Result<Option<StoredSchedule>, Error> {

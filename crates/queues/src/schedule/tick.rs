@@ -45,18 +45,22 @@ pub(crate) async fn tick(queues: &Queues, queue: &str) -> Result<(), Error> {
         let problem = match read(&schedule, now) {
             Err(problem) => problem,
             Ok((jobs, next)) => match fire(queues, &schedule, jobs, next).await {
-                Ok(()) => continue,
+                Ok(()) => {
+                    queues.troubles.are_over(&schedule.entry.queue, &schedule.name);
+                    continue;
+                }
                 Err(error) => error.to_string(),
             },
         };
-        let (name, seconds) = (&schedule.name, PUT_OFF_FOR.as_secs());
-        tracing::error!(
-            queue,
-            schedule = name,
-            problem,
-            seconds,
-            "a schedule could not be fired; it is put off"
-        );
+        if queues.troubles.are_new(&schedule, &problem) {
+            tracing::error!(
+                queue,
+                schedule = schedule.name,
+                problem,
+                every_seconds = PUT_OFF_FOR.as_secs(),
+                "a schedule can't be fired; it is tried again, and only another problem is told of"
+            );
+        }
         FAILED.add(1, &[KeyValue::new("queue", queue.to_owned())]);
         queues.backend.put_off_schedule(&schedule, now + PUT_OFF_FOR).await?;
     }

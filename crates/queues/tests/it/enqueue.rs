@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use shared_core::{Failure, InTenant};
 use shared_db::TenantTx;
 use shared_queues::{
-    Enqueue, Enqueued, Error, Job, Jobs, LimitKey, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD, NewJob, Unique,
+    Enqueue, Enqueued, Error, Job, Jobs, LimitKey, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD, NewJob, Queues,
+    Unique,
 };
 use validator::Validate;
 
-use crate::support::{Act, Note, The, bench, config, everywhere, probe, the, until};
+use crate::support::{Act, Backend, Note, The, bench, bench_on, config, everywhere, probe, the, until};
 
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
 #[job(name = "test:text")]
@@ -49,6 +50,30 @@ async fn committed_means_it_runs_once_in_its_tenant_and_context() {
     let run = &runs[0];
     assert_eq!((run.n, run.attempt, run.job, run.tenant), (7, 1, job, bench.tenant.context().tenant()));
     assert_eq!(run.key, job.to_string());
+}
+
+/// The program's workers take jobs from elsewhere: one in the tables of the transaction would wait for nobody.
+#[tokio::test]
+async fn a_transaction_enqueues_only_where_the_program_has_queues() {
+    let elsewhere = [
+        Backend::Memory,
+        #[cfg(feature = "redis")]
+        Backend::Redis,
+    ];
+    for backend in elsewhere {
+        let bench = bench_on(backend).await;
+        let door = bench.db.tenant(&bench.tenant);
+        let one = async |tx: &mut TenantTx| tx.enqueue(Note { n: 1 }).await.map(drop);
+        let many = async |tx: &mut TenantTx| tx.enqueue_all([Note { n: 2 }, Note { n: 3 }]).await.map(drop);
+        for refused in [door.tx(one).await.unwrap_err(), door.tx(many).await.unwrap_err()] {
+            let said = refused.to_string();
+            assert!(said.contains("test:note") && said.contains("`Queues::postgres(&db)`"), "{said}");
+        }
+        let here = Queues::postgres(&bench.db);
+        door.tx(one).await.unwrap();
+        door.tx(many).await.unwrap();
+        assert_eq!((here.backlog().await.unwrap().ready, bench.backlog().await.ready), (3, 0));
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
-//! What an admission may be held up by: a job that a producer has locked, and what is told of lanes.
+//! What an admission may be held up by: a job that a producer has locked, what is told of lanes; and that locks are taken in one order.
 
-use shared_queues::{LimitKey, NewJob};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use shared_queues::{Limit, LimitKey, NewJob};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
-use crate::support::{Bench, Note, bench};
+use crate::support::{Bench, Note, bench, until};
 
 async fn client(bench: &Bench) -> (Client, AbortOnDropHandle<()>) {
     let (client, connection) = tokio_postgres::connect(&bench.url, NoTls).await.unwrap();
@@ -84,5 +89,189 @@ async fn what_is_told_of_lanes_has_bounds() {
         );
         let refused = admin.batch_execute(&tell).await.unwrap_err();
         assert_eq!(refused.code(), Some(&SqlState::CHECK_VIOLATION), "{lanes}");
+    }
+}
+
+/// A session in which an incarnation works, without a crate that tries again what the server has ended.
+struct Hand {
+    client: Client,
+    id: Uuid,
+    claims: i64,
+    held: Vec<(Uuid, i64)>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Hand {
+    async fn of(bench: &Bench) -> Self {
+        let (client, _driver) = client(bench).await;
+        client.batch_execute("set lock_timeout = '10s'").await.unwrap();
+        let id = Uuid::new_v4();
+        let register = "insert into shared_queues.worker (incarnation, expires_at) values ($1, clock_timestamp() + interval '1 hour')";
+        client.execute(register, &[&id]).await.unwrap();
+        Self { client, id, claims: 0, held: Vec::new(), _driver }
+    }
+
+    async fn admit(&mut self, most: i32) -> usize {
+        self.claims += 1;
+        let admit = "select coalesce(taken, '{}') from shared_queues.admit('default', $1, $2, $3)";
+        let row = self.client.query_one(admit, &[&most, &self.id, &self.claims]).await.unwrap();
+        let jobs: Vec<Uuid> = row.get(0);
+        self.held.extend(jobs.iter().map(|job| (*job, self.claims)));
+        jobs.len()
+    }
+
+    /// As soon as there is anything: where a lane was locked, the next look is a moment later.
+    async fn admit_some(&mut self) -> usize {
+        let admit = async {
+            loop {
+                let jobs = self.admit(2).await;
+                if jobs > 0 {
+                    return jobs;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), admit).await.unwrap()
+    }
+
+    async fn settle(&mut self) -> usize {
+        let (jobs, claims): (Vec<Uuid>, Vec<i64>) = self.held.drain(..).unzip();
+        let settle = "
+            select count(*) from shared_queues.settle($1, $2::uuid[], $3, array_fill('completed'::text, array[cardinality($2::uuid[])]),
+                array_fill(0::bigint, array[cardinality($2::uuid[])]), array_fill(''::text, array[cardinality($2::uuid[])]),
+                array_fill(''::text, array[cardinality($2::uuid[])]))";
+        let row = self.client.query_one(settle, &[&self.id, &jobs, &claims]).await.unwrap();
+        usize::try_from(row.get::<_, i64>(0)).unwrap()
+    }
+
+    /// What an admission may do to a lane that it meets while somebody else moves it: the lane is locked, and none of its business.
+    async fn lock_lane(&self, state: &str) {
+        self.client.batch_execute("begin").await.unwrap();
+        let lanes = "select from shared_queues.lane where state = $1 for update";
+        assert_eq!(self.client.query(lanes, &[&state]).await.unwrap().len(), 1);
+    }
+
+    /// And what comes next.
+    async fn lock_limits(&self) {
+        self.client.query("select from shared_queues.limit_use for update", &[]).await.unwrap();
+    }
+
+    async fn end(&self) {
+        self.client.batch_execute("commit").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_frees_a_limit_does_not_wait_for_lanes_that_others_have_locked() {
+    let bench = bench().await;
+    bench.queues.set_limit("api", None, Some(Limit::concurrency(1))).await.unwrap();
+    for key in ["a", "b"] {
+        bench.enqueue(NewJob::of(Note { n: 1 }).order_by(key).limit(LimitKey::named("api"))).await;
+    }
+    let (mut settles, mut admits) = (Hand::of(&bench).await, Hand::of(&bench).await);
+    assert_eq!((settles.admit(2).await, settles.admit(2).await), (1, 0), "the other one's lane is blocked");
+    admits.lock_lane("blocked").await;
+    assert_eq!(settles.settle().await, 1);
+    admits.lock_limits().await;
+    admits.end().await;
+    assert_eq!(
+        (admits.admit_some().await, admits.settle().await),
+        (1, 1),
+        "it opens the lane that nobody has opened"
+    );
+}
+
+/// Else every claim of every queue would look at this limit, and lock it, for as long as the lane is locked.
+#[tokio::test]
+async fn a_limit_whose_lane_is_locked_is_not_due_at_once() {
+    let bench = bench().await;
+    bench.queues.set_limit("api", None, Some(Limit::concurrency(1))).await.unwrap();
+    for key in ["a", "b"] {
+        bench.enqueue(NewJob::of(Note { n: 1 }).order_by(key).limit(LimitKey::named("api"))).await;
+    }
+    let (mut settles, admits) = (Hand::of(&bench).await, Hand::of(&bench).await);
+    assert_eq!((settles.admit(2).await, settles.admit(2).await), (1, 0), "the other one's lane is blocked");
+    admits.lock_lane("blocked").await;
+    let (admin, _driver) = client(&bench).await;
+    let before: String = admin.query_one("select clock_timestamp()::text", &[]).await.unwrap().get(0);
+    assert_eq!(settles.settle().await, 1);
+    let is_later =
+        "select opens_at >= $1::text::timestamptz + interval '20 milliseconds' from shared_queues.limit_use";
+    assert!(admin.query_one(is_later, &[&before]).await.unwrap().get::<_, bool>(0));
+    admits.end().await;
+}
+
+/// Whoever wakes lanes has their limits locked: so its time is by their number, and not by that of limits times lanes.
+#[tokio::test]
+async fn many_lanes_behind_many_limits_are_woken_in_one_pass() {
+    let bench = bench().await;
+    let (admin, _driver) = client(&bench).await;
+    let block = "
+        insert into shared_queues.limit_use (limit_key, name) select 'host' || chr(1) || k, 'host' from generate_series(1, 250) k;
+        insert into shared_queues.lane (id, queue, tenant_id, ordered, state, turn, blocked_on)
+        select gen_random_uuid(), 'default', gen_random_uuid(), false, 'blocked', n, 'host' || chr(1) || k
+          from generate_series(1, 250) k cross join generate_series(1, 101) n";
+    admin.batch_execute(block).await.unwrap();
+    let wake =
+        "select shared_queues.wake(array(select limit_key from shared_queues.limit_use order by limit_key))";
+    let begun = std::time::Instant::now();
+    admin.batch_execute(wake).await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "a quarter of a second; five if each lane is compared with all that are woken"
+    );
+    let all = "select count(*) filter (where state = 'open'), count(*) filter (where state = 'blocked') from shared_queues.lane";
+    let lanes = admin.query_one(all, &[]).await.unwrap();
+    assert_eq!((lanes.get::<_, i64>(0), lanes.get::<_, i64>(1)), (25_000, 250), "a hundred of each");
+    admin.batch_execute(wake).await.unwrap();
+    let due = "select count(*) from shared_queues.limit_use where opens_at is not null";
+    assert_eq!(admin.query_one(due, &[]).await.unwrap().get::<_, i64>(0), 0, "nobody waits any more");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_lane_holds_no_limit() {
+    let bench = bench().await;
+    bench.queues.set_limit("api", None, Some(Limit::concurrency(1))).await.unwrap();
+    bench.enqueue(NewJob::of(Note { n: 1 }).order_by("a").limit(LimitKey::named("api"))).await;
+    let (mut settles, admits) = (Hand::of(&bench).await, Hand::of(&bench).await);
+    assert_eq!(settles.admit(2).await, 1);
+    admits.lock_lane("busy").await;
+    let settling = tokio::spawn(async move { settles.settle().await });
+    let (admin, _driver) = client(&bench).await;
+    let waiting =
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    until("it waits for the lane", async || !admin.query(waiting, &[]).await.unwrap().is_empty()).await;
+    admits.lock_limits().await;
+    admits.end().await;
+    assert_eq!(settling.await.unwrap(), 1);
+}
+
+/// Sessions that take jobs of few lanes and free the few limits of these, as fast as they can.
+#[tokio::test(flavor = "multi_thread")]
+async fn admissions_and_ends_at_once_deadlock_nowhere() {
+    const JOBS: usize = 3000;
+    let bench = bench().await;
+    bench.queues.set_limit("host", None, Some(Limit::concurrency(2))).await.unwrap();
+    bench.queues.set_limit("all", None, Some(Limit::concurrency(8))).await.unwrap();
+    let job = |n: i64| {
+        let job = NewJob::of(Note { n })
+            .limit(LimitKey::by("host", (n % 3).to_string()))
+            .limit(LimitKey::named("all"));
+        if n % 2 == 0 { job.order_by((n % 7).to_string()) } else { job }
+    };
+    bench.queues.tenant(&bench.tenant).enqueue_all((0..JOBS as i64).map(job)).await.unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut sessions = Vec::new();
+    for _ in 0..8 {
+        let (mut hand, done) = (Hand::of(&bench).await, done.clone());
+        sessions.push(tokio::spawn(async move {
+            while done.load(Ordering::Relaxed) < JOBS {
+                if hand.admit(4).await > 0 {
+                    done.fetch_add(hand.settle().await, Ordering::Relaxed);
+                }
+            }
+        }));
+    }
+    for session in sessions {
+        tokio::time::timeout(Duration::from_secs(60), session).await.unwrap().unwrap();
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 const GUIDE: &str = include_str!("../../../../docs/security.md");
 
-/// All text of the crate's own and of `shared-service`.
+/// All text of the crate's own, of `shared-core` and of `shared-service`.
 fn sources() -> String {
     fn read(path: &Path, all: &mut String) {
         for entry in fs::read_dir(path).unwrap() {
@@ -20,7 +20,7 @@ fn sources() -> String {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = String::new();
-    for part in ["src", "tests", "../service/src", "../service/tests"] {
+    for part in ["src", "tests", "../core/src", "../service/src", "../service/tests"] {
         read(&root.join(part), &mut all);
     }
     all

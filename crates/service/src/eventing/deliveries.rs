@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use shared_db::Db;
 use shared_events::intake::{Source, Unread, unread};
-use shared_events::{Config, Error, Intake, Relay};
+use shared_events::{Config, Error, Intake, Relay, Upkeep};
 
 /// What brings events while the service runs: relays, and an intake if they come through a broker. Clones share it, for those who ask
 /// whether it lives.
@@ -14,6 +14,8 @@ pub(crate) struct Deliveries(Arc<Mutex<Tasks>>);
 #[derive(Default)]
 struct Tasks {
     relays: Vec<Relay>,
+    /// Of a log that this service does not read.
+    upkeep: Option<Upkeep>,
     intake: Option<(Intake, Arc<Stock>)>,
 }
 
@@ -29,6 +31,10 @@ impl Deliveries {
         self.tasks().relays.push(relay);
     }
 
+    pub(crate) fn upkeep(&self, upkeep: Upkeep) {
+        self.tasks().upkeep = Some(upkeep);
+    }
+
     #[cfg(any(feature = "redis", feature = "nats"))]
     pub(crate) fn intake(&self, intake: Intake, of: Stock) {
         self.tasks().intake = Some((intake, Arc::new(of)));
@@ -38,6 +44,7 @@ impl Deliveries {
     pub(crate) fn are_running(&self) -> bool {
         let tasks = self.tasks();
         tasks.relays.iter().all(Relay::is_running)
+            && tasks.upkeep.iter().all(Upkeep::is_running)
             && tasks.intake.iter().all(|(intake, _)| intake.is_running())
     }
 
@@ -52,7 +59,7 @@ impl Deliveries {
 
     /// Whether deliveries were broken off: dropped half-way, they end at once, and come again after the next start.
     pub(crate) async fn stop(self, patience: Duration) -> bool {
-        let Tasks { relays, intake } = std::mem::take(&mut *self.tasks());
+        let Tasks { relays, upkeep, intake } = std::mem::take(&mut *self.tasks());
         let stopped = async {
             let relays = join_all(relays.into_iter().map(Relay::stop));
             let intake = async {
@@ -60,7 +67,12 @@ impl Deliveries {
                     intake.stop().await;
                 }
             };
-            tokio::join!(relays, intake)
+            let upkeep = async {
+                if let Some(upkeep) = upkeep {
+                    upkeep.stop().await;
+                }
+            };
+            tokio::join!(relays, upkeep, intake)
         };
         tokio::time::timeout(patience, stopped).await.is_err()
     }

@@ -17,7 +17,8 @@ statements! {
         select greatest(0, extract(epoch from clock_timestamp() - $1) * 1000)::bigint as age";
 }
 
-/// Attempts to bring a job before it is put aside, a minute apart in the end: an outage of an hour and a half.
+/// Attempts to bring a job before it is put aside. Waits are drawn at random up to a minute, half of it on the average: an outage of three
+/// quarters of an hour.
 const ATTEMPTS: u32 = 100;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 

@@ -10,10 +10,10 @@ use shared_queues::{OutboxJob, Queues};
 use super::carry::JobEnqueued;
 use super::{Open, Opened};
 
-/// A Redis for the queues of a service. See [`Service::queues_in_redis`](crate::Service::queues_in_redis).
+/// A Redis for the queues of a service, or none for now. See [`Service::queues_in_redis`](crate::Service::queues_in_redis).
 #[derive(Clone, Debug)]
 pub struct RedisQueues {
-    config: Config,
+    config: Option<Config>,
     prefix: &'static str,
 }
 
@@ -21,13 +21,15 @@ pub struct RedisQueues {
 const PREFIX: &str = "queues";
 
 impl RedisQueues {
-    /// In this Redis. Programs on one database that name one Redis share its queues.
-    pub fn new(config: Config) -> Self {
-        Self { config, prefix: PREFIX }
+    /// In this Redis, or for `None` in the database. Programs on one database that name one Redis share its queues.
+    pub fn new(config: impl Into<Option<Config>>) -> Self {
+        Self { config: config.into(), prefix: PREFIX }
     }
 
     /// Under keys that begin with this, in place of `queues`: for programs that share a Redis and nothing else. At most 58 letters,
     /// digits, `-`, `_`, `.` or `:`.
+    ///
+    /// The log of events knows by it which jobs are this program's: keep it when the Redis goes.
     pub fn prefix(mut self, prefix: &'static str) -> Self {
         self.prefix = prefix;
         self
@@ -35,11 +37,12 @@ impl RedisQueues {
 }
 
 /// In the Redis that the settings lead to, or, if they lead to none, in the database.
-pub(crate) fn in_redis<C>(of: impl FnOnce(&C) -> Option<RedisQueues> + Send + 'static) -> Open<C> {
+pub(crate) fn in_redis<C>(of: impl FnOnce(&C) -> RedisQueues + Send + 'static) -> Open<C> {
     Box::new(move |settings, db| {
-        let Some(RedisQueues { config, prefix }) = of(settings) else {
+        let RedisQueues { config, prefix } = of(settings);
+        let Some(config) = config else {
             // What transactions left in the log while the queues were in Redis is still brought to where they are now.
-            let opened = Opened { queues: Queues::postgres(db), carried_as: Some(PREFIX) };
+            let opened = Opened { queues: Queues::postgres(db), carried_as: Some(prefix) };
             return Box::pin(ready(Ok(opened)));
         };
         let db = db.clone();

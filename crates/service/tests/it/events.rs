@@ -14,7 +14,7 @@ use shared_service::telemetry::{ServiceInfo, Telemetry};
 use shared_service::testing::TestService;
 use shared_service::{Broker, NatsConfig, Provided, Running};
 
-use crate::support::until;
+use crate::support::{addresses_lead_somewhere, until};
 
 #[derive(Config)]
 #[config(prefix = "COUNTING")]
@@ -28,7 +28,7 @@ struct Settings {
 
 permissions! {
     static MATRIX = "counting" { Count = "numbers:count" }
-    system { OperateEvents = "events:operate" }
+    system { SeeEvents = "events:see", OperateEvents = "events:operate" }
 }
 
 /// An effect that happened twice leaves two rows.
@@ -43,7 +43,21 @@ const LEDGER: MigrationSet = MigrationSet::new(
 )
 .requires(&["shared_db"]);
 
+/// A log whose last relay ended long ago: it has a day that nobody needs, and none for tomorrow.
+const FORSAKEN: MigrationSet = MigrationSet::new(
+    "forsaken",
+    &[Step::sql(
+        1,
+        "days",
+        "select shared_events.make_day('2020-01-01');
+         select shared_events.drop_day(max(day)) from shared_events.days();",
+    )],
+)
+.requires(&["shared_events"]);
+
 statements! {
+    const AHEAD: Statement<(), i64> = "
+        select count(*) from shared_events.days() where day > (clock_timestamp() at time zone 'UTC')::date";
     const WRITE: Statement<(String, i64), ()> = "insert into ledger.effect (tenant_id, key, n) values ($tenant, $1, $2)";
     const PUBLISHED: Statement<(), i64> = "select count(*) from shared_events.log where tenant_id = $tenant";
     const EFFECTS: Statement<(), (String, i64)> = "select key, n from ledger.effect where tenant_id = $tenant order by at";
@@ -67,7 +81,7 @@ fn producer(broker: Option<Broker>) -> Service<Settings> {
         .migrations(LEDGER)
         .permissions(&MATRIX)
         .events_through(move |_| broker)
-        .events_admin("/operate", OperateEvents)
+        .events_admin("/operate", SeeEvents, OperateEvents)
 }
 
 fn service(broker: Option<Broker>) -> Service<Settings> {
@@ -320,16 +334,45 @@ async fn attempted(
     service.launch(settings, &telemetry.build(&Default::default()).unwrap()).await
 }
 
+/// It has nothing to relay, and its log needs its days all the same.
+#[tokio::test]
+async fn the_log_of_a_service_without_consumers_keeps_its_days() {
+    let soon = variables().into_iter().chain([("COUNTING_EVENTS_REWIND", "1s".to_owned())]);
+    let app = TestService::start_with(producer(None).migrations(FORSAKEN), soon).await;
+    publish(app.db(), &tenant(), 0..4).await;
+    let subscriptions = Subscriptions::new(app.db());
+    let ahead = async || app.db().system().one(&AHEAD, ()).await.unwrap();
+    until("two days are ahead", async || ahead().await == 2).await;
+    let is_gone = async || {
+        let days = subscriptions.days().await.unwrap().days;
+        days.iter().all(|day| day.year() > 2020)
+    };
+    until("the old one is gone", is_gone).await;
+    // Another service's consumers, on the same database, have missed nothing by it.
+    assert!(subscriptions.status().await.unwrap().is_empty());
+    assert_eq!(reqwest::get(format!("{}/live", app.admin_url())).await.unwrap().status(), 200);
+    assert!(app.stop().await.is_clean());
+}
+
 #[tokio::test]
 async fn operators_need_a_permission_of_the_system() {
     let app = TestService::start_with(service(None), variables()).await;
-    let (operator, user) = (app.tenant_with(OperateEvents), app.tenant_with(Count));
+    let (operator, user) = (app.tenant_with((SeeEvents, OperateEvents)), app.tenant_with(Count));
     app.post("/operate/subscriptions/main/pause", &operator, serde_json::json!({})).await.status(204);
+    let support = app.tenant_with(SeeEvents);
+    app.get("/operate/subscriptions", &support).await.ok();
+    app.post("/operate/subscriptions/main/resume", &support, serde_json::json!({})).await.status(403);
     let all: serde_json::Value = app.get("/operate/subscriptions", &operator).await.ok().json();
     assert_eq!(all["subscriptions"][0]["paused"], true, "{all}");
     app.get("/operate/subscriptions", &user).await.status(403);
     let nobody = reqwest::get(format!("{}/operate/subscriptions", app.url())).await.unwrap();
     assert_eq!(nobody.status(), 401);
+}
+
+#[tokio::test]
+async fn the_document_for_operators_says_where_its_paths_are() {
+    let app = TestService::start(service(None)).await;
+    addresses_lead_somewhere(&app, "/operate/openapi.json", &app.tenant_with(SeeEvents)).await;
 }
 
 /// Requests are not what is late, so they still come.

@@ -12,7 +12,7 @@ use shared_service::telemetry::{ServiceInfo, Telemetry};
 use shared_service::testing::TestService;
 use shared_service::{Provided, RedisQueues, Running};
 
-use crate::support::until;
+use crate::support::{addresses_lead_somewhere, until};
 
 #[derive(Config)]
 #[config(prefix = "COUNTING")]
@@ -28,7 +28,7 @@ struct Settings {
 
 permissions! {
     static MATRIX = "counting" { Count = "numbers:count" }
-    system { OperateQueues = "queues:operate" }
+    system { SeeQueues = "queues:see", OperateQueues = "queues:operate" }
 }
 
 /// A job that ran twice leaves two rows.
@@ -46,6 +46,9 @@ const LEDGER: MigrationSet = MigrationSet::new(
 statements! {
     const WRITE: Statement<(i64,), ()> = "insert into ledger.run (tenant_id, n) values ($tenant, $1)";
     const RUNS: Statement<(), i64> = "select n from ledger.run where tenant_id = $tenant order by n";
+    const OPERATED: Statement<(TenantId,), (String, String, String)> = "
+        select outcome, actor as by, target_id as action from shared_security.audit_log
+         where tenant_id = $1 and action = 'queues.operated' and actor is not null and target_id is not null order by pos";
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, Job)]
@@ -65,8 +68,8 @@ fn producer() -> Service<Settings> {
     Service::new("counting")
         .migrations(LEDGER)
         .permissions(&MATRIX)
-        .queues_in_redis(|settings: &Settings| Some(RedisQueues::new(settings.redis.clone())))
-        .queues_admin("/operate", OperateQueues)
+        .queues_in_redis(|settings: &Settings| RedisQueues::new(settings.redis.clone()))
+        .queues_admin("/operate", SeeQueues, OperateQueues)
 }
 
 fn service() -> Service<Settings> {
@@ -210,17 +213,65 @@ async fn launched(service: Service<Settings>, database: &str, redis: &str) -> Ru
     service.launch(settings, &telemetry.build(&Default::default()).unwrap()).await.unwrap()
 }
 
+/// Under a prefix of its own.
+fn notes(in_redis: bool) -> Service<Settings> {
+    let service = Service::new("counting").migrations(LEDGER).jobs(|jobs| jobs.handle(write));
+    service.queues_in_redis(move |settings: &Settings| {
+        RedisQueues::new(in_redis.then(|| settings.redis.clone())).prefix("notes")
+    })
+}
+
+#[tokio::test]
+async fn jobs_on_their_way_to_redis_are_not_left_behind_when_it_is_given_up() {
+    let server = Postgres::shared().await.unwrap();
+    let database = server.empty_database().await.unwrap();
+    let (redis, tenant) = (Redis::exclusive().await.unwrap(), tenant());
+    let app = launched(notes(true), database.url(), redis.url()).await;
+    redis.kill().await.unwrap();
+    app.db().tenant(&tenant).tx(async |tx| tx.enqueue(Number { n: 1 }).await).await.unwrap();
+    app.stop().await;
+
+    let app = launched(notes(false), database.url(), redis.url()).await;
+    until("it has run", async || runs(app.db(), &tenant).await == [1]).await;
+    assert!(app.stop().await.is_clean());
+}
+
+#[tokio::test]
+async fn what_operators_change_is_on_record() {
+    let redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service().audited(), variables(redis.url())).await;
+    let operator = app.tenant_with((SeeQueues, OperateQueues));
+    app.get("/operate/queues", &operator).await.ok();
+    app.post("/operate/dead-letters/discard", &operator, serde_json::json!({ "all": true })).await.ok();
+    app.post("/operate/dead-letters/discard", &operator, serde_json::json!({})).await.status(422);
+    let entries = async || app.db().system().all(&OPERATED, (operator.id(),)).await.unwrap();
+    until("both are there", async || entries().await.len() >= 2).await;
+    let entry = |outcome: &str| (outcome.to_owned(), "test".to_owned(), "dead-letters:discard".to_owned());
+    assert_eq!(entries().await, [entry("allowed"), entry("failed")]);
+}
+
 #[tokio::test]
 async fn operators_need_a_permission_of_the_system() {
     let redis = Redis::exclusive().await.unwrap();
     let app = TestService::start_with(service(), variables(redis.url())).await;
-    let (operator, user) = (app.tenant_with(OperateQueues), app.tenant_with(Count));
+    let (operator, user) = (app.tenant_with((SeeQueues, OperateQueues)), app.tenant_with(Count));
     app.post("/operate/queues/default/pause", &operator, serde_json::json!({})).await.status(204);
     let queues: serde_json::Value = app.get("/operate/queues", &operator).await.ok().json();
+    let (support, machine) = (app.tenant_with(SeeQueues), app.tenant_with(OperateQueues));
+    app.get("/operate/queues", &support).await.ok();
+    app.post("/operate/queues/default/resume", &support, serde_json::json!({})).await.status(403);
+    app.get("/operate/queues", &machine).await.status(403);
     assert_eq!(queues["queues"][0]["paused"], true, "{queues}");
     app.get("/operate/queues", &user).await.status(403);
     let nobody = reqwest::get(format!("{}/operate/queues", app.url())).await.unwrap();
     assert_eq!(nobody.status(), 401);
+}
+
+#[tokio::test]
+async fn the_document_for_operators_says_where_its_paths_are() {
+    let redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service(), variables(redis.url())).await;
+    addresses_lead_somewhere(&app, "/operate/openapi.json", &app.tenant_with(SeeQueues)).await;
 }
 
 /// Requests are not what is late, so they still come.

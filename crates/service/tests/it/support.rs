@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use shared_service::prelude::*;
-use shared_service::testing::TestService;
+use shared_service::testing::{TestService, TestTenant};
 use tokio::sync::Notify;
 
 #[derive(Config)]
@@ -74,6 +74,23 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), there).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+/// An OpenAPI document, as a client reads it: its server is a reference from where it lies (RFC 3986), and a path is appended to that.
+pub(crate) async fn addresses_lead_somewhere<S: Clone + Send + Sync + 'static>(
+    app: &TestService<S>,
+    path: &str,
+    reader: &TestTenant,
+) {
+    let document: serde_json::Value = app.get(path, reader).await.ok().json();
+    let at = reqwest::Url::parse(&format!("{}{path}", app.url())).unwrap();
+    let server = at.join(document["servers"][0]["url"].as_str().unwrap_or("/")).unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let lists = paths.filter(|(path, methods)| !path.contains('{') && methods["get"].is_object());
+    for (path, _) in lists {
+        let address = format!("{}{path}", server.path().trim_end_matches('/'));
+        app.get(&address, reader).await.ok();
+    }
 }
 
 pub(crate) async fn start(

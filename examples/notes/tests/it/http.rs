@@ -36,6 +36,12 @@ async fn every_refusal_is_a_problem() {
         ("no JSON", bearer(writer.token()), b"{".to_vec(), 400),
         ("another shape", bearer(writer.token()), br#"{"text":1}"#.to_vec(), 422),
         ("an empty note", bearer(writer.token()), br#"{"body":""}"#.to_vec(), 422),
+        (
+            "a character that no text of the database holds",
+            bearer(writer.token()),
+            br#"{"body":"a\u0000"}"#.to_vec(),
+            422,
+        ),
         ("20 MB", bearer(writer.token()), vec![b' '; 20 << 20], 413),
     ] {
         let (status, kind, problem) = post(format!("{}/notes", app.url()), authorization, body).await;

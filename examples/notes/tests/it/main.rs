@@ -8,3 +8,4 @@ mod readme;
 mod schemas;
 mod search;
 mod stop;
+mod token;

@@ -15,6 +15,8 @@ use crate::invariants::{check, connect, queues};
 use crate::program::{ends, program, serving, terminate};
 
 const KILLS: usize = 20;
+/// With a broker beside: a run that ends before its moment is not counted.
+const FEWER_KILLS: usize = 8;
 const SEED: u64 = 20_251_121;
 
 /// A whole run on this corpus takes about a second from the moment it serves. The kills fall everywhere, and rather early:
@@ -111,7 +113,7 @@ async fn nothing_is_lost_or_doubled_with_jobs_in_redis() {
     };
 
     let (mut kills, mut with_work_left) = (0, 0);
-    for _ in 0..8 {
+    while kills < FEWER_KILLS {
         let moment = Kill::after(LONGEST.mul_f64(rng.random::<f64>().powi(2)));
         let mut victim = run(&corpus).kill(moment).start().expect("it starts");
         serving(&mut victim).await;
@@ -130,7 +132,7 @@ async fn nothing_is_lost_or_doubled_with_jobs_in_redis() {
     let left = queues.backlog().await.expect("the backlog");
     assert!(left.is_settled() && left.dead == 0, "{left:?}");
     println!("{kills} kills, {with_work_left} of them with jobs left in Redis: {counted}");
-    assert!(kills > 0 && with_work_left > 0, "the kills came too late to show anything");
+    assert!(with_work_left > 0, "the kills came too late to show anything");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +160,7 @@ async fn events_survive_kills(way: &str, (variable, url): (&str, &str)) -> Strin
     };
 
     let (mut kills, mut with_effects_left) = (0, 0);
-    for _ in 0..8 {
+    while kills < FEWER_KILLS {
         let moment = Kill::after(LONGEST.mul_f64(rng.random::<f64>().powi(2)));
         let mut victim = run(&corpus).kill(moment).start().expect("it starts");
         serving(&mut victim).await;
@@ -173,7 +175,7 @@ async fn events_survive_kills(way: &str, (variable, url): (&str, &str)) -> Strin
     ends(run(&corpus).start().expect("it starts")).await;
 
     let counted = check(&client, &corpus).await;
-    assert!(kills > 0 && with_effects_left > 0, "the kills came too late to show anything");
+    assert!(with_effects_left > 0, "the kills came too late to show anything");
     format!("{kills} kills, {with_effects_left} of them with events on their way through {way}: {counted}")
 }
 

@@ -43,6 +43,33 @@ async fn a_job_commits_and_runs() {
     assert!(queues.backlog().await.expect("the backlog").is_settled());
 }
 
+/// In English `B` comes behind `a`, and before `c`; in bytes before both.
+#[tokio::test]
+async fn lists_are_in_the_order_of_their_pages_in_a_database_of_any_language() {
+    let server = postgres15().await;
+    let (client, connection) =
+        tokio_postgres::connect(server.url(), tokio_postgres::NoTls).await.expect("a session");
+    let driver = tokio::spawn(connection);
+    let english = "create database english template template0 locale_provider icu icu_locale 'en-US'";
+    client.batch_execute(english).await.expect("a database");
+    drop(client);
+    driver.await.expect("its task").expect("its end");
+    let mut url = reqwest::Url::parse(server.url()).expect("a URL");
+    url.set_path("english");
+    let settings = db::Config::new(url.as_str());
+    bootstrap(&settings, &[queues::MIGRATIONS, events::MIGRATIONS]).await.expect("the tables");
+    let db = Db::connect(&settings).await.expect("a pool");
+    let (subscriptions, queues) = (events::Subscriptions::new(&db), Queues::postgres(&db));
+    for name in ["a", "B", "c"] {
+        subscriptions.replay(name).await.expect("a subscription");
+        queues.queue(name).pause().await.expect("a queue");
+    }
+    let listed = subscriptions.status().await.expect("a list");
+    assert_eq!(listed.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["B", "a", "c"]);
+    let listed = queues.status().await.expect("a list");
+    assert_eq!(listed.iter().map(|one| one.queue.as_str()).collect::<Vec<_>>(), ["B", "a", "c"]);
+}
+
 #[tokio::test]
 async fn a_collection_of_vectors_is_refused() {
     let server = postgres15().await;

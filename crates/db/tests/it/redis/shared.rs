@@ -7,7 +7,7 @@ use shared_db::redis::{Redis, cmd, pipe};
 use shared_db::{Closed, Error};
 use shared_devkit::Proxy;
 
-use super::{connected, database};
+use super::{as_user, connected, database};
 
 #[tokio::test]
 async fn commands_and_pipelines_are_answered_by_type() {
@@ -109,6 +109,37 @@ async fn a_connection_that_was_cut_while_it_rested_is_noticed_before_it_is_used(
     tokio::time::sleep_until(rested.into()).await; // time itself is tested: the age of a connection
     assert_eq!(redis.command::<i64>(cmd("INCR").arg("count")).await.unwrap(), 1);
     assert_eq!(redis.get().await.unwrap().command::<i64>(cmd("INCR").arg("count")).await.unwrap(), 2);
+}
+
+/// The server lives, and the connection too: it may only not be asked.
+#[tokio::test]
+async fn a_user_who_may_not_ping_keeps_a_connection_that_rested() {
+    let server = shared_devkit::Redis::exclusive().await.unwrap();
+    let operator = connected(server.url(), |_| ()).await;
+    let rights = "ACL SETUSER counter on >test ~count +incr";
+    let _: String = operator.command(&words(rights)).await.unwrap();
+    let redis = connected(&as_user(server.url(), "counter", "test"), |_| ()).await;
+    let count = async || redis.command::<i64>(cmd("INCR").arg("count")).await.unwrap();
+    let opened = async || {
+        let stats: String = operator.command(cmd("INFO").arg("stats")).await.unwrap();
+        stats.lines().find(|line| line.starts_with("total_connections_received")).unwrap().to_owned()
+    };
+    assert_eq!(count().await, 1);
+    let before = opened().await;
+    let rested = Instant::now() + Duration::from_millis(1100);
+    tokio::time::sleep_until(rested.into()).await; // time itself is tested: the age of a connection
+    assert_eq!(count().await, 2);
+    assert_eq!(opened().await, before);
+}
+
+/// A command as one types it.
+fn words(line: &str) -> shared_db::redis::Cmd {
+    let mut words = line.split(' ');
+    let mut command = cmd(words.next().unwrap_or_default());
+    for word in words {
+        command.arg(word);
+    }
+    command
 }
 
 #[tokio::test]

@@ -97,8 +97,8 @@ async fn what_was_no_event_is_taken_out(broker: RedisStreams) {
 }
 
 async fn send(broker: &RedisStreams, n: i64, place: Place) -> Accepted {
-    let tenant = TenantId::from_uuid(Uuid::from_u128(1));
-    broker.send(Lane::FIRST, None, &[raised(Lane::FIRST, tenant, "0", n, place)]).await
+    let (tenant, last) = (TenantId::from_uuid(Uuid::from_u128(1)), broker.last(Lane::FIRST).await.unwrap());
+    broker.send(Lane::FIRST, last, &[raised(Lane::FIRST, tenant, "0", n, place)]).await
 }
 
 /// Streams that nobody reads while a test holds the mark behind which the first lane was read last.

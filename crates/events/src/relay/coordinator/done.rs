@@ -67,8 +67,8 @@ impl Coordinator {
             Some(Outcome::Asked { floor, back }) => {
                 self.machine.asked(lane, grant, floor, back);
             }
-            Some(Outcome::Fenced) => {
-                self.machine.fenced(lane, grant);
+            Some(Outcome::Fenced { floor }) => {
+                self.machine.fenced(lane, grant, floor);
             }
             Some(Outcome::Unread(error)) => {
                 self.machine.undone(lane, grant);
@@ -79,7 +79,7 @@ impl Coordinator {
             None => self.read_again(lane, grant),
             Some(Outcome::Failed(error)) => {
                 match self.is_for_sink() {
-                    true => self.machine.fenced(lane, grant),
+                    true => self.machine.fenced(lane, grant, None),
                     false => self.read_again(lane, grant),
                 }
                 self.failed(&error);

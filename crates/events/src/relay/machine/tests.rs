@@ -134,7 +134,7 @@ impl World {
     /// A sink with exact places: known ones count as accepted, and one that has lost something takes nothing.
     fn send(&mut self, lane: Lane, after: Option<Place>, events: &[Place]) -> bool {
         let sent = self.sink.entry(lane).or_default();
-        if sent.last().copied() < after {
+        if sent.last().copied() != after {
             return false;
         }
         for place in events {
@@ -208,7 +208,7 @@ fn finish(world: &mut World, relay: &mut Relay, which: usize, works: bool) {
     let Some(pages) = &mut hand.pages else {
         return match works {
             true => answer(world, relay, &hand),
-            false => relay.machine.fenced(lane, grant),
+            false => relay.machine.fenced(lane, grant, None),
         };
     };
     let Some((mut events, reached)) = pages.pop_front() else { return };
@@ -219,7 +219,7 @@ fn finish(world: &mut World, relay: &mut Relay, which: usize, works: bool) {
         return relay.machine.undone(lane, grant);
     }
     if !world.send(lane, hand.floor, &events) {
-        return relay.machine.fenced(lane, grant);
+        return relay.machine.fenced(lane, grant, hand.floor);
     }
     hand.floor = events.last().copied().or(hand.floor);
     match pages.is_empty() {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{LOOK, cursor_at, cut};
+use super::{LOOK, cursor_at, cut, prune};
 use crate::Place;
 use crate::fixture::Fixture;
 
@@ -34,6 +34,32 @@ async fn a_tick_takes_so_many_of_what_is_due_again_and_of_each_key_the_first() {
     };
     cut(&world.db).await.unwrap();
     assert_eq!(stamped().await, "600 to the 600th, 400 to the 400th");
+}
+
+/// A lane that goes back stands there in memory alone at first, while time goes on.
+#[tokio::test]
+async fn a_tick_that_was_gone_back_to_is_kept_until_the_cursor_can_be_written_there() {
+    let (world, rewind) = (Fixture::new().await, Duration::from_secs(1000));
+    world.subscribe("main").await;
+    for _ in 0..3 {
+        world.cut().await;
+    }
+    world.pass("main").await;
+    let ages = "update shared_events.tick set at = clock_timestamp() - make_interval(secs => aged.age)
+                  from (select tick, (array[1010, 970, 10, 0])[row_number() over (order by tick)] as age
+                          from shared_events.tick where tick > 0) as aged
+                 where tick.tick = aged.tick";
+    world.run(ages).await;
+    let back = cursor_at(&world.db, None, rewind).await.unwrap().unwrap();
+    let oldest = "select min(tick) from shared_events.tick where tick > 0";
+    assert_eq!(world.text(oldest).await, back.cursor.passed.to_string());
+    world.run("update shared_events.tick set at = at - interval '50 seconds'").await;
+    prune(&world.db, rewind).await.unwrap();
+    assert_eq!(world.text(oldest).await, back.cursor.passed.to_string());
+    // For ever it is not.
+    world.run("update shared_events.tick set at = at - interval '100 seconds'").await;
+    prune(&world.db, rewind).await.unwrap();
+    assert_ne!(world.text(oldest).await, back.cursor.passed.to_string());
 }
 
 /// Else the numbers of the ticks would come to their end.

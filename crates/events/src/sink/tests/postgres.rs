@@ -3,7 +3,7 @@ use shared_devkit::{Postgres, Proxy, TestDatabase};
 
 use super::*;
 use crate::sink::PostgresLog;
-use crate::{Error, MIGRATIONS};
+use crate::{Error, MIGRATIONS, context};
 
 statements! {
     const LOG: Statement<(i64,), (i64, Uuid, TenantId, String, i32, String, String, String)> = "
@@ -31,7 +31,7 @@ async fn read(db: &Db) -> Vec<Envelope> {
         let (_, id, tenant, name, version, key, payload, context) = row;
         let (tick, pos) = id.as_u64_pair();
         let known = event(Place::new(tick.cast_signed(), pos.cast_signed()));
-        let context = serde_json::from_str(&context).unwrap();
+        let context = context::read(tenant, &context).unwrap();
         Envelope { id, tenant, name, version: version.unsigned_abs(), key, payload, context, ..known }
     };
     rows.into_iter().map(event).collect()

@@ -1,9 +1,9 @@
-//! JSON bodies, read strictly: what is wrong is named by its place, and never quoted.
+//! What callers send, read strictly: what is wrong is named by its place, and never quoted.
 
+use crate::{FieldError, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
-use shared_core::{FieldError, Problem};
 
 /// Deeper than any form, and far from what fills a stack.
 const MAX_DEPTH: usize = 32;
@@ -14,8 +14,12 @@ const MAX_NAMED: usize = 16;
 /// As much is said of a field's name, which the caller chose.
 const MAX_NAME: usize = 64;
 
-/// Reads a body. Fields that the type does not have are refused (ASVS 15.3.3).
-pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// Reads a JSON body.
+///
+/// # Errors
+/// 400 for what is no JSON, or is nested more than 32 levels deep; 422, with the place of what is wrong, for what does not fit the type,
+/// and for fields that the type does not have (ASVS 15.3.3).
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if depth(body) > MAX_DEPTH {
         return Err(Problem::bad_request()
             .with_detail(format!("the body is nested more than {MAX_DEPTH} levels deep")));
@@ -36,7 +40,7 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 }
 
 /// 422, with the fields that are wrong.
-pub(crate) fn wrong_fields(errors: Vec<FieldError>) -> Problem {
+pub fn wrong_fields(errors: Vec<FieldError>) -> Problem {
     Problem::unprocessable_content().with_detail("some fields are not as they should be").with_errors(errors)
 }
 
@@ -85,9 +89,25 @@ fn not_json(error: &serde_json::Error) -> Problem {
     Problem::bad_request().with_detail(format!("the body is not JSON from line {line}, column {column} on"))
 }
 
+/// What is wrong with a query, from what axum says of it: the parameter and what it should be, without what it is.
+pub fn of_query(said: &str) -> String {
+    let said = said.split_once(": ").map_or(said, |(_, said)| said);
+    let (at, said) = match said.split_once(": ") {
+        Some((name, said)) if !name.contains(' ') => (Some(name), said),
+        _ => (None, said),
+    };
+    match (at, words(said)) {
+        (_, (Some(name), detail)) | (Some(name), (None, detail)) => {
+            let name: String = name.chars().take(MAX_NAME).collect();
+            format!("the parameter {name}: {detail}")
+        }
+        (None, (None, detail)) => format!("the query: {detail}"),
+    }
+}
+
 /// The field that an error of serde names, and what it says without the value that was sent. Words of others, such as those of a
 /// deserializer by hand, are left out: they may quote it.
-pub(crate) fn words(message: &str) -> (Option<&str>, String) {
+fn words(message: &str) -> (Option<&str>, String) {
     let quoted = |start: &str| {
         let rest = message.strip_prefix(start)?.strip_prefix('`')?;
         Some(
