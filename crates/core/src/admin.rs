@@ -1,7 +1,9 @@
 //! What the routers of operators have in common: routes that somebody has to allow, and what is read from a request. What can't be read is answered
 //! by a problem that quotes no value.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -13,6 +15,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, on};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{FieldError, Problem, json};
 
@@ -87,6 +90,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Problem::unsupported_media_type().with_detail("the body's content type is not JSON"));
         }
+        let said = request.extensions().get::<Said>().cloned();
         DefaultBodyLimit::max(LARGEST_BODY).apply(&mut request);
         let body = Bytes::from_request(request, state).await.map_err(|rejection| {
             match rejection.status().as_u16() {
@@ -94,7 +98,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 _ => Problem::bad_request().with_detail("the body ended before its end"),
             }
         })?;
-        json::read(&body).map(Self)
+        let read = json::read(&body).map(Self)?;
+        if let Some(said) = said {
+            said.hear(&body);
+        }
+        Ok(read)
+    }
+}
+
+/// What the body of a request said, for those who keep a record of what was asked: put one into the request's extensions, and keep a
+/// clone. It hears nothing of a body that a route does not read, or can't.
+#[derive(Clone, Default)]
+pub struct Said(Arc<OnceLock<String>>);
+
+impl Said {
+    /// The body as JSON without spaces, its fields by their names, if one was read.
+    pub fn body(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    /// Spaces, or a long reason in front of a filter, would push what counts beyond what a record has room for.
+    fn hear(&self, body: &[u8]) {
+        let fields = serde_json::from_slice::<BTreeMap<String, Value>>(body);
+        if let Ok(json) = fields.and_then(|fields| serde_json::to_string(&fields)) {
+            // Each request has one body.
+            let _ = self.0.set(json);
+        }
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Said").finish_non_exhaustive()
     }
 }
 

@@ -92,7 +92,7 @@ select shared_db.family_table('shared_events.parked');
 -- sees how far it has come. What is parked of the turn's keys is looked up in a statement of its own, whose snapshot is later than
 -- the wait for the lock: whoever held it may have parked.
 create function shared_events.begin_turn(of_tenant uuid, of_subscription text, of_consumer text, of_lane smallint, of_keys text[],
-                                         out tick bigint, out pos bigint, out parked text[]) language plpgsql
+                                         of_tick bigint, out tick bigint, out pos bigint, out parked text[], out is_kept boolean) language plpgsql
 set search_path = pg_catalog, pg_temp as $function$
 begin
     loop
@@ -105,8 +105,11 @@ begin
     begin_turn.parked := array(select distinct p.key from shared_events.parked as p
                                 where p.tenant_id = of_tenant and p.subscription = of_subscription and p.consumer = of_consumer
                                   and p.key = any (of_keys));
+    -- A tick that is gone was taken back: what it had cut off comes with another.
+    begin_turn.is_kept := of_tick is null or exists (select from shared_events.tick as t where t.tick = of_tick);
 end $function$;
-revoke all on function shared_events.begin_turn(uuid, text, text, smallint, text[]) from public;
-grant execute on function shared_events.begin_turn(uuid, text, text, smallint, text[]) to {app};
+revoke all on function shared_events.begin_turn(uuid, text, text, smallint, text[], bigint) from public;
+grant execute on function shared_events.begin_turn(uuid, text, text, smallint, text[], bigint) to {app};
+grant select (tick) on shared_events.tick to {app};
 
 grant select, insert, update, delete on shared_events.subscription, shared_events.cursor, shared_events.relay to {system};

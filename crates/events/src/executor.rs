@@ -39,12 +39,22 @@ pub(crate) struct Executor {
     subscription: String,
     consumers: Vec<Named>,
     limits: Limits,
-    /// Whether the events are those of this database's log, with positions that no two of them share.
-    of_log: bool,
+    origin: Origin,
     /// Connections of the app role that it takes at once, which tenants share.
     slots: Slots,
     /// Ends the work between two turns.
     stop: CancellationToken,
+}
+
+/// Where the events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// From this database's log: no two have the same position, and their ticks are kept until they are done.
+    Log,
+    /// The same by way of a broker, where they may stay for longer than their ticks are kept.
+    Broker,
+    /// From other logs, in which two may have the same position.
+    Others,
 }
 
 /// The functions that share a name, and with it a position.
@@ -106,12 +116,17 @@ impl Executor {
         };
         let slots = Slots::new(config.concurrency as usize);
         let subscription = config.subscription.clone();
-        Self { db, subscription, consumers, limits, of_log: true, slots, stop }
+        Self { db, subscription, consumers, limits, origin: Origin::Log, slots, stop }
     }
 
-    /// The same for events that others have published: in their logs two may have the same position.
+    /// The same for events that others have published.
     pub(crate) fn of_others(self) -> Self {
-        Self { of_log: false, ..self }
+        Self { origin: Origin::Others, ..self }
+    }
+
+    /// The same for events of this database's log that a broker has.
+    pub(crate) fn by_broker(self) -> Self {
+        Self { origin: Origin::Broker, ..self }
     }
 
     /// Brings events of one tenant and lane, in their order, to every consumer. `Ok`: each had its effect, was known, or is

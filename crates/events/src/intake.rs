@@ -113,7 +113,7 @@ impl Intake {
     ) -> Result<Self, Error> {
         let group = named(source.name(), config.clone())?;
         let stop = CancellationToken::new();
-        let executor = Executor::new(db.clone(), events.bind(state)?, &config, stop.clone());
+        let executor = Executor::new(db.clone(), events.bind(state)?, &config, stop.clone()).by_broker();
         Self::read(db, executor, source, (group, Some(&config.subscription)), stop).await
     }
 

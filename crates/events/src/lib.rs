@@ -49,7 +49,7 @@
 //! - The log is a table to which rows are only added. A [`Relay`] reads it for a subscription: it cuts it by ticks, and delivers
 //!   what one tick's snapshot sees and the one before did not.
 //! - A consumer is an async function, registered in [`Events`] by a name. It gets the event as [`Received`], which is a proof of
-//!   its tenant, and a transaction in that tenant, in which its mark already lies.
+//!   its tenant, and a transaction in that tenant: its position is locked there, and moves with the COMMIT.
 //! - Fields change with the version, and a function takes older events a step further; [`golden`] holds the schemas of all versions
 //!   against the types, in a test. Newer events than a program knows are parked.
 //! - An event can wait: [`publish_at`](Publish::publish_at), [`publish_in`](Publish::publish_in), [`unpublish`](Publish::unpublish),

@@ -20,6 +20,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared_db::{Check, Db, Listener, statements};
@@ -79,6 +80,10 @@ pub(crate) struct Core {
     reads: Semaphore,
     /// Portions of consumers' events that are read when it is their tenant's turn, in memory at once.
     loads: Slots,
+    /// The newest tick that it has seen, as long as it holds lanes: that is kept, unless the database goes back.
+    seen: AtomicI64,
+    /// The newest that it had seen when the database went back: a sink may get later what was on its way then.
+    forgotten: AtomicI64,
     state: Mutex<State>,
 }
 
@@ -167,6 +172,8 @@ impl Relay {
             told: Notify::new(),
             reads: Semaphore::new(READS),
             loads,
+            seen: AtomicI64::new(0),
+            forgotten: AtomicI64::new(0),
             state: Mutex::default(),
         });
         let task = AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(&core), listener)));
@@ -226,6 +233,11 @@ impl Core {
     /// The log as its subscription reads it.
     fn log(&self) -> read::Log<'_> {
         read::Log { db: &self.db, subscription: &self.config.subscription }
+    }
+
+    /// The newest tick that it has seen; 0, which always is there, if that is not known.
+    fn seen(&self) -> i64 {
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// What it says of itself, as JSON.

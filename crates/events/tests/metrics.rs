@@ -134,6 +134,9 @@ async fn at_a_broker() {
     let reading = intake().await;
     until(async || count("foreign") == 1.0).await;
     until(async || support::seen(&there.db, &here.tenant, "see", "good").await == [1]).await;
+    // A reader that stops before it has written down how far it came begins anew, and misses nothing.
+    let (looking, marks) = (there.superuser().await, "select count(mark) from shared_events.intake");
+    until(async || looking.query_one(marks, &[]).await.unwrap().get::<_, i64>(0) == 1).await;
     reading.stop().await;
     // What was read is gone, and something has come behind it.
     let _: u64 = redis.command(cmd("XTRIM").arg(streams.key(own)).arg("MAXLEN").arg(0)).await.unwrap();

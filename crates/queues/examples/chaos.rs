@@ -26,6 +26,7 @@ use self::chaos::report::Report;
 use self::chaos::skew::Clocks;
 
 mod chaos {
+    pub(crate) mod appended;
     pub(crate) mod check;
     pub(crate) mod faults;
     pub(crate) mod history;

@@ -181,7 +181,9 @@ begin
     if lost is not null then
         perform shared_queues.bury(lost, lost_reasons, lost_texts);
     end if;
-    delete from shared_queues.cancelling where job_id = any (held);
+    -- What is put back is still to be cancelled: whoever gets it is told.
+    delete from shared_queues.cancelling c using unnest(jobs, fates) as f (job_id, fate)
+     where c.job_id = f.job_id and f.fate <> 'later' and f.job_id = any (held);
     if is_gated then
         perform shared_queues.free(taken.lanes, taken.keys);
     end if;

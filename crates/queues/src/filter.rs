@@ -9,6 +9,9 @@ use crate::JobId;
 use crate::dead::{DeadLetter, Reason};
 use crate::view::State;
 
+/// Clocks of backends are no finer than this.
+pub(crate) const FINEST: Duration = Duration::from_millis(1);
+
 /// Which jobs to look for. Everything that is said narrows it down.
 ///
 /// ```
@@ -144,11 +147,11 @@ impl DeadFilter {
         has_nul(&self.queue) || has_nul(&self.name)
     }
 
-    /// An empty name or no age at all is a slip, where letters are changed: the latter every letter has.
+    /// An empty name or an age that no clock of a backend tells from none is a slip, where letters are changed: every letter has the latter.
     pub(crate) fn slip(&self) -> Option<&'static str> {
         let is_empty = [&self.queue, &self.name].into_iter().flatten().any(String::is_empty);
-        let has_no_age = self.older_than.is_some_and(|age| age.is_zero());
-        (is_empty || has_no_age).then_some("expected names that are not empty, and an age above zero")
+        let has_no_age = self.older_than.is_some_and(|age| age < FINEST);
+        (is_empty || has_no_age).then_some("expected names that are not empty, and an age of 1 ms or more")
     }
 }
 

@@ -42,7 +42,10 @@ impl Meters {
             settled: jobs("queues.jobs.settled", "Attempts that ended, by outcome"),
             panicked: jobs("queues.jobs.panicked", "Attempts that ended in a panic"),
             put_back: jobs("queues.jobs.put_back", "Jobs that this program does not know, left to others"),
-            rescued: jobs("queues.jobs.rescued", "Jobs taken from workers that died"),
+            rescued: jobs(
+                "queues.jobs.rescued",
+                "Jobs taken from workers that died, or that knew nothing of them",
+            ),
             fenced: jobs("queues.jobs.fenced", "Outcomes refused since the job was no longer the worker's"),
             pruned: jobs("queues.jobs.pruned", "Ended jobs, dead letters and marks that were forgotten"),
             wait: seconds("queues.job.wait", "From when a job was due to its first attempt"),

@@ -129,7 +129,7 @@ impl Queues {
     /// stay. It finds what a [`Redrive`] finds.
     ///
     /// # Errors
-    /// [`Error::Refused`] for a filter with an empty name or an age of zero. [`Error::Database`]; what was thrown away before is gone. So it
+    /// [`Error::Refused`] for a filter with an empty name or an age below 1 ms. [`Error::Database`]; what was thrown away before is gone. So it
     /// is if the future is dropped.
     pub async fn discard(&self, which: impl Into<DeadFilter>, most: u64) -> Result<u64, Error> {
         let which = which.into();

@@ -62,9 +62,14 @@ impl Queues {
     /// | `appendonly yes`, `appendfsync always` | nothing | nothing | the same |
     ///
     /// A lost write is one of three things. A lost enqueue: the job is gone. A lost claim or renewal: the job is ready again, and the
-    /// worker that has it is refused. A lost completion: the job runs once more. The fence holds through all of it, since it names the
+    /// worker that has it is refused. A lost completion: the job runs once more, a beat later at most also where its worker lives and has
+    /// forgotten it. The fence holds through all of it, since it names the
     /// worker's incarnation and its own claim number: nothing that the server forgot can be mistaken for what it gave out later. Set
     /// `maxmemory-policy noeviction`: any other one throws jobs away.
+    ///
+    /// After a crash of its machine Redis may start from a file that was cut in the middle of a script; `short read` is in its log then. It
+    /// has not carried that script out, but leaves the first part of it in the file, and does so at its next start (6.2 and 7.0 do): counts
+    /// are wrong then, and jobs may stay behind their limits. `BGREWRITEAOF`, before it is restarted, makes the file anew.
     pub fn redis(redis: &Redis) -> Self {
         Self::on(RedisBackend::new(redis, PREFIX), None)
     }

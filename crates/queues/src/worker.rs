@@ -2,6 +2,7 @@ mod attempt;
 mod buffer;
 mod chores;
 mod claimer;
+mod holding;
 mod judge;
 mod keeper;
 mod running;

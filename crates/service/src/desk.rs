@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::StatusCode;
 use http::request::Parts;
 use shared_core::Problem;
+use shared_core::admin::Said;
 use shared_security::{AuditEvent, Principal, SystemPermission};
 
 /// Whether a principal has a permission.
@@ -65,10 +66,11 @@ async fn recorded(event: &'static str, mut request: Request, next: Next) -> Resp
     let Some(principal) = request.extensions().get::<Principal>().cloned() else {
         return next.run(request).await;
     };
-    let change = Change::default();
+    let (change, said) = (Change::default(), Said::default());
+    let (path, query) = (request.uri().path().to_owned(), request.uri().query().map(str::to_owned));
     request.extensions_mut().insert(change.clone());
-    let path = request.uri().path().to_owned();
-    let mut record = Record { event, principal, path, change, answered: None };
+    request.extensions_mut().insert(said.clone());
+    let mut record = Record { event, principal, path, query, said, change, answered: None };
     let response = next.run(request).await;
     record.answered = Some(response.status());
     response
@@ -79,18 +81,35 @@ struct Record {
     event: &'static str,
     principal: Principal,
     path: String,
+    /// The key of a limit is there.
+    query: Option<String>,
+    /// Which tenant, which letters: without it one looks like all.
+    said: Said,
     change: Change,
     answered: Option<StatusCode>,
 }
 
+/// What ends with an error of the server, or before its answer, has come to an unknown point: work in steps has done those before.
+const IN_DOUBT: &str = "it may have been done, or a part of it";
+
 impl Drop for Record {
     fn drop(&mut self) {
         let Some(action) = self.change.0.get() else { return };
-        let event = AuditEvent::new(self.event).target("action", action).detail("path", self.path.as_str());
-        self.principal.record(match self.answered {
-            Some(status) if status.is_success() => event,
-            Some(status) => event.failed().detail("status", u32::from(status.as_u16())),
-            None => event.failed().because("nobody waited for the answer; it may have been done"),
-        });
+        let event = AuditEvent::new(self.event).target("action", action);
+        let parts = [
+            ("path", Some(self.path.as_str())),
+            ("query", self.query.as_deref()),
+            ("body", self.said.body()),
+        ];
+        let parts = parts.into_iter().filter_map(|(name, part)| Some((name, part?)));
+        let event = parts.fold(event, |event, (name, part)| event.detail(name, part));
+        let status = self.answered.map(|status| u32::from(status.as_u16()));
+        let event = match status {
+            Some(200..300) => event,
+            Some(status) => event.failed().detail("status", status),
+            None => event.failed(),
+        };
+        let in_doubt = self.answered.is_none_or(|status| status.is_server_error());
+        self.principal.record(if in_doubt { event.because(IN_DOUBT) } else { event });
     }
 }

@@ -49,7 +49,7 @@
 //! |---|---|
 //! | `testing` | `testing::TestService` |
 //! | `jwks` | tokens of another issuer, by the keys that it publishes |
-//! | `redis` | rate limits over Redis, [queues in Redis](Service::queues_in_redis), [events through it](Service::events_through) |
+//! | `redis` | rate limits and revocations over Redis, [queues in Redis](Service::queues_in_redis), [events through it](Service::events_through) |
 //! | `nats` | [events through NATS](Service::events_through) |
 
 mod admin;

@@ -236,8 +236,9 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     /// both of the system; neither contains the other, and they may be the same one. The routes are those of
     /// [`admin::router`](shared_queues::admin::router); they reach over all tenants.
     ///
-    /// Each change is in the [audit log](Self::audited) of the operator's tenant as `queues.operated`, with its action and path, and whether it was
-    /// done.
+    /// Each change is in the [audit log](Self::audited) of the operator's tenant as `queues.operated`, with its action, and its path, query and
+    /// body, up to 255 bytes of each. It says whether it was done, and where that is not known (an error of the server, an answer that nobody
+    /// waited for) that it may have been, or a part of it.
     ///
     /// A permission that tenants hand out does not compile here.
     pub fn queues_admin<R: SystemPermission, W: SystemPermission>(
@@ -293,8 +294,9 @@ impl<C: Setting + Send + Sync, S: Clone + Send + Sync + 'static> Service<C, S> {
     /// both of the system; neither contains the other, and they may be the same one. The routes are those of
     /// [`admin::router`](shared_events::admin::router); they reach over all tenants.
     ///
-    /// Each change is in the [audit log](Self::audited) of the operator's tenant as `events.operated`, with its action and path, and whether it was
-    /// done.
+    /// Each change is in the [audit log](Self::audited) of the operator's tenant as `events.operated`, with its action, and its path, query and
+    /// body, up to 255 bytes of each. It says whether it was done, and where that is not known (an error of the server, an answer that nobody
+    /// waited for) that it may have been, or a part of it.
     ///
     /// A permission that tenants hand out does not compile here.
     pub fn events_admin<R: SystemPermission, W: SystemPermission>(

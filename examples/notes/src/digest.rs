@@ -18,7 +18,7 @@ statements! {
         on conflict (tenant_id, day) do update set created = d.created + 1";
 }
 
-/// The effect and the inbox mark commit together: it happens once, however often it is delivered.
+/// The effect and the consumer's position commit together: it happens once, however often it is delivered.
 pub(crate) async fn digest(tx: &mut TenantTx, created: Received<NoteCreated>) -> Result<(), Failure> {
     tx.execute(&COUNT_ONE, (created.at.date(),)).await?;
     Ok(())

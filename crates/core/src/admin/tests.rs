@@ -75,6 +75,22 @@ async fn a_wrong_field_is_named_by_its_place() {
     }
 }
 
+#[tokio::test]
+async fn what_a_body_said_can_be_recorded() {
+    for (text, heard) in [
+        (
+            "{ \"why\":\t\"so it is\",\n\"filter\": { \"n\": 7 } }",
+            Some(r#"{"filter":{"n":7},"why":"so it is"}"#),
+        ),
+        (r#"{"why":"so","password":"hunter2"}"#, None),
+    ] {
+        let said = Said::default();
+        let request = Request::builder().header(CONTENT_TYPE, "application/json").extension(said.clone());
+        let read = Body::<Order>::from_request(request.body(text.into()).unwrap(), &()).await;
+        assert_eq!((read.is_ok(), said.body()), (heard.is_some(), heard), "{text}");
+    }
+}
+
 /// Whatever a route is made of.
 #[tokio::test]
 async fn nothing_runs_that_was_not_allowed() {

@@ -4,7 +4,7 @@ use shared_core::Failure;
 use shared_db::{TenantTx, statements};
 use uuid::Uuid;
 
-use super::{Executor, Named, keep, turn};
+use super::{Executor, Named, Origin, keep, turn};
 use crate::{Envelope, Error};
 
 statements! {
@@ -90,7 +90,7 @@ impl Executor {
 
     /// Where the event is in this log, if it is: in other logs another event may have the same position.
     fn position(&self, event: &Envelope) -> Option<i64> {
-        self.of_log.then_some(event.place.pos)
+        (self.origin != Origin::Others).then_some(event.place.pos)
     }
 }
 

@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Executor, Turned, forget};
-use crate::{Config, Envelope, Event, Events, FromDelivery, Lane, Place, Received};
+use crate::{Config, Envelope, Error, Event, Events, FromDelivery, Lane, Place, Received};
 
 statements! {
     const SEE: Statement<(String, i64), ()> = "insert into it.seen (tenant_id, key, n) values ($tenant, $1, $2)";
     const SEEN: Statement<(String,), i64> = "select n from it.seen where tenant_id = $tenant and key = $1 order by place";
+    const TICKS: Statement<(), ()> = "insert into shared_events.tick (tick, snap) select n, pg_current_snapshot() from generate_series(1, 10) as n";
+    const FORGET: Statement<(i64,), ()> = "delete from shared_events.tick where tick >= $1";
     const LEFT: Statement<(), i64> = "select count(*) from shared_events.parked";
 }
 
@@ -98,6 +100,7 @@ async fn database() -> (TestDatabase, Db) {
     let config = shared_db::Config::new(database.url());
     bootstrap(&config, &[crate::MIGRATIONS, TABLES]).await.unwrap();
     let db = Db::connect(&config).await.unwrap();
+    db.system().execute(&TICKS, ()).await.unwrap();
     (database, db)
 }
 
@@ -121,6 +124,22 @@ async fn own(executor: &Executor, lane: Lane, events: &[Envelope], mut random: S
         }
         rest = later;
     }
+}
+
+/// Else it would have its effect once more with the tick that cuts it off then.
+#[tokio::test]
+async fn what_came_with_a_tick_that_the_database_forgot_has_no_effect() {
+    let (_database, db) = database().await;
+    let (tenant, lane) = (AssumedTenant::new(TenantId::new(), "a test"), Lane::new(5).unwrap());
+    let events = events(tenant.context().tenant(), lane);
+    let executor = executor(&db, 0);
+    let turn = async |events| executor.turn(lane, events, &CancellationToken::new()).await;
+    assert_eq!(turn(&events[..10]).await.unwrap().effects, 10);
+    db.system().execute(&FORGET, (2,)).await.unwrap();
+    assert!(matches!(turn(&events[10..11]).await, Err(Error::Unsafe(_))));
+    assert!(matches!(turn(&events[10..]).await, Err(Error::Unsafe(_))));
+    assert_eq!(db.tenant(&tenant).all(&SEEN, ("a",)).await.unwrap(), [1, 2, 3, 4]);
+    assert_eq!(db.system().one(&LEFT, ()).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::slots::Slot;
-use super::{Executor, Named, Turned, parked, run};
+use super::{Executor, Named, Origin, Turned, parked, run};
+use crate::relay::tick;
 use crate::{Envelope, Error, Lane, Place};
 
 statements! {
-    // The position, which is locked, and those of these keys of which something is parked.
-    const BEGIN: Statement<(String, String, i16, Vec<String>), (i64, i64, Vec<String>)> = "
-        select tick, pos, parked from shared_events.begin_turn($tenant, $1, $2, $3, $4)";
+    // The position, which is locked; those of these keys of which something is parked; and whether this tick of the log is there.
+    const BEGIN: Statement<(String, String, i16, Vec<String>, Option<i64>), (i64, i64, Vec<String>, bool)> = "
+        select tick, pos, parked, is_kept from shared_events.begin_turn($tenant, $1, $2, $3, $4, $5)";
     const MOVE: Statement<(String, String, i16, i64, i64), ()> = "
         update shared_events.position set tick = $4, pos = $5
          where tenant_id = $tenant and subscription = $1 and consumer = $2 and lane = $3";
@@ -178,6 +179,10 @@ impl Executor {
     }
 
     /// Opens a transaction with the consumer's position locked, in one round trip.
+    ///
+    /// # Errors
+    /// [`Error::Unsafe`] where the database has forgotten the tick that the events came with: then they come with another, at another place;
+    /// [`Error::Database`].
     pub(super) async fn begin(
         &self,
         proof: &AssumedTenant,
@@ -185,8 +190,13 @@ impl Executor {
         lane: Lane,
         events: &[&Envelope],
     ) -> Result<Begun, Error> {
-        let params = (&self.subscription, to.name, lane.column(), parked::keys(events));
-        let (tx, (tick, pos, parked)) = self.db.tenant(proof).begin_with(&BEGIN, params).await?;
+        let tick = events.last().filter(|_| self.origin == Origin::Log).map(|event| event.place.tick);
+        let params = (&self.subscription, to.name, lane.column(), parked::keys(events), tick);
+        let (tx, (tick, pos, parked, is_kept)) = self.db.tenant(proof).begin_with(&BEGIN, params).await?;
+        if !is_kept {
+            tx.rollback().await;
+            return Err(tick::gone_back());
+        }
         Ok(Begun { tx, passed: Place::new(tick, pos), parked })
     }
 
@@ -198,8 +208,8 @@ impl Executor {
         lane: Lane,
         event: &Envelope,
     ) -> Result<bool, Error> {
-        let params = (&self.subscription, to.name, lane.column(), parked::keys(&[event]));
-        let (_, _, parked) = tx.one(&BEGIN, params).await?;
+        let params = (&self.subscription, to.name, lane.column(), parked::keys(&[event]), None::<i64>);
+        let (_, _, parked, _) = tx.one(&BEGIN, params).await?;
         Ok(!parked.is_empty())
     }
 

@@ -23,7 +23,8 @@ statements! {
         with me as (
             insert into shared_events.relay (subscription, owner, expires, host, pid, state)
             values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4, $5, $6::text::json)
-                on conflict (subscription, owner) do update set expires = excluded.expires, state = excluded.state),
+                on conflict (subscription, owner) do update set expires = excluded.expires, state = excluded.state
+                 where not relay.has_left),
         gone as (
             delete from shared_events.relay
              where subscription = $1 and owner <> $2 and expires < clock_timestamp() - make_interval(secs => 10 * $3))
@@ -33,12 +34,16 @@ statements! {
     const RENEW: Statement<(String, Uuid, f64), Owned> = "
         update shared_events.intake set expires = clock_timestamp() + make_interval(secs => $3)
          where subscription = $1 and owner = $2 returning lane, epoch, mark";
+    // Whoever leaves waits for the lock on its own row, and frees what was taken until then.
     const TAKE: Statement<(String, Uuid, f64, i64), Owned> = "
+        with me as materialized (
+            select 1 from shared_events.relay where subscription = $1 and owner = $2 and not has_left for share)
         update shared_events.intake
            set owner = $2, epoch = epoch + 1, expires = clock_timestamp() + make_interval(secs => $3)
          where subscription = $1
            and lane in (select lane from shared_events.intake where subscription = $1 and expires < clock_timestamp()
                          order by lane limit $4 for update skip locked)
+           and exists (select from me)
         returning lane, epoch, mark";
     const ADVANCE: Statement<(String, i16, i64, String, i64), ()> = "
         update shared_events.intake
@@ -48,8 +53,13 @@ statements! {
     const GIVE: Statement<(String, i16, i64), ()> = "
         update shared_events.intake set owner = null, expires = '-infinity'
          where subscription = $1 and lane = $2 and epoch = $3";
-    const LEAVE: Statement<(String, Uuid), ()> = "
-        delete from shared_events.relay where subscription = $1 and owner = $2";
+    // As a relay leaves: a beat that was on its way would bring back what is deleted.
+    const LEAVE: Statement<(String, Uuid, String, i32), ()> = "
+        insert into shared_events.relay (subscription, owner, expires, host, pid, has_left)
+        select name, $2, clock_timestamp(), $3, $4, true from shared_events.subscription where name = $1
+            on conflict (subscription, owner) do update set expires = excluded.expires, state = null, has_left = true";
+    const FREE: Statement<(String, Uuid), ()> = "
+        update shared_events.intake set owner = null, expires = '-infinity' where subscription = $1 and owner = $2";
     const SAW: Statement<(String, i16, Uuid, i64, Option<OffsetDateTime>), ()> = "
         update shared_events.intake set waiting = $4, oldest = $5
          where subscription = $1 and lane = $2 and owner = $3 and (waiting, oldest) is distinct from ($4, $5)";
@@ -117,16 +127,16 @@ impl Reader {
 
     /// Says that it is alive. Returns whether it is to pause, and how many live.
     pub(super) async fn greet(&self, db: &Db, config: &Config) -> Result<(bool, usize), Error> {
-        let pid = std::process::id().cast_signed();
         let (name, lease) = (config.subscription.as_str(), config.lease.as_secs_f64());
-        let me = (name, self.owner, lease, self.host.as_str(), pid, self.state());
+        let me = (name, self.owner, lease, self.host.as_str(), pid(), self.state());
         let (paused, others) = db.system().one(&GREET, me).await?;
         Ok((paused, usize::try_from(others).unwrap_or_default() + 1))
     }
 
-    /// Says that it is gone.
+    /// Says that it is gone, and has no lane any more.
     pub(super) async fn leave(&self, db: &Db, group: &str) -> Result<(), Error> {
-        db.system().execute(&LEAVE, (group, self.owner)).await?;
+        db.system().execute(&LEAVE, (group, self.owner, self.host.as_str(), pid())).await?;
+        db.system().execute(&FREE, (group, self.owner)).await?;
         Ok(())
     }
 
@@ -136,6 +146,10 @@ impl Reader {
         db.system().execute(&SAW, (group, lane.column(), self.owner, waiting, saw.oldest)).await?;
         Ok(())
     }
+}
+
+fn pid() -> i32 {
+    std::process::id().cast_signed()
 }
 
 /// Makes the subscription of a group of readers, if it is not there.
@@ -199,3 +213,6 @@ pub(super) async fn give(db: &Db, group: &str, lane: Lane, epoch: i64) -> Result
     db.system().execute(&GIVE, (group, lane.column(), epoch)).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

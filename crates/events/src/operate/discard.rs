@@ -51,7 +51,7 @@ statements! {
                    from heads as h cross join lateral (
                         select p.tenant_id, p.subscription, p.consumer, p.key, p.pos, p.event_id, p.name, p.reason
                           from shared_events.parked as p
-                         where $7 and p.state = 'waiting'
+                         where $7 and p.state = 'waiting' and p.tick is null
                            and (p.tenant_id, p.subscription, p.consumer, p.key) = (h.tenant_id, h.subscription, h.consumer, h.key)
                          order by p.pos desc limit h.share) as f),
              keys as materialized (
@@ -85,9 +85,10 @@ statements! {
              following as (
                  update shared_events.parked as p set state = 'retrying', attempts = 0, next_at = clock_timestamp()
                    from heads as h
-                  where not $7 and (p.tenant_id, p.subscription, p.consumer, p.key) = (h.tenant_id, h.subscription, h.consumer, h.key)
+                  where not $7 and p.state = 'waiting' and p.tick is null
+                    and (p.tenant_id, p.subscription, p.consumer, p.key) = (h.tenant_id, h.subscription, h.consumer, h.key)
                     and p.pos = (select min(f.pos) from shared_events.parked as f
-                                  where f.state = 'waiting'
+                                  where f.state = 'waiting' and f.tick is null
                                     and (f.tenant_id, f.subscription, f.consumer, f.key) = (h.tenant_id, h.subscription, h.consumer, h.key)))
         select (select count(*) from chosen), exists (select from keys where not is_last)";
 }

@@ -1,11 +1,13 @@
 //! What a sink has last, and whether the log bears it out: what it lacks is sent again, and nothing is taken for sent because of what
 //! somebody else wrote there.
 
+use std::sync::atomic::Ordering;
+
 use super::Core;
 use super::foreign::When;
 use super::machine::{Cursor, Taken};
 use super::send::Outlet;
-use super::tick::{self, Back};
+use super::tick::{self, Back, Whose};
 use super::work::Outcome;
 use crate::metrics::METRICS;
 use crate::{Error, Lane, Place};
@@ -23,13 +25,14 @@ pub(super) async fn ask(core: &Core, outlet: &Outlet, lane: Lane, taken: Taken) 
         outlet.foreign.is_gone(lane, When::Asking);
         return Outcome::Asked { floor, back: None };
     }
-    match look(core, lane, taken, floor).await {
+    match look(core, outlet, lane, taken, floor).await {
         Ok(Looked::Ours { back }) => {
             outlet.foreign.is_gone(lane, When::Asking);
             Outcome::Asked { floor, back }
         }
         Ok(Looked::Foreign { why }) => {
             let place = floor.unwrap_or_default();
+            outlet.foreign.begins(lane, place);
             let why = format!("the sink says that it has {place}, and {why}");
             tracing::error!(subscription = core.config.subscription, %lane, "the lane waits: {why}");
             outlet.foreign.found(lane, When::Asking, why).await;
@@ -46,16 +49,37 @@ enum Looked {
     Foreign { why: String },
 }
 
-async fn look(core: &Core, lane: Lane, taken: Taken, floor: Option<Place>) -> Result<Looked, Error> {
-    let Some(back) = tick::cursor_at(&core.db, floor, core.config.rewind).await? else {
-        return Ok(Looked::Foreign { why: "no tick as late is made before a year from now".to_owned() });
-    };
-    if let Some(place) = floor
-        && back.is_foreign(core.log(), lane, place, taken).await?
-    {
-        let why = "the log has no such event: somebody else has written there, such as the relay of another log; take that \
-                   out before a relay starts anew, which could take it for an event of before a restore";
-        return Ok(Looked::Foreign { why: why.to_owned() });
+async fn look(
+    core: &Core,
+    outlet: &Outlet,
+    lane: Lane,
+    taken: Taken,
+    floor: Option<Place>,
+) -> Result<Looked, Error> {
+    let back = tick::cursor_at(&core.db, floor, core.config.rewind).await?;
+    if let Some(place) = floor {
+        let whose = match back.whose(core.log(), lane, place, (taken, outlet.foreign.since(lane))).await? {
+            Whose::Foreign if back.is_unknown() && place.tick <= core.forgotten.load(Ordering::Relaxed) => {
+                Whose::Unknown
+            }
+            whose => whose,
+        };
+        if whose == Whose::Foreign {
+            // Else it may be one that the database has forgotten.
+            tick::still_has(&core.db, core.seen()).await?;
+            let why = "the log has no such event: somebody else has written there, such as the relay of another log; take that \
+                       out before another relay gets the lane, which could take it for an event of before a restore";
+            return Ok(Looked::Foreign { why: why.to_owned() });
+        }
+        // Only now: somebody else's would move the ticks of all subscriptions.
+        if back.is_later && !tick::raise(&core.db, place.tick).await? {
+            return Ok(Looked::Foreign { why: "no tick as late is made before a year from now".to_owned() });
+        }
+        if whose == Whose::Unknown {
+            let (subscription, Cursor { passed, pos }) = (&core.config.subscription, taken.cursor);
+            tracing::warn!(subscription, %lane, %place, passed, pos, "the sink is ahead of the lane by a place that the log does not know, as after \
+                a restore; what the log has up to there counts as sent");
+        }
     }
     Ok(Looked::Ours { back: lacks(core, lane, back, taken.cursor).await? })
 }
@@ -63,14 +87,11 @@ async fn look(core: &Core, lane: Lane, taken: Taken, floor: Option<Place>) -> Re
 /// From where on a sink that stands there lacks some events that the cursor has passed, if it does.
 async fn lacks(core: &Core, lane: Lane, back: Back, cursor: Cursor) -> Result<Option<Cursor>, Error> {
     let subscription = &core.config.subscription;
-    if back.is_raised {
-        tracing::warn!(subscription, %lane, "the sink has later events than the log, as after a restore; the next come after them");
-    }
     if back.cursor >= cursor {
         return Ok(None);
     }
     let mut lost = back.lost(core.log(), lane, cursor).await?;
-    if cursor.pos > 0 && !back.is_raised {
+    if cursor.pos > 0 && !back.is_later {
         // A part of the next batch is behind the cursor too, and the sink has nothing of it.
         lost = lost.max(1);
     }

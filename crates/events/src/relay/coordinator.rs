@@ -7,6 +7,7 @@ mod take;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -79,6 +80,8 @@ pub(super) struct Coordinator {
     rests: Option<Instant>,
     /// Until then nothing is handed on, since that has failed.
     keeps_until: Option<Instant>,
+    /// When lanes were last handed on.
+    released: Instant,
     /// Whether the sink can say what it has, and when it last did.
     asks: bool,
     asked: Instant,
@@ -113,6 +116,7 @@ impl Coordinator {
             failures: 0,
             rests: None,
             keeps_until: None,
+            released: now,
             asks,
             asked: now,
         }
@@ -171,6 +175,19 @@ impl Coordinator {
         tracing::warn!(subscription = self.core.config.subscription, "the relay pauses: {error}");
         self.rests = Some(Instant::now() + wait);
         self.machine.wake();
+        if matches!(error, Error::Unsafe(_)) {
+            self.give_up();
+        }
+    }
+
+    /// The database is not what it was: all lanes are given up, as when their leases run out, and the next beat gives them back as it has
+    /// them. What was found before at a sink may have been of what it has forgotten.
+    fn give_up(&mut self) {
+        self.alive.cancel();
+        self.core.forgotten.fetch_max(self.core.seen(), Ordering::Relaxed);
+        if let Target::Sink(outlet) = &self.core.target {
+            outlet.foreign.forget_all();
+        }
     }
 
     async fn try_to_act(&mut self) -> Result<(), Error> {
@@ -218,6 +235,9 @@ impl Coordinator {
                 subscription = self.core.config.subscription,
                 "lanes could not be handed on: {error}"
             );
+        }
+        if !surplus.is_empty() {
+            self.released = Instant::now();
         }
         self.machine.leaving().into_iter().for_each(|lane| self.let_go(lane));
     }
@@ -282,6 +302,13 @@ impl Coordinator {
         self.paused = view.paused;
         self.replay = view.replay;
         let before = self.machine.held().len();
+        if before == 0 {
+            // What was seen before may have been taken away meanwhile.
+            self.core.seen.store(0, Ordering::Relaxed);
+        }
+        if view.begun > self.released {
+            self.machine.were_given_up();
+        }
         for lane in self.machine.beat(&view.owned, view.share) {
             METRICS.fenced.add(1, &[]);
             self.drop_lane(lane);

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Core;
 use super::machine::{Cursor, Owned};
+use super::{Core, tick};
 use crate::log::lane;
 use crate::replay::Bounds;
 use crate::{Error, LANES, Lane};
@@ -51,15 +51,19 @@ statements! {
                                   order by lane limit $4 for update skip locked))
            and exists (select from me)
         returning lane, epoch, tick, pos";
-    const ADVANCE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>), i16> = "
+    // Where the newest tick is gone that the relay has seen, it has come so far in what the database has forgotten.
+    const ADVANCE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64), i16> = "
         update shared_events.cursor set tick = new.tick, pos = new.pos, moved = clock_timestamp()
           from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos)
          where cursor.subscription = $1 and cursor.owner = $2 and cursor.lane = new.lane and cursor.epoch = new.epoch
+           and exists (select from shared_events.tick where tick.tick = $7)
         returning cursor.lane";
-    const RELEASE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>), i16> = "
+    const RELEASE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64), i16> = "
         update shared_events.cursor
-           set tick = new.tick, pos = new.pos, moved = clock_timestamp(), owner = null, expires = '-infinity'
-          from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos)
+           set tick = case when is_kept then new.tick else cursor.tick end, pos = case when is_kept then new.pos else cursor.pos end,
+               moved = clock_timestamp(), owner = null, expires = '-infinity'
+          from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos),
+               (select exists (select from shared_events.tick where tick.tick = $7) as is_kept) as seen
          where cursor.subscription = $1 and cursor.owner = $2 and cursor.lane = new.lane and cursor.epoch = new.epoch
         returning cursor.lane";
     const LEAVE: Statement<(String, Uuid, String, i32), ()> = "
@@ -95,6 +99,8 @@ pub(super) struct View {
     pub(super) replay: Option<Bounds>,
     /// Cancelled when the leases may have run out before another beat came through.
     pub(super) alive: CancellationToken,
+    /// What was let go before is not among them, unless it is its own again.
+    pub(super) begun: Instant,
 }
 
 /// Beats until it is dropped. Three come in the time of a lease; when none has succeeded for so long that it may have run out, what is
@@ -124,7 +130,7 @@ pub(super) async fn beat(core: &Core, views: &watch::Sender<Option<View>>) {
                         alive = CancellationToken::new();
                     }
                     renewed = begun;
-                    views.send_replace(Some(View { owned, share, paused, replay, alive: alive.clone() }));
+                    views.send_replace(Some(View { owned, share, paused, replay, alive: alive.clone(), begun }));
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(subscription, "a beat failed: {error}");
@@ -178,12 +184,18 @@ fn row(of: i16, epoch: i64, tick: i64, pos: i64) -> Owned {
 }
 
 /// Writes how far the lanes have come. Returns those that are still this relay's.
+///
+/// # Errors
+/// [`Error::Unsafe`] where the database has gone back: nothing is written; [`Error::Database`].
 pub(super) async fn advance(core: &Core, owned: &[Owned]) -> Result<Vec<Lane>, Error> {
     let written = core.db.system().all(&ADVANCE, params(core, owned)).await?;
+    if written.len() < owned.len() {
+        tick::still_has(&core.db, core.seen()).await?;
+    }
     Ok(written.into_iter().map(lane).collect())
 }
 
-/// Lets other relays take these lanes at once, from where they stand.
+/// Lets other relays take these lanes at once, from where they stand; from where the database has them, if it has gone back.
 pub(super) async fn release(core: &Core, owned: &[Owned]) -> Result<(), Error> {
     if !owned.is_empty() {
         core.db.system().all(&RELEASE, params(core, owned)).await?;
@@ -199,7 +211,7 @@ pub(super) async fn leave(core: &Core) -> Result<(), Error> {
     Ok(())
 }
 
-type Columns<'a> = (&'a String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>);
+type Columns<'a> = (&'a String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64);
 
 fn params<'a>(core: &'a Core, owned: &[Owned]) -> Columns<'a> {
     (
@@ -209,6 +221,7 @@ fn params<'a>(core: &'a Core, owned: &[Owned]) -> Columns<'a> {
         owned.iter().map(|owned| owned.epoch).collect(),
         owned.iter().map(|owned| owned.cursor.passed).collect(),
         owned.iter().map(|owned| owned.cursor.pos).collect(),
+        core.seen(),
     )
 }
 

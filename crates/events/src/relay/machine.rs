@@ -115,6 +115,12 @@ impl Machine {
         lost
     }
 
+    /// A beat that has begun since reports none of the lanes that were given up, unless they are its own again, as in a database that has
+    /// gone back.
+    pub(crate) fn were_given_up(&mut self) {
+        self.given_up.clear();
+    }
+
     fn grant(&mut self, owned: Owned) {
         self.grants += 1;
         let held = Held {

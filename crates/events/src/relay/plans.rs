@@ -79,8 +79,8 @@ async fn so_it_does_where_it_was_planned_while_the_log_was_empty() {
 fn costs() -> Vec<(&'static str, &'static str, String, u64)> {
     vec![
         // Sixteen lanes in four partitions.
-        ("an idle look", tick::LOOK.sql(), format!("(1003, 'main', {ALL}, 256)"), 400),
-        ("a look", tick::LOOK.sql(), format!("(1001, 'main', {ALL}, 256)"), 400),
+        ("an idle look", tick::LOOK.sql(), format!("(1003, 'main', {ALL}, 256, 1003)"), 400),
+        ("a look", tick::LOOK.sql(), format!("(1001, 'main', {ALL}, 256, 1003)"), 400),
         ("the count of 48", read::COUNT.sql(), format!("(1001, 1002, {ALL}, 'main', 501, 0)"), 400),
         ("a batch of 48", read::BATCH.sql(), format!("(1001, 1002, {ALL}, 'main', 500)"), 48 * 2 + 400),
         (
@@ -104,7 +104,7 @@ fn costs() -> Vec<(&'static str, &'static str, String, u64)> {
 async fn what_comes_back_costs_nothing_for_what_was_sent_before_it() {
     let session = Session::with(HALF_SENT).await;
     let (tenant, positions) = ("00000000-0000-7000-8000-000000000001", Vec::from_iter(100_000..100_100));
-    let unstamped = format!("('out', 3::int2, '{tenant}', 'key', 101)");
+    let unstamped = format!("('out', 3::int2, '{tenant}', 'key', 101, 100000)");
     let (sent, stamp) = (format!("('out', 3::int2, 101, array{positions:?}::int8[])"), "(102)".to_owned());
     let parked = format!("('out', 'out', 3::int2, '{tenant}', 'key', 300000, 1, '{tenant}', 'a.b', null)");
     // Each row is written, and an entry in each index.

@@ -87,6 +87,11 @@ statements! {
     const HAS: Statement<(i64, i64, Vec<i16>, String, i64), bool> = concat!("
         with ", cut!(), "
         select exists (select from (", between!("log.pos"), ") as key where pos = $5)");
+    // The whole lane's index is read.
+    const HAD: Statement<(i64, i16, i64), bool> = "
+        select exists (select from shared_events.log
+                        where log.lane = $2 and log.pos = $3
+                          and pg_visible_in_snapshot(log.xid, (select snap from shared_events.tick where tick = $1)))";
     pub(super) const BATCH: Statement<(i64, i64, Vec<i16>, String, i64), Stored> = concat!("
         with ", cut!(), " ", as_far_as!("$5", "", between!(stored!())));
     // A large batch takes longer than other statements may.
@@ -191,6 +196,16 @@ impl Log<'_> {
         Ok(self.db.system().one(&HAS, between).await?)
     }
 
+    /// Whether it may be one that came back there from an earlier batch: that was said by a parked row, which went with its subscription.
+    pub(super) async fn had(self, lane: Lane, place: Place) -> Result<bool, Error> {
+        let door = self.db.system();
+        let had = door.tx(async |tx| {
+            tx.one(&UNBOUND, (WITHIN,)).await?;
+            tx.one(&HAD, (place.tick, lane.column(), place.pos)).await
+        });
+        Ok(had.await?)
+    }
+
     /// What the lanes have between a tick and the last of these, in the order of the places; `None` if it has more bytes.
     pub(super) async fn batch(
         self,
@@ -283,8 +298,8 @@ pub(super) struct Windows {
 /// Windows that are known at once: 100 KiB a lane, and of 250 events each a million events.
 const WINDOWS_MOST: i64 = 4096;
 
-/// How long the look for them may take, in milliseconds.
-const WINDOWS_WITHIN: &str = "600000";
+/// How long a look through the index of a whole lane may take, in milliseconds.
+const WITHIN: &str = "600000";
 
 impl Windows {
     /// Looks where the next windows end.
@@ -294,7 +309,7 @@ impl Windows {
         let between = (self.passed, self.cut.tick, lanes, log.subscription, self.pos, self.most, events);
         let door = log.db.system();
         let ends = door.tx(async |tx| {
-            tx.one(&UNBOUND, (WINDOWS_WITHIN,)).await?;
+            tx.one(&UNBOUND, (WITHIN,)).await?;
             tx.all(&WINDOWS, between).await
         });
         self.ends = ends.await?.into();

@@ -59,10 +59,10 @@ statements! {
            and not exists (select from shared_events.parked as rest
                             where rest.subscription = $1 and rest.tenant_id = of.tenant_id and rest.consumer = of.consumer
                               and rest.key = of.key and rest.state <> 'sent' and rest.tick = $3 and rest.pos <> all ($4))";
-    // A head that was refused takes those behind it out of the tick.
-    pub(super) const UNSTAMP: Statement<(String, i16, TenantId, String, i64), ()> = "
+    // One that was refused takes those behind it out of the tick; what came before it is there.
+    pub(super) const UNSTAMP: Statement<(String, i16, TenantId, String, i64, i64), ()> = "
         update shared_events.parked set tick = null
-         where subscription = $1 and lane = $2 and tenant_id = $3 and key = $4 and tick = $5 and state = 'waiting'";
+         where subscription = $1 and lane = $2 and tenant_id = $3 and key = $4 and tick = $5 and pos > $6 and state = 'waiting'";
 }
 
 /// A subscription whose events go to a sink.
@@ -265,16 +265,17 @@ impl Of<'_> {
         Ok(())
     }
 
-    /// Parks the head of a key, which is dead until an operator redrives it, and takes those behind it out of the tick: both or neither, or
-    /// they would overtake it.
+    /// Parks what was refused as the head of its key, which is dead until an operator redrives it, and takes those behind it out of the
+    /// tick: both or neither, or they would overtake it.
     async fn park_head(&self, event: &Envelope, tick: i64, why: &str) -> Result<(), Error> {
         METRICS.parked.add(1, &[]);
         self.db
             .system()
             .tx(async |tx| {
                 tx.execute(&PARK, self.parked(event, Some(why))).await?;
-                let of_key = (self.subscription, self.lane.column(), event.tenant, &event.key, tick);
-                tx.execute(&UNSTAMP, of_key).await?;
+                let (lane, pos) = (self.lane.column(), event.place.pos);
+                let behind = (self.subscription, lane, event.tenant, &event.key, tick, pos);
+                tx.execute(&UNSTAMP, behind).await?;
                 Ok(())
             })
             .await

@@ -13,14 +13,14 @@ use super::ticks::{self, Cut};
 use crate::{Error, Lane, Place, delayed};
 
 statements! {
-    // Whether that tick is there; the next ones, and the newest; whether anything was committed behind the last one, or is due to be stamped; and in
-    // how many seconds the next of the parked is due, and of the delayed. A read alone, which draws no transaction id. Ticks themselves can't tell, since
-    // each moves the snapshot of the next. The newest row of a lane is asked for by its order: the planner would read the whole lane for one that it
+    // Whether that tick is there, and the newest that this relay has seen; the next ones, and the newest; whether anything was committed behind the last
+    // one, or is due to be stamped; and in how many seconds the next of the parked is due, and of the delayed. A read alone, which draws no transaction id.
+    // Ticks themselves can't tell, since each moves the snapshot of the next. The newest row of a lane is asked for by its order: the planner would read the whole lane for one that it
     // believes to be frequent, and when nothing is new there is none.
-    pub(super) const LOOK: Statement<(i64, String, Vec<i16>, i64), Look> = "
+    pub(super) const LOOK: Statement<(i64, String, Vec<i16>, i64, i64), Look> = "
         with cut as materialized (select snap as seen from shared_events.tick where tick = $1),
         next as materialized (select tick, snap::text as snap from shared_events.tick where tick > $1 order by tick limit $4)
-        select exists (select 1 from cut) as is_kept,
+        select exists (select 1 from cut) and exists (select 1 from shared_events.tick where tick = $5) as is_kept,
                (select coalesce(array_agg(tick order by tick), '{}') from next) as ticks,
                (select coalesce(array_agg(snap order by tick), '{}') from next) as snaps,
                (select max(tick) from shared_events.tick) as newest,
@@ -37,6 +37,8 @@ statements! {
                  where subscription = $2 and next_at is not null and lane = any ($3)) as due,
                (select extract(epoch from min(due) - clock_timestamp())::float8 from shared_events.delayed) as delayed";
 
+    const IS_KEPT: Statement<(i64,), bool> = "select exists (select from shared_events.tick where tick = $1)";
+
     const LOCK: Statement<(), bool> = cut_lock!("shared_events.tick_lock");
     // Nothing where the log's transaction ids are another server's: a cut there would take new events for old ones.
     const CUT: Statement<(), i64> = "
@@ -47,13 +49,14 @@ statements! {
     // What is due again for a sink, with what waits behind it, gets its place in the order by the new tick: a thousand events of a hundred keys at
     // once, some milliseconds for which nobody else makes a tick. What is left of a key is due when these are there. What waits is read by its
     // order, which ends when there are enough. The limits are no arguments: without their values the planner would read the whole table.
+    // The first of a key is locked, by which it waits for whoever throws the key away, and then finds it due no more.
     pub(super) const STAMP: Statement<(i64,), ()> = "
         with due as (
             select parked.tenant_id, parked.subscription, parked.consumer, parked.key, parked.pos, parked.next_at
               from shared_events.parked
               join shared_events.subscription on subscription.name = parked.subscription and subscription.kind = 'sink'
              where parked.next_at <= clock_timestamp() and parked.tick is null
-             order by parked.next_at limit 100),
+             order by parked.next_at limit 100 for update of parked),
         next as (
             select due.tenant_id, due.subscription, due.consumer, due.key, key.pos
               from due cross join lateral (
@@ -135,20 +138,18 @@ pub(super) struct Looked {
     pub(super) delayed: Option<f64>,
 }
 
-/// What lies behind this tick.
+/// What lies behind this tick, for a relay that has seen later ones up to `seen`.
 ///
 /// # Errors
-/// [`Error::Unsafe`] if the tick is gone, [`Error::Database`].
-pub(super) async fn look(log: Log<'_>, tick: i64, lanes: &[Lane]) -> Result<Looked, Error> {
+/// [`Error::Unsafe`] if one of the two is gone, [`Error::Database`].
+pub(super) async fn look(log: Log<'_>, tick: i64, seen: i64, lanes: &[Lane]) -> Result<Looked, Error> {
     let (subscription, lanes) =
         (log.subscription, lanes.iter().map(|lane| lane.column()).collect::<Vec<_>>());
-    let look = log.db.system().one(&LOOK, (tick, subscription, lanes, ticks::TOGETHER as i64)).await?;
+    let look = log.db.system().one(&LOOK, (tick, subscription, lanes, ticks::TOGETHER as i64, seen)).await?;
     let Look { is_kept, ticks, snaps, newest, is_behind, due, delayed } = look;
     if !is_kept {
         // What lies behind it can't be told from what lies before.
-        return Err(Error::Unsafe(format!(
-            "`{subscription}` stands at tick {tick}, which is kept no more; retire it, and begin it anew"
-        )));
+        return Err(gone_back());
     }
     let cuts = ticks.into_iter().zip(&snaps).map(|(tick, snap)| Cut::new(tick, snap)).collect();
     Ok(Looked { cuts, newest, is_behind, due, delayed })
@@ -172,8 +173,8 @@ pub(super) async fn cut(db: &Db) -> Result<u32, Error> {
 pub(super) async fn cut_if_behind(db: &Db) -> Result<(), Error> {
     let log = Log { db, subscription: "" };
     // Tick 0 is always there, and tells the newest.
-    let newest = look(log, 0, &[]).await?.newest;
-    let looked = look(log, newest, &Lane::all().collect::<Vec<_>>()).await?;
+    let newest = look(log, 0, 0, &[]).await?.newest;
+    let looked = look(log, newest, 0, &Lane::all().collect::<Vec<_>>()).await?;
     if looked.is_behind || looked.delayed.is_some_and(|wait| wait <= 0.0) {
         cut(db).await?;
     }
@@ -198,6 +199,23 @@ async fn insert(tx: &mut Tx) -> Result<i64, Error> {
 /// What is to be done about a log whose transaction ids are another server's.
 pub(super) const ELSEWHERE: &str = "this is another server than the one that drew the log's transaction ids, as after an upgrade or a \
     restored dump, and events could be taken for passed; see `Subscriptions::adopt`";
+
+/// The database has no more what this relay has read there.
+pub(crate) fn gone_back() -> Error {
+    Error::Unsafe(
+        "a tick that was read is gone: the database has gone back, as by a failover to a standby that was behind, or a restore, or this relay \
+            stood still for longer than ticks are kept; its lanes begin anew where the database has them"
+            .to_owned(),
+    )
+}
+
+/// That the database has not gone back behind this tick, which it had.
+///
+/// # Errors
+/// [`gone_back`], [`Error::Database`].
+pub(super) async fn still_has(db: &Db, tick: i64) -> Result<(), Error> {
+    if db.system().one(&IS_KEPT, (tick,)).await? { Ok(()) } else { Err(gone_back()) }
+}
 
 /// Until the transaction ends every tick stays that is there, so that a subscription can begin at one.
 pub(crate) async fn hold(tx: &mut Tx) -> Result<(), Error> {
@@ -242,8 +260,19 @@ pub(super) struct Back {
     /// The tick of the place, if its batch can still be read.
     tick: Option<i64>,
     known: Known,
-    /// It is one that is yet to come, which the database has forgotten, as after a restore: the next ones now come after it.
-    pub(super) is_raised: bool,
+    /// It is yet to come, be it that the database has forgotten it, as after a restore.
+    pub(super) is_later: bool,
+}
+
+/// Whose a place is that a sink has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// It is one of this log, or not ahead of where the lane stands.
+    Ours,
+    /// It is ahead, and the log does not know its tick: taken for one of before a restore.
+    Unknown,
+    /// It is ahead, and certainly none of this log.
+    Foreign,
 }
 
 /// What the log can tell of a place.
@@ -260,12 +289,8 @@ enum Known {
 /// Ticks are kept for so much longer than one may go back: until the cursor is written there.
 const LONGER: f64 = 1.1;
 
-/// Where a sink stands whose last event has this place, with ticks that are kept for so long; `None` if no log can have made that place.
-pub(super) async fn cursor_at(
-    db: &Db,
-    place: Option<Place>,
-    rewind: Duration,
-) -> Result<Option<Back>, Error> {
+/// Where a sink stands whose last event has this place, with ticks that are kept for so long.
+pub(super) async fn cursor_at(db: &Db, place: Option<Place>, rewind: Duration) -> Result<Back, Error> {
     let Place { tick, pos } = place.unwrap_or_default();
     let around = db.system().one(&AROUND, (tick, rewind.as_secs_f64())).await?;
     let oldest = around.first.max(around.safe);
@@ -276,8 +301,7 @@ pub(super) async fn cursor_at(
     };
     if tick > around.newest {
         let cursor = Cursor { passed: around.newest, pos: 0 };
-        let back = Back { cursor, tick: None, known, is_raised: true };
-        return Ok(raise(db, tick).await?.then_some(back));
+        return Ok(Back { cursor, tick: None, known, is_later: true });
     }
     let (cursor, tick) = match tick {
         0 if around.pruned == 0 && around.safe == 0 => (Cursor::default(), None),
@@ -288,11 +312,12 @@ pub(super) async fn cursor_at(
         _ if around.before == 0 && around.pruned > 0 => (Cursor { passed: tick, pos: 0 }, None),
         _ => (Cursor { passed: around.before, pos }, Some(tick)),
     };
-    Ok(Some(Back { cursor, tick, known, is_raised: false }))
+    Ok(Back { cursor, tick, known, is_later: false })
 }
 
-/// The next ticks come behind this one, unless that is later than a year from now. Nobody makes one meanwhile, which could take that back.
-async fn raise(db: &Db, tick: i64) -> Result<bool, Error> {
+/// The next ticks come behind this one; `false` if that is later than a year from now, where no log can have been. Nobody makes one meanwhile,
+/// which could take that back.
+pub(super) async fn raise(db: &Db, tick: i64) -> Result<bool, Error> {
     db.system()
         .tx(async |tx| {
             lock(tx).await?;
@@ -302,22 +327,38 @@ async fn raise(db: &Db, tick: i64) -> Result<bool, Error> {
 }
 
 impl Back {
-    /// Whether the place is ahead of where the lane stands, and certainly none of this log.
+    /// Whose the place is, which a lane's sink has; `since` from which on this process knows it to be somebody else's.
     ///
     /// One of a tick that the log does not know may be of before a restore, unless the sink was seen behind it by the relay that asks.
-    pub(super) async fn is_foreign(
+    pub(super) async fn whose(
         &self,
         log: Log<'_>,
         lane: Lane,
         place: Place,
-        taken: Taken,
-    ) -> Result<bool, Error> {
-        let is_ahead = self.is_raised || self.cursor > taken.cursor;
-        match self.known {
-            Known::Within(before) if is_ahead => Ok(!log.has(lane, before, place).await?),
-            Known::Not => Ok(is_ahead && taken.floor.is_some()),
-            Known::Within(_) | Known::Forgotten => Ok(false),
-        }
+        (taken, since): (Taken, Option<Place>),
+    ) -> Result<Whose, Error> {
+        let is_ahead = match self.known {
+            Known::Within(_) => self.cursor > taken.cursor,
+            // Later ticks that were made meanwhile change nothing.
+            Known::Not => place.tick > taken.cursor.passed,
+            Known::Forgotten => false,
+        };
+        let is_behind = |known: Option<Place>| known.is_some_and(|known| known < place);
+        Ok(match self.known {
+            _ if !is_ahead => Whose::Ours,
+            _ if since == Some(place) => Whose::Foreign,
+            Known::Within(before) if log.has(lane, before, place).await? => Whose::Ours,
+            // A subscription that begins anew has no parked rows of what it sent under another name, or before it was retired.
+            Known::Within(_) if taken.floor.is_none() && log.had(lane, place).await? => Whose::Ours,
+            Known::Within(_) => Whose::Foreign,
+            _ if is_behind(taken.floor) || is_behind(since) => Whose::Foreign,
+            _ => Whose::Unknown,
+        })
+    }
+
+    /// Whether the log does not know its tick.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.known == Known::Not
     }
 
     /// How many events of the lane lie between here and the cursor; of very many, how many at least.

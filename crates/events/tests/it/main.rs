@@ -15,6 +15,7 @@ mod delayed;
 mod dump;
 #[cfg(feature = "axum")]
 mod extract;
+mod failover;
 mod fair;
 mod golden;
 mod guarantees;
@@ -32,6 +33,7 @@ mod parking;
 mod publish;
 mod random;
 mod readers;
+mod redrive;
 mod registry;
 mod relay;
 mod replay;

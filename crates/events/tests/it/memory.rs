@@ -15,12 +15,18 @@ pub(crate) struct Memory {
     pub(crate) lanes: BTreeMap<Lane, Vec<(Place, String, String)>>,
     /// Never taken.
     pub(crate) refused: HashSet<String>,
+    /// The same of one value of a key,
+    pub(crate) refused_at: Option<(String, i64)>,
+    /// behind which nothing can be sent.
+    pub(crate) down_behind: bool,
     /// So many calls fail.
     pub(crate) down: u32,
     /// What was taken of a page before it failed.
     pub(crate) most: Option<usize>,
     /// So many answers are lost, after all was taken.
     pub(crate) lost_answers: u32,
+    /// How often it was asked what it has.
+    pub(crate) asked: u32,
 }
 
 #[derive(Clone, Default)]
@@ -33,13 +39,15 @@ impl InMemory {
 
     /// The counter's values of a key, in the order in which they came.
     pub(crate) fn got(&self, key: &str) -> Vec<i64> {
-        let n = |payload: &str| {
-            serde_json::from_str::<serde_json::Value>(payload).unwrap()["n"].as_i64().unwrap()
-        };
         self.with(|memory| {
             let all = memory.lanes.values().flatten();
             all.filter(|(_, of, _)| of == key).map(|(_, _, payload)| n(payload)).collect()
         })
+    }
+
+    /// The last place of a lane.
+    pub(crate) fn place(&self, lane: Lane) -> Option<Place> {
+        self.with(|memory| memory.lanes.get(&lane).and_then(|events| events.last().map(|event| event.0)))
     }
 
     /// As if somebody else had written it.
@@ -59,6 +67,11 @@ impl InMemory {
     }
 }
 
+/// The counter's value.
+fn n(payload: &str) -> i64 {
+    serde_json::from_str::<serde_json::Value>(payload).unwrap()["n"].as_i64().unwrap()
+}
+
 #[async_trait]
 impl Sink for InMemory {
     fn name(&self) -> &str {
@@ -70,7 +83,8 @@ impl Sink for InMemory {
     }
 
     async fn last(&self, lane: Lane) -> Result<Option<Place>, Refusal> {
-        Ok(self.with(|memory| memory.lanes.get(&lane).and_then(|events| events.last().map(|event| event.0))))
+        self.with(|memory| memory.asked += 1);
+        Ok(self.place(lane))
     }
 
     async fn send(&self, lane: Lane, after: Option<Place>, events: &[Envelope]) -> Accepted {
@@ -85,6 +99,11 @@ impl Sink for InMemory {
             }
             for (at, event) in events.iter().enumerate() {
                 if memory.refused.contains(&event.key) {
+                    return Accepted::until(at, Refusal::Never("too ugly".to_owned()));
+                }
+                let is_it = |(key, at): &(String, i64)| *key == event.key && *at == n(&event.payload);
+                if memory.refused_at.as_ref().is_some_and(is_it) {
+                    memory.down = if memory.down_behind { u32::MAX } else { 0 };
                     return Accepted::until(at, Refusal::Never("too ugly".to_owned()));
                 }
                 if memory.most.is_some_and(|most| at >= most) {

@@ -85,9 +85,47 @@ async fn a_place_that_is_not_in_the_log_holds_its_lane_up_and_takes_no_event_wit
     };
     until(held_up).await;
     assert_eq!(sink.got("a"), [1]);
+    let newest = "select last_value < $1 from shared_events.tick_seq";
+    let late = sink.place(lane).unwrap().tick;
+    let is_earlier: bool = world.superuser().await.query_one(newest, &[&late]).await.unwrap().get(0);
+    assert!(is_earlier, "ticks go on by the clock, and not behind what is somebody else's");
     sink.pop(lane);
     until(async || sink.got("a") == [1, 2, 3] && !held_up().await).await;
     assert!(sink.is_in_order());
+    relay.stop().await;
+}
+
+/// As if the database refused beats alone.
+const MUTE: &str = "
+    create function public.mute() returns trigger language plpgsql as 'begin raise exception ''not now''; end';
+    create trigger mute before insert or update on shared_events.relay for each row execute function public.mute()";
+
+/// What it says of itself then is of afterwards.
+const HEAR: &str = "drop trigger mute on shared_events.relay; update shared_events.relay set state = null";
+
+#[tokio::test]
+async fn a_lane_that_waits_for_a_stranger_still_waits_when_its_lease_has_run_out_meanwhile() {
+    let world = World::new().await;
+    let (sink, superuser) = (InMemory::default(), world.superuser().await);
+    let relay = start(&world, &sink).await;
+    world.raise("a").await;
+    world.settled().await;
+    let lane = world.lane("a").await;
+    sink.push(lane, in_a_minute());
+    world.raise("a").await;
+    let held_up = async || {
+        let causes = Subscriptions::new(&world.db).subscription("memory").explain().await.unwrap().causes;
+        causes.iter().any(|cause| matches!(cause, Cause::ForeignWriter { .. }))
+    };
+    until(held_up).await;
+    superuser.batch_execute(MUTE).await.unwrap();
+    let run_out = "select max(expires) < clock_timestamp() from shared_events.cursor";
+    until(async || superuser.query_one(run_out, &[]).await.unwrap().get(0)).await;
+    superuser.batch_execute(HEAR).await.unwrap();
+    until(held_up).await;
+    assert_eq!(sink.got("a"), [1]);
+    sink.pop(lane);
+    until(async || sink.got("a") == [1, 2]).await;
     relay.stop().await;
 }
 

@@ -104,10 +104,11 @@ impl Verdict {
             if done.contains(&n) || dead.contains(&n) {
                 continue;
             }
-            let killed = history.incidents.outages.iter().map(|(down, _)| *down).find(|down| *down > at);
-            let before = killed.map(|down| Duration::from_micros((down - at).unsigned_abs()));
-            match (before, plan.window()) {
-                (Some(before), window) if window.is_none_or(|window| before < window) => {
+            // While a server goes down it still acknowledges, and what it has answered by then is read here later.
+            let outage = history.incidents.outages.iter().find(|outage| at < outage.up);
+            let before = outage.map(|outage| Duration::from_micros((outage.down - at).max(0).unsigned_abs()));
+            match (before, outage.and_then(|outage| outage.forgotten_since)) {
+                (Some(before), Some(since)) if at >= since => {
                     self.in_window += 1;
                     self.window = self.window.max(before);
                 }

@@ -16,10 +16,20 @@ pub(crate) struct Incidents {
     pub kills: Vec<(usize, i64, i64)>,
     /// Workers that stood still for longer than their lease, and went on.
     pub stops: Vec<(usize, i64, i64)>,
-    /// When the server of the queues was away.
-    pub outages: Vec<(i64, i64)>,
+    /// Of the server that has the queues.
+    pub outages: Vec<Outage>,
     /// How often all connections were cut.
     pub cuts: u64,
+}
+
+/// A time without the server that has the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outage {
+    /// From when on it may have forgotten what it had acknowledged, if it may have forgotten anything.
+    pub forgotten_since: Option<i64>,
+    /// When it was killed. It may acknowledge a little more until it is gone.
+    pub down: i64,
+    pub up: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -84,8 +94,7 @@ async fn strike(
                 incidents.cuts += 1;
             }
             Fault::Outage => {
-                let at = servers.outage(OUTAGE.mul_f64(part(random))).await;
-                incidents.outages.push((at, now()));
+                incidents.outages.push(servers.outage(OUTAGE.mul_f64(part(random))).await);
             }
         }
     }

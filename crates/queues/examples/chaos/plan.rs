@@ -16,7 +16,7 @@ pub(crate) enum Place {
 pub(crate) enum Aof {
     Always,
     EverySecond,
-    /// As every second, and an outage is that of the machine: what was written in the last [`TORN`] is lost.
+    /// As every second, and an outage is that of the machine: of what was written, that of the last [`TORN`] is lost.
     Torn,
     /// Nothing: a kill of the server loses what it held.
     None,
@@ -128,28 +128,16 @@ impl Plan {
         Planned { n, tenant, lane, fate, work }
     }
 
-    /// How long ago a job must have been acknowledged for an outage not to lose it, if there is such a time. Of what happened later
-    /// the server may have forgotten everything.
-    pub(crate) fn window(&self) -> Option<Duration> {
-        match self.place {
-            Place::Postgres | Place::Redis(Aof::Always | Aof::EverySecond) => Some(Duration::ZERO),
-            Place::Redis(Aof::Torn) => Some(TORN + WRITTEN),
-            Place::Redis(Aof::None) => None,
-        }
-    }
-
-    /// Whether a server may forget what it has acknowledged.
+    /// Whether each outage makes the server forget what it has acknowledged. With `everysec` a kill can do that for a moment alone, in
+    /// which a flush has just begun.
     pub(crate) fn forgets(&self) -> bool {
-        self.window() != Some(Duration::ZERO)
+        matches!(self.place, Place::Redis(Aof::Torn | Aof::None))
     }
 }
 
 /// What a machine has not written to its disk when it goes down: `everysec` flushes when a second has passed since the last time, and
 /// lets a flush that is under way take another one.
 pub(crate) const TORN: Duration = Duration::from_secs(2);
-
-/// Between the answer to a call, and the note of it here.
-const WRITTEN: Duration = Duration::from_millis(500);
 
 /// Jobs of a tenant that are enqueued together.
 pub(crate) const SLICE: u64 = 50;

@@ -2,6 +2,7 @@
 
 use shared_queues::Reason;
 
+use super::faults::Outage;
 use super::history::History;
 use super::plan::{Lane, Plan};
 
@@ -47,7 +48,7 @@ impl Restarts {
                     }
                     continue;
                 };
-                let was_away = |&(down, up): &(i64, i64)| down < next.began && killed < up;
+                let was_away = |outage: &Outage| outage.down < next.began && killed < outage.up;
                 let limited = !matches!(plan.job(attempt.n).lane, Lane::None | Lane::Ordered { .. });
                 let hindered = limited || history.incidents.outages.iter().any(was_away);
                 let took = next.began - killed;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use shared_db::redis::cmd;
 use shared_db::{Db, bootstrap};
 use shared_devkit::{Postgres, PostgresOptions, Proxy, Redis, RedisOptions, TestDatabase};
 use shared_queues::{Limit, MIGRATIONS, Queues};
 
+use super::appended::{Appended, make_anew};
+use super::faults::Outage;
 use super::ledger::{EFFECTS, now};
 use super::plan::{Aof, PACE, PER_HOST, Place, Plan, SHARED, TORN, Wrong};
 use super::worker::Spec;
@@ -65,56 +66,51 @@ impl Servers {
         (db, queues)
     }
 
-    /// Kills the server that has the queues, and starts it again after this time. Returns when it was killed.
-    pub(crate) async fn outage(&mut self, time: Duration) -> i64 {
-        let torn = match self.place {
-            Place::Redis(Aof::Torn) => self.written_within(TORN).await,
-            _ => 0,
+    /// Kills the server that has the queues, and starts it again after this time.
+    pub(crate) async fn outage(&mut self, time: Duration) -> Outage {
+        let Some(redis) = &mut self.redis else {
+            let down = now();
+            self.postgres.kill().await.unwrap();
+            tokio::time::sleep(time).await;
+            self.postgres.start().await.unwrap();
+            return Outage { forgotten_since: None, down, up: now() };
         };
-        let killed = now();
-        match &mut self.redis {
-            None => {
-                self.postgres.kill().await.unwrap();
-                tokio::time::sleep(time).await;
-                self.postgres.start().await.unwrap();
+        let url = redis.url().to_owned();
+        let (forgotten_since, torn) = match self.place {
+            // A kill loses what waits to be written, which may be two seconds on a slow disk: here it is that of a moment.
+            Place::Redis(Aof::EverySecond) => (Some(Appended::now(&url).await.since), 0),
+            Place::Redis(Aof::Torn) => {
+                let before = Appended::now(&url).await;
+                tokio::time::sleep(TORN).await;
+                (Some(before.since), Appended::now(&url).await.bytes - before.bytes)
             }
-            Some(redis) => {
-                let url = redis.url().to_owned();
-                redis.kill().await.unwrap();
-                if torn > 0 {
-                    redis.truncate(torn).await.unwrap();
-                }
-                tokio::time::sleep(time).await;
-                redis.start().await.unwrap();
-                assert_eq!(redis.url(), url, "somebody took the port of the server meanwhile");
-            }
+            Place::Redis(Aof::None) => (Some(0), 0),
+            Place::Redis(Aof::Always) | Place::Postgres => (None, 0),
+        };
+        let down = now();
+        redis.kill().await.unwrap();
+        if torn > 0 {
+            redis.truncate(torn).await.unwrap();
         }
-        killed
-    }
-
-    /// How many bytes Redis writes from now on in this time.
-    async fn written_within(&self, time: Duration) -> u64 {
-        let before = self.written().await;
         tokio::time::sleep(time).await;
-        self.written().await - before
-    }
-
-    /// The length of Redis's file.
-    async fn written(&self) -> u64 {
-        let url = self.redis.as_ref().map(Redis::url).unwrap_or_default();
-        let redis = shared_db::redis::Redis::connect(&shared_db::redis::Config::new(url)).await.unwrap();
-        let info: String = redis.command(cmd("INFO").arg("persistence")).await.unwrap();
-        let size = info.lines().find_map(|line| line.strip_prefix("aof_current_size:"));
-        size.and_then(|size| size.trim().parse().ok()).unwrap()
+        redis.start().await.unwrap();
+        assert_eq!(redis.url(), url, "somebody took the port of the server meanwhile");
+        if torn > 0 {
+            make_anew(&url).await;
+        }
+        Outage { forgotten_since, down, up: now() }
     }
 }
 
 /// Redis as it is often set up, but for snapshots: there are none.
 fn keeping(aof: Aof) -> RedisOptions {
+    let options = RedisOptions::new();
     match aof {
-        Aof::Always => RedisOptions::new().setting("appendfsync", "always"),
-        Aof::EverySecond | Aof::Torn => RedisOptions::new().setting("appendfsync", "everysec"),
-        Aof::None => RedisOptions::new().setting("appendonly", "no"),
+        Aof::Always => options.setting("appendfsync", "always"),
+        Aof::EverySecond => options.setting("appendfsync", "everysec"),
+        // What was appended is only known of a file that is not made anew meanwhile.
+        Aof::Torn => options.setting("appendfsync", "everysec").setting("auto-aof-rewrite-percentage", "0"),
+        Aof::None => options.setting("appendonly", "no"),
     }
 }
 

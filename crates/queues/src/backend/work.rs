@@ -182,6 +182,9 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
     /// The same for single claims of a worker that lives.
     async fn give_back(&self, worker: Uuid, queue: &str, claims: &[i64]) -> Result<u64, Error>;
 
+    /// What it takes for the worker's: each job with the number of its claim.
+    async fn held(&self, worker: Uuid, queue: &str) -> Result<Vec<(JobId, i64)>, Error>;
+
     /// Takes the jobs of workers whose lease has ended. Whoever begins with it, all of it is done in the end; bounded steps.
     async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error>;
 

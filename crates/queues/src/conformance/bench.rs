@@ -260,6 +260,11 @@ impl Worker {
         self.bench.backend.give_back(self.id, &self.bench.queue, claims).await.unwrap()
     }
 
+    pub(super) async fn held(&self) -> Vec<(JobId, i64)> {
+        let held = self.bench.backend.held(self.id, &self.bench.queue).await.unwrap();
+        sorted(held)
+    }
+
     pub(super) async fn to_cancel(&self) -> Vec<JobId> {
         self.bench.backend.to_cancel(self.id, &self.bench.queues()).await.unwrap()
     }

@@ -154,6 +154,9 @@ async fn asked_and_given_back(bench: Bench) {
     let mut next = bench.worker().await;
     assert_eq!(next.claim(10).await, [job]);
     assert_eq!(next.to_cancel().await, [job]);
+    assert!(next.settle(job, Fate::Later(Duration::ZERO)).await, "put back by who does not know it");
+    assert_eq!(next.claim_soon().await, job);
+    assert_eq!(next.to_cancel().await, [job]);
     assert_eq!(next.retire().await, 1);
     let mut last = bench.worker().await;
     assert_eq!(last.claim(10).await, [job]);

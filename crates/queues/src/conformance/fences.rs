@@ -3,6 +3,7 @@
 use super::Scenario;
 use super::bench::{Bench, fates, retry, sorted};
 use crate::backend::{Fate, Settled};
+use crate::limit::Limit;
 use crate::view::State;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -12,6 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a job that came back has a new fence", |bench| Box::pin(came_back(bench))),
     ("of a batch the stale ones are refused", |bench| Box::pin(some_of_a_batch(bench))),
     ("single claims are given back", |bench| Box::pin(given_back(bench))),
+    ("what a worker holds is known, and put back as nobody's attempt", |bench| Box::pin(held(bench))),
     ("a worker that retires gives everything back", |bench| Box::pin(retired(bench))),
     ("a worker that renews keeps its jobs", |bench| Box::pin(renewed(bench))),
     ("a dead worker's jobs are rescued once", |bench| Box::pin(rescued_once(bench))),
@@ -111,6 +113,34 @@ async fn given_back(bench: Bench) {
     let view = bench.view(jobs[0]).await.unwrap();
     assert_eq!((view.attempts, view.crashes), (0, 0));
     worker.complete(&jobs).await;
+}
+
+async fn held(bench: Bench) {
+    bench.set_limit("one", None, Limit::concurrency(1)).await;
+    let limited = bench.put_all(vec![bench.limited("one"), bench.limited("one")]).await;
+    let plain = bench.put_all(bench.entries(3)).await;
+    let (mut worker, stranger) = (bench.worker().await, bench.worker().await);
+    assert_eq!(worker.held().await, []);
+    let first = worker.claim(3).await;
+    let second = worker.claim(1).await;
+    let all = first.iter().map(|job| (*job, 1)).chain(second.iter().map(|job| (*job, 2)));
+    assert_eq!(worker.held().await, sorted(all));
+    assert_eq!(stranger.held().await, []);
+
+    // All are put back, and the place in the limit is free.
+    for job in [first, second].concat() {
+        assert!(worker.settle(job, Fate::Later(std::time::Duration::ZERO)).await);
+    }
+    assert_eq!(worker.held().await, []);
+    let mut again = Vec::new();
+    while again.len() < 5 {
+        let job = worker.claim_soon().await;
+        let view = bench.view(job).await.unwrap();
+        assert_eq!((view.attempts, view.crashes), (0, 0));
+        worker.complete(&[job]).await;
+        again.push(job);
+    }
+    assert_eq!(sorted(again), sorted([limited, plain].concat()));
 }
 
 async fn retired(bench: Bench) {

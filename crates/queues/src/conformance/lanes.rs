@@ -20,6 +20,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("order is kept when jobs are given back", |bench| Box::pin(order_across_hand_back(bench))),
     ("a key goes on after a dead or cancelled job", |bench| Box::pin(goes_on(bench))),
     ("a waiting job leaves its lane when it is cancelled", |bench| Box::pin(cancelled_in_the_lane(bench))),
+    ("a job whose time has come overtakes none behind a cancelled one", |bench| {
+        Box::pin(behind_a_cancelled_one(bench))
+    }),
     ("a delayed job of a key does not block it", |bench| Box::pin(delayed_in_a_lane(bench))),
     ("jobs without a key pass by lanes", |bench| Box::pin(others_pass_by(bench))),
 ];
@@ -132,6 +135,25 @@ async fn goes_on(bench: Bench) {
         super::bench::pause().await;
     }
     assert_eq!(worker.claim(10).await, [jobs[4]]);
+}
+
+async fn behind_a_cancelled_one(bench: Bench) {
+    for cancelled in [1, 300] {
+        let gone = bench.put_all((0..cancelled).map(|_| bench.ordered("k")).collect()).await;
+        let older = bench.put(bench.ordered("k")).await;
+        let delayed = bench.put(Entry { delay: HOUR, ..bench.ordered("k") }).await;
+        let younger = bench.put(bench.ordered("k")).await;
+        for job in gone {
+            assert_eq!(bench.backend.cancel(job).await.unwrap(), Cancelled::Removed);
+        }
+        assert!(bench.backend.reschedule(delayed, Duration::ZERO).await.unwrap());
+        let mut worker = bench.worker().await;
+        for job in [older, delayed, younger] {
+            assert_eq!(worker.claim_soon().await, job);
+            worker.complete(&[job]).await;
+        }
+        bench.nothing_is_left().await;
+    }
 }
 
 async fn cancelled_in_the_lane(bench: Bench) {

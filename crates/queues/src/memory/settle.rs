@@ -22,7 +22,9 @@ impl State {
         let (id, now) = (settled.job, self.clock.now());
         self.leave(id, now);
         if let Some(job) = self.jobs.get_mut(&id) {
-            (job.cancel, job.progress) = (false, None);
+            // What is put back is still to be cancelled: whoever gets it is told.
+            job.cancel &= matches!(settled.fate, Fate::Later(_));
+            job.progress = None;
         }
         match settled.fate.clone() {
             Fate::Completed { result, keep } => self.finish(id, crate::State::Completed, result, keep, now),

@@ -92,6 +92,12 @@ impl Work for Memory {
         Ok(held.len() as u64)
     }
 
+    async fn held(&self, worker: Uuid, queue: &str) -> Result<Vec<(JobId, i64)>, Error> {
+        let state = self.reach()?;
+        let life = state.queues.get(queue).and_then(|queue| queue.workers.get(&worker));
+        Ok(life.into_iter().flat_map(|life| life.held.iter().map(|(job, claim)| (*job, *claim))).collect())
+    }
+
     async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
         let mut state = self.reach()?;
         let now = state.clock.now();

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
 use super::{check_name, refuse};
+use crate::filter::FINEST;
 use crate::{DeadFilter, Error, JobId, Queues};
 
 /// Jobs that are redriven in one step: one transaction or script, of some milliseconds.
@@ -19,7 +20,7 @@ const HIGHEST_RATE: u32 = 1_000_000;
 /// looks through the oldest 10,000 letters of a queue: what lies behind as many that do not match is not found. Dropping the future ends it after the step that is under way;
 /// what was brought back stays back.
 ///
-/// Awaiting fails with [`Error::Refused`] for a queue or rate out of bounds and for a filter with an empty name or an age of zero, and with
+/// Awaiting fails with [`Error::Refused`] for a queue or rate out of bounds and for a filter with an empty name or an age below 1 ms, and with
 /// [`Error::Database`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is brought back before it is awaited"]
@@ -97,9 +98,6 @@ pub(super) struct Dead {
     at: Instant,
 }
 
-/// Clocks of backends are no finer than this, and a letter may be as young as the work on it.
-const FINEST: Duration = Duration::from_millis(1);
-
 impl Dead {
     pub(super) fn now(filter: DeadFilter) -> Self {
         Self { filter, at: Instant::now() }
@@ -107,6 +105,7 @@ impl Dead {
 
     /// As a filter of this moment. It takes ages and no times, so the clock of this process does not count.
     pub(super) fn then(&mut self) -> &DeadFilter {
+        // A letter may be as young as the work on it.
         if let Some(since) = self.at.elapsed().checked_sub(FINEST).filter(|since| !since.is_zero()) {
             self.filter.older_than = self.filter.older_than.max(Some(since));
         }

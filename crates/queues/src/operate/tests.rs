@@ -168,8 +168,10 @@ async fn what_is_out_of_bounds_is_refused_before_anything_is_done() {
         queues.redrive(DeadFilter::new()).into("a b").await.map(drop),
         queues.redrive(DeadFilter::new()).at_rate(0).await.map(drop),
         queues.redrive(DeadFilter::new().older_than(Duration::ZERO)).await.map(drop),
+        queues.redrive(DeadFilter::new().older_than(Duration::from_micros(999))).await.map(drop),
         queues.redrive(DeadFilter::new().queue("")).await.map(drop),
         queues.discard(DeadFilter::new().older_than(Duration::ZERO), 1).await.map(drop),
+        queues.discard(DeadFilter::new().older_than(Duration::from_micros(999)), 1).await.map(drop),
         queues.discard(DeadFilter::new().name(""), 1).await.map(drop),
     ] {
         assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");

@@ -28,6 +28,8 @@ statements! {
     const RENEW_WITH_PROGRESS: Statement<(Uuid, i64, Vec<JobId>, Vec<f64>, Vec<String>), bool> = "
         select shared_queues.renew($1, $2, $3, $4, $5)";
     const RETIRE: Statement<(Uuid,), i64> = "select shared_queues.retire($1)";
+    const HELD: Statement<(Uuid, String), (JobId, i64)> = "
+        select x.id, l.claim from shared_queues.lease l, unnest(l.ids) as x (id) where l.worker = $1 and l.queue = $2";
     const GIVE_BACK: Statement<(Uuid, Vec<i64>), i64> = "select shared_queues.give_back($1, $2)";
     /// Takes out workers whose time is over: from here on they claim nothing.
     const EXPIRE: Statement<(), i64> = "
@@ -87,6 +89,10 @@ impl Store {
         let back = self.db.system().one(&GIVE_BACK, (worker, claims)).await?.unsigned_abs();
         self.turns.some_came_back();
         Ok(back)
+    }
+
+    pub(super) async fn held_by(&self, worker: Uuid, queue: &str) -> Result<Vec<(JobId, i64)>, Error> {
+        Ok(self.db.system().all(&HELD, (worker, queue)).await?)
     }
 
     /// Whoever began with it: leases without a worker are taken apart by all who sweep, whatever their queues. If that fails, then perhaps

@@ -46,6 +46,10 @@ impl Work for Store {
         self.hand_back(worker, claims).await
     }
 
+    async fn held(&self, worker: Uuid, queue: &str) -> Result<Vec<(JobId, i64)>, Error> {
+        self.held_by(worker, queue).await
+    }
+
     async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {
         self.rescue_all(queues, crash_budget).await
     }

@@ -2,7 +2,6 @@
 local function admit(most, quantum, most_looks, may_ask)
   local l, lim = lanes(), limits()
   local limit, room, open, set, touch, line_of = lim.limit, lim.room, l.open, l.set, lim.touch, l.line_of
-  local GHOSTS_AT_ONCE = 250
   local passed, texts = {}, {}
 
   local anybody_paused = call('EXISTS', K .. ':parked') == 1

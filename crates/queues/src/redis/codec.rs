@@ -194,6 +194,11 @@ pub(super) fn job(bytes: &[u8]) -> Option<JobId> {
     Uuid::from_slice(bytes).ok().map(JobId::from_uuid)
 }
 
+/// The number of a claim.
+pub(super) fn claim(bytes: &[u8]) -> Option<i64> {
+    bytes.try_into().ok().map(i64::from_be_bytes)
+}
+
 /// A hundred years, in milliseconds: sums of times stay exact in the numbers of Lua.
 const LONGEST: u64 = 100 * 366 * 24 * 3600 * 1000;
 

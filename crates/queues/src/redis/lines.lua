@@ -1,6 +1,6 @@
 -- A line: jobs in order. Those that came anew are a list; those that came back a sorted set beside it, by position, so that they
 -- find their old place. What is taken out of the middle of the list stays there as a ghost.
-local GHOSTS = K .. ':ghosts'
+local GHOSTS, GHOSTS_AT_ONCE = K .. ':ghosts', 250
 local function returned(line) return line .. '*' end
 local function in_use(line) return call('EXISTS', line, returned(line)) > 0 end
 
@@ -20,14 +20,16 @@ local function pop(line, most)
   return alive
 end
 
--- The oldest of a line, at most `most`; and how many of them had come back. What is left of the new ones goes back.
+-- The oldest of a line, at most `most`; and how many of them had come back. What is left of the new ones goes back. Fewer, or none, where
+-- more ghosts than are looked at stand in front of new ones: these may be older than what came back.
 local function take(line, most)
   local old = call('ZRANGE', returned(line), 0, most - 1, 'WITHSCORES')
-  local new = pop(line, most)
-  if #old == 0 then return new, 0 end
+  if #old == 0 then return pop(line, most), 0 end
+  local new = pop(line, is_haunted() and most + GHOSTS_AT_ONCE or most)
+  local are_hidden = #new < most and call('EXISTS', line) == 1
   local positions, all, i, j = {}, {}, 1, 1
   for k, body in ipairs(many(BODIES, new)) do positions[k] = body and read('>I8', body, PLACE) or 0 end
-  while #all < most and (old[i] or new[j]) do
+  while #all < most and (new[j] or (old[i] and not are_hidden)) do
     if not new[j] or (old[i] and tonumber(old[i + 1]) < positions[j]) then
       all[#all + 1] = old[i]
       i = i + 2

@@ -26,6 +26,7 @@ pub(super) static CLAIM: Script =
 pub(super) static SETTLE: Script = laned!("queues_settle", "end.lua", "settle.lua");
 pub(super) static BACK: Script = laned!("queues_back", "end.lua", "hand_back.lua", "back.lua");
 pub(super) static RENEW: Script = script!("queues_renew", "renew.lua");
+pub(super) static HOLDINGS: Script = script!("queues_held", "held.lua");
 pub(super) static PROMOTE: Script = laned!("queues_promote", "promote.lua");
 pub(super) static CANCELS: Script = script!("queues_cancels", "cancels.lua");
 pub(super) static PRUNE: Script = script!("queues_prune", "prune.lua");

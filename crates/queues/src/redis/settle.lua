@@ -51,7 +51,13 @@ bulk('HDEL', mine, settled)
 bulk('HDEL', BODIES, gone)
 bulk('HDEL', HELD, watched)
 if call('EXISTS', CANCELS, PROGRESS) > 0 then
-  bulk('HDEL', CANCELS, settled)
+  -- What is put back is still to be cancelled: whoever gets it is told.
+  local is_back, over = {}, {}
+  for _, i in ipairs(others) do is_back[ARGV[i + 1]] = ARGV[i + 2] == 'l' end
+  for _, id in ipairs(settled) do
+    if not is_back[id] then over[#over + 1] = id end
+  end
+  bulk('HDEL', CANCELS, over)
   bulk('HDEL', PROGRESS, settled)
 end
 

@@ -2,7 +2,7 @@
 -- the age the first jobs of at most a hundred tenants of a band are looked at.
 local TENANTS = 100
 local settings = call('HMGET', K .. ':settings', 'paused', 'waiting')
-local waiting, scheduled, held = tonumber(settings[2] or 0), call('ZCARD', LATER), 0
+local waiting, scheduled, held = math.max(tonumber(settings[2] or 0), 0), call('ZCARD', LATER), 0
 for _, worker in ipairs(holders()) do held = held + call('HLEN', running(worker)) end
 local ready = call('HLEN', BODIES) - waiting - scheduled - held
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::codec::{self, Body, milliseconds};
 use super::enqueue::{read_answer, unanswered, with_entry};
 use super::limits::Question;
-use super::scripts::{BACK, CANCELS, CLAIM, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
+use super::scripts::{BACK, CANCELS, CLAIM, HOLDINGS, ONCE, PROMOTE, PRUNE, RENEW, SETTLE};
 use super::{RedisBackend, STEP};
 use crate::backend::{Claim, Claimed, Entry, Fate, Retention, Settled, Swept, Work};
 use crate::dead::Reason;
@@ -102,6 +102,13 @@ impl Work for RedisBackend {
             }
         }
         Ok(all)
+    }
+
+    async fn held(&self, worker: Uuid, queue: &str) -> Result<Vec<(JobId, i64)>, Error> {
+        let call = self.on(&HOLDINGS, queue).arg(worker.as_bytes().as_slice());
+        let held: Vec<(Vec<u8>, Vec<u8>)> = self.run(call).await?;
+        let read = |(job, claim): &(Vec<u8>, Vec<u8>)| Some((codec::job(job)?, codec::claim(claim)?));
+        Ok(held.iter().filter_map(read).collect())
     }
 
     async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error> {

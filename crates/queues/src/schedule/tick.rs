@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::due::Due;
 use super::timetable::Timetable;
+use super::troubles::SAID_FOR;
 use crate::backend::{Entry, StoredSchedule};
 use crate::meters::METERS;
 use crate::{Error, JobId, Queues};
@@ -58,7 +59,8 @@ pub(crate) async fn tick(queues: &Queues, queue: &str) -> Result<(), Error> {
                 schedule = schedule.name,
                 problem,
                 every_seconds = PUT_OFF_FOR.as_secs(),
-                "a schedule can't be fired; it is tried again, and only another problem is told of"
+                told_again_in_seconds = SAID_FOR.as_secs(),
+                "a schedule can't be fired; it is tried again, and another problem is told of at once"
             );
         }
         FAILED.add(1, &[KeyValue::new("queue", queue.to_owned())]);

@@ -1,27 +1,39 @@
-//! What is said of schedules that can't be fired: of each once, until it is another one, or for another reason.
+//! What is said of schedules that can't be fired: of each once an hour, unless it is another one, or for another reason.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::backend::StoredSchedule;
 
 /// Schedules that are remembered. A process that meets more of them begins anew, and says some things twice.
 const MOST: usize = 1000;
 
-/// What was said last of each, by queue and name.
+/// For so long nothing is said again. A problem may have been over meanwhile, which only the process hears that fired the schedule then.
+pub(super) const SAID_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// What was said last of each, by queue and name, and when.
 #[derive(Debug, Default)]
-pub(crate) struct Troubles(Mutex<HashMap<(String, String), u64>>);
+pub(crate) struct Troubles(Mutex<Said>);
+
+type Said = HashMap<(String, String), (u64, Instant)>;
 
 impl Troubles {
-    /// Whether nothing has been said yet of this schedule as it is, and this problem.
+    /// Whether nothing has been said in the last hour of this schedule as it is, and this problem.
     pub(super) fn are_new(&self, schedule: &StoredSchedule, problem: &str) -> bool {
         let mut said = self.lock();
-        let (key, trouble) = (key(schedule), fingerprint(schedule, problem));
+        let (key, trouble, now) = (key(schedule), fingerprint(schedule, problem), Instant::now());
+        if said.get(&key).is_some_and(|&(last, at)| last == trouble && now - at < SAID_FOR) {
+            return false;
+        }
         if said.len() >= MOST && !said.contains_key(&key) {
             said.clear();
         }
-        said.insert(key, trouble) != Some(trouble)
+        said.insert(key, (trouble, now));
+        true
     }
 
     /// It was fired, or removed: one that is made anew is another one. Only this process hears of a removal.
@@ -32,7 +44,7 @@ impl Troubles {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u64>> {
+    fn lock(&self) -> MutexGuard<'_, Said> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -51,8 +63,11 @@ fn fingerprint(schedule: &StoredSchedule, problem: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use shared_core::InTenant;
     use time::OffsetDateTime;
+    use tokio::time::advance;
 
     use super::*;
     use crate::fixture::{Mail, tenant};
@@ -84,6 +99,20 @@ mod tests {
         assert!(troubles.are_new(&schedule("b", "every full moon"), "it can't be read"));
         troubles.are_over(&new.entry.queue, &new.name);
         assert!(troubles.are_new(&new, "the server is away"), "it had been fired meanwhile");
+    }
+
+    /// Which may have been over meanwhile: another process fired it, and this one did not hear of that.
+    #[tokio::test(start_paused = true)]
+    async fn a_problem_that_is_still_there_an_hour_later_is_said_again() {
+        let (troubles, full) = (Troubles::default(), schedule("a", "every full moon"));
+        assert!(troubles.are_new(&full, "it can't be read"));
+        for _ in 0..5 {
+            advance(Duration::from_secs(10 * 60)).await;
+            assert!(!troubles.are_new(&full, "it can't be read"), "it was said within the hour");
+        }
+        advance(Duration::from_secs(10 * 60)).await;
+        assert!(troubles.are_new(&full, "it can't be read"));
+        assert!(!troubles.are_new(&full, "it can't be read"));
     }
 
     #[test]

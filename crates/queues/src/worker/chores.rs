@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::session::Session;
-use crate::backend::Retention;
+use crate::backend::{Fate, Retention, Settled};
 use crate::meters::METERS;
 use crate::{Error, effect, schedule};
 
@@ -15,6 +15,9 @@ use crate::{Error, effect, schedule};
 pub(super) enum Chore {
     /// Takes over the jobs of workers that died.
     Rescue,
+    /// Gives back jobs that the server takes for this worker's, and are not: one that went back to an earlier state has forgotten how they
+    /// ended.
+    Strays,
     /// Enqueues what the calendar says.
     Schedules,
     /// Shows how long the queues are.
@@ -24,13 +27,13 @@ pub(super) enum Chore {
 }
 
 impl Chore {
-    pub(super) const ALL: [Self; 4] = [Self::Rescue, Self::Schedules, Self::Depth, Self::Prune];
+    pub(super) const ALL: [Self; 5] = [Self::Rescue, Self::Strays, Self::Schedules, Self::Depth, Self::Prune];
 
     /// How often: at the defaults every 5 s (so that a killed worker's jobs run again within a lease and a beat), 1 s (the
     /// precision of a schedule), 15 s (counting takes time in a long queue) and 1 m.
     fn every(self, beat: Duration) -> Duration {
         match self {
-            Self::Rescue => beat,
+            Self::Rescue | Self::Strays => beat,
             Self::Schedules => beat / 5,
             Self::Depth => beat * 3,
             Self::Prune => beat * 12,
@@ -50,6 +53,7 @@ impl Chore {
             part = jitter();
             let done = match self {
                 Self::Rescue => rescue(&session).await,
+                Self::Strays => strays(&session).await,
                 Self::Schedules => schedules(&session).await,
                 Self::Depth => depth(&session).await,
                 Self::Prune => prune(&session).await,
@@ -69,6 +73,36 @@ async fn rescue<S>(session: &Session<S>) -> Result<(), Error> {
     if swept.rescued + swept.dead > 0 {
         let (workers, ready, dead) = (swept.expired, swept.rescued, swept.dead);
         tracing::warn!(workers, ready, dead, "took over jobs of dead workers");
+    }
+    Ok(())
+}
+
+async fn strays<S: Send + Sync + 'static>(session: &Session<S>) -> Result<(), Error> {
+    let mut all = Ok(());
+    for queue in &session.shared.lines {
+        all = give_back(session, queue).await.and(all);
+    }
+    all
+}
+
+/// What has come or gone since the server answered is no stray: it is not in the answer, or the fence refuses that it is given back.
+async fn give_back<S: Send + Sync + 'static>(session: &Session<S>, queue: &str) -> Result<(), Error> {
+    let backend = session.shared.backend();
+    let held = backend.held(session.incarnation(), queue).await?;
+    let put_back = |(job, claim)| Settled { claim, job, fate: Fate::Later(Duration::ZERO) };
+    let strays: Vec<Settled> = session.holding.strays(held).into_iter().map(put_back).collect();
+    if strays.is_empty() {
+        return Ok(());
+    }
+    let refused = backend.settle(session.incarnation(), queue, &strays).await?.len();
+    let ready = (strays.len() - refused) as u64;
+    METERS.rescued(ready, "ready");
+    if ready > 0 {
+        tracing::warn!(
+            queue,
+            ready,
+            "gave back jobs of which this worker knew nothing: the answer to their claim was lost, or the server has forgotten how they ended"
+        );
     }
     Ok(())
 }

@@ -166,7 +166,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         let (queue, worker) = (&shared.lines[line], session.incarnation());
         let nth = self.lines[line].claims.fetch_add(1, Ordering::Relaxed) + 1;
         let number = number(nth, line, self.lines.len());
+        session.holding.claiming(number);
         let claimed = shared.backend().claim(Claim { queue, most, worker, number }).await;
+        session.holding.claimed(number, claimed.iter().flatten().map(|claimed| claimed.job));
         let jobs = claimed.inspect_err(|_| self.lines[line].doubt(number))?;
         if jobs.is_empty() {
             return Ok(0);

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::buffer::Buffer;
 use super::chores::Chore;
 use super::claimer::Claimer;
+use super::holding::Holding;
 use super::running::Running;
 use super::slots::Slots;
 use super::{LAST_WORDS, Shared, StopReport, attempt, keeper, settler, sure_until};
@@ -34,6 +35,7 @@ pub(super) struct Held {
 pub(super) struct Session<S> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) slots: Slots,
+    pub(super) holding: Holding,
     pub(super) running: Running,
     /// No further job is begun.
     pub(super) stopping: CancellationToken,
@@ -57,6 +59,7 @@ impl<S: Send + Sync + 'static> Session<S> {
         shared.backend().register(incarnation, &shared.lines, shared.config.lease).await?;
         Ok(Arc::new(Self {
             slots: Slots::new(&shared.config),
+            holding: Holding::default(),
             running: Running::default(),
             stopping: CancellationToken::new(),
             finished: AtomicU64::new(0),

@@ -73,6 +73,7 @@ async fn settle<S: Send + Sync + 'static>(
     let shared = &session.shared;
     let refused = shared.backend().settle(session.incarnation(), &shared.lines[line], all).await?.len();
     fault::point("queues.worker.settled");
+    session.holding.settled(all);
     // After a lost answer the first attempt may have done it: nobody knows, so it is not counted.
     if refused > 0 && !repeated {
         METERS.fenced(refused);

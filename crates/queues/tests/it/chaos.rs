@@ -16,6 +16,7 @@ mod checks;
 #[path = "../../examples/chaos"]
 #[allow(dead_code, reason = "the rest is the command's")]
 mod parts {
+    pub(crate) mod appended;
     pub(crate) mod check;
     pub(crate) mod faults;
     pub(crate) mod history;

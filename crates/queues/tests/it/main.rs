@@ -11,6 +11,7 @@ mod crash;
 mod effect;
 mod enqueue;
 mod fence;
+mod forgotten;
 #[cfg(feature = "redis")]
 mod frozen;
 mod isolation;

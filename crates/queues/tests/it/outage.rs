@@ -7,11 +7,11 @@ use shared_db::{Db, bootstrap};
 use shared_devkit::{Postgres, Proxy};
 use shared_queues::{Cancellation, Config, DeadFilter, JobContext, Jobs, MIGRATIONS, Queues, Worker};
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{
     Act, Bench, ENTRIES, LEDGER, Note, bench, config, connect, mortal, note, probe, tenant, until,
 };
+use crate::tables::session;
 
 #[tokio::test]
 async fn a_worker_survives_its_database() {
@@ -178,9 +178,4 @@ async fn a_claim_whose_answer_is_lost_is_given_back_until_the_server_is_done_wit
 
     bench.settle().await;
     assert_eq!(bench.ledger().await, [0]);
-}
-
-async fn session(url: &str) -> (tokio_postgres::Client, AbortOnDropHandle<()>) {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-    (client, AbortOnDropHandle::new(tokio::spawn(async { drop(connection.await) })))
 }

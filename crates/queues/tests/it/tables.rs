@@ -1,6 +1,7 @@
 //! What tests see and change behind the queues' back.
 
 use shared_db::statements;
+use tokio_util::task::AbortOnDropHandle;
 
 #[cfg(feature = "redis")]
 use crate::support::Backend;
@@ -51,11 +52,77 @@ pub(crate) async fn bodies(bench: &Bench) -> i64 {
     bench.db.system().one(&BODIES, ()).await.unwrap()
 }
 
+/// What was stored at a moment.
+pub(crate) enum Earlier {
+    /// In the schema `earlier`.
+    Postgres,
+    #[cfg(feature = "redis")]
+    Redis(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+impl Earlier {
+    pub(crate) async fn of(bench: &Bench) -> Self {
+        #[cfg(feature = "redis")]
+        if let Backend::Redis = bench.backend {
+            return Self::Redis(redis::dump(bench).await);
+        }
+        let (admin, _admin) = session(&bench.url).await;
+        let save = "
+            create schema earlier;
+            create table earlier.body as table shared_queues.body;
+            create table earlier.lease as table shared_queues.lease";
+        admin.batch_execute(save).await.unwrap();
+        Self::Postgres
+    }
+
+    /// What is gone since is there again. What came since stays.
+    pub(crate) async fn comes_back(self, bench: &Bench) {
+        #[cfg(feature = "redis")]
+        if let Self::Redis(dump) = self {
+            return redis::restore(bench, &dump).await;
+        }
+        let (admin, _admin) = session(&bench.url).await;
+        let restore = "
+            insert into shared_queues.body select * from earlier.body;
+            insert into shared_queues.lease select * from earlier.lease";
+        admin.batch_execute(restore).await.unwrap();
+    }
+}
+
+/// As a superuser.
+pub(crate) async fn session(url: &str) -> (tokio_postgres::Client, AbortOnDropHandle<()>) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    (client, AbortOnDropHandle::new(tokio::spawn(async { drop(connection.await) })))
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use shared_db::redis::{Config, FromRedisValue, Redis, cmd};
 
     use super::Bench;
+
+    pub(super) async fn dump(bench: &Bench) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let redis = Redis::connect(&Config::new(bench.part.url())).await.unwrap();
+        let all = format!("{{{}:default}}:*", bench.part.prefix());
+        let mut keys: Vec<Vec<u8>> = redis.command(cmd("KEYS").arg(all)).await.unwrap();
+        // Bodies come before who holds them.
+        keys.sort();
+        let mut dump = Vec::new();
+        for key in keys {
+            // Such as a signal that somebody has taken meanwhile.
+            let value: Option<Vec<u8>> = redis.command(cmd("DUMP").arg(&key)).await.unwrap();
+            dump.extend(value.map(|value| (key, value)));
+        }
+        dump
+    }
+
+    pub(super) async fn restore(bench: &Bench, dump: &[(Vec<u8>, Vec<u8>)]) {
+        let redis = Redis::connect(&Config::new(bench.part.url())).await.unwrap();
+        for (key, value) in dump {
+            let restore = cmd("RESTORE").arg(key).arg(0).arg(value).arg("REPLACE").to_owned();
+            let _: String = redis.command(&restore).await.unwrap();
+        }
+    }
 
     /// The workers of the queue `default`.
     pub(super) async fn workers(bench: &Bench) -> Vec<Vec<u8>> {

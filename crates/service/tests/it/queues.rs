@@ -9,7 +9,7 @@ use shared_service::core::AssumedTenant;
 use shared_service::prelude::*;
 use shared_service::queues::{Backlog, Cancelled, NewJob, State as JobState, Unique};
 use shared_service::telemetry::{ServiceInfo, Telemetry};
-use shared_service::testing::TestService;
+use shared_service::testing::{TestService, TestTenant};
 use shared_service::{Provided, RedisQueues, Running};
 
 use crate::support::{addresses_lead_somewhere, until};
@@ -46,9 +46,25 @@ const LEDGER: MigrationSet = MigrationSet::new(
 statements! {
     const WRITE: Statement<(i64,), ()> = "insert into ledger.run (tenant_id, n) values ($tenant, $1)";
     const RUNS: Statement<(), i64> = "select n from ledger.run where tenant_id = $tenant order by n";
-    const OPERATED: Statement<(TenantId,), (String, String, String)> = "
-        select outcome, actor as by, target_id as action from shared_security.audit_log
-         where tenant_id = $1 and action = 'queues.operated' and actor is not null and target_id is not null order by pos";
+    const OPERATED: Statement<(TenantId,), Operated> = "
+        select outcome, actor, target_id as done, reason, details::text as details from shared_security.audit_log
+         where tenant_id = $1 and action = 'queues.operated' order by pos";
+}
+
+/// What an operator did, as it is on record.
+#[derive(Debug, Row)]
+struct Operated {
+    outcome: String,
+    actor: Option<String>,
+    done: Option<String>,
+    reason: Option<String>,
+    details: Option<String>,
+}
+
+impl Operated {
+    fn details(&self) -> serde_json::Value {
+        serde_json::from_str(self.details.as_deref().unwrap_or("null")).unwrap()
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, Validate, Job)]
@@ -244,10 +260,68 @@ async fn what_operators_change_is_on_record() {
     app.get("/operate/queues", &operator).await.ok();
     app.post("/operate/dead-letters/discard", &operator, serde_json::json!({ "all": true })).await.ok();
     app.post("/operate/dead-letters/discard", &operator, serde_json::json!({})).await.status(422);
+    let entries = operated(&app, &operator, 2).await;
+    for (entry, outcome) in entries.iter().zip(["allowed", "failed"]) {
+        assert_eq!((entry.outcome.as_str(), entry.actor.as_deref()), (outcome, Some("test")));
+        assert_eq!(
+            (entry.done.as_deref(), &entry.reason),
+            (Some("dead-letters:discard"), &None),
+            "{entry:?}"
+        );
+    }
+}
+
+/// One letter or all of them, one tenant or the whole queue, a limit or one key of it: what the path does not say.
+#[tokio::test]
+async fn to_what_operators_did_it_is_on_record() {
+    let redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service().audited(), variables(redis.url())).await;
+    let operator = app.tenant_with((SeeQueues, OperateQueues));
+    let (tenant, one) = (tenant().context().tenant(), serde_json::json!({ "at_once": 1 }));
+    app.put("/operate/limits/host?key=example.com", &operator, &one).await.status(204);
+    app.put("/operate/limits/host", &operator, &one).await.status(204);
+    let whom = serde_json::json!({ "tenant": tenant });
+    app.post("/operate/queues/default/pause", &operator, &whom).await.status(204);
+    let which = serde_json::json!({ "filter": { "tenant": tenant, "reason": "failed" } });
+    app.post("/operate/dead-letters/discard", &operator, &which).await.ok();
+
+    let entries = operated(&app, &operator, 4).await;
+    let details: Vec<_> = entries.iter().map(Operated::details).collect();
+    assert_eq!(
+        (&details[0]["path"], &details[0]["query"]),
+        (&"/operate/limits/host".into(), &"key=example.com".into())
+    );
+    assert_eq!((&details[1]["path"], details[1].get("query")), (&details[0]["path"], None));
+    for (details, said) in details.iter().zip([&one, &one, &whom, &which]) {
+        let body = details["body"].as_str().unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap(), *said, "{details}");
+    }
+}
+
+/// What goes in steps may have done some of them.
+#[tokio::test]
+async fn what_a_server_broke_off_is_on_record_as_in_doubt() {
+    let redis = Redis::exclusive().await.unwrap();
+    let app = TestService::start_with(service().audited(), variables(redis.url())).await;
+    let operator = app.tenant_with((SeeQueues, OperateQueues));
+    redis.kill().await.unwrap();
+    app.post("/operate/dead-letters/discard", &operator, serde_json::json!({ "all": true }))
+        .await
+        .status(503);
+    let entry = &operated(&app, &operator, 1).await[0];
+    assert_eq!((entry.outcome.as_str(), &entry.details()["status"]), ("failed", &503.into()), "{entry:?}");
+    assert!(entry.reason.as_deref().unwrap().contains("may have been done"), "{entry:?}");
+}
+
+/// So many entries, as soon as they are there.
+async fn operated(
+    app: &TestService<Provided<Settings>>,
+    operator: &TestTenant,
+    count: usize,
+) -> Vec<Operated> {
     let entries = async || app.db().system().all(&OPERATED, (operator.id(),)).await.unwrap();
-    until("both are there", async || entries().await.len() >= 2).await;
-    let entry = |outcome: &str| (outcome.to_owned(), "test".to_owned(), "dead-letters:discard".to_owned());
-    assert_eq!(entries().await, [entry("allowed"), entry("failed")]);
+    until("all are there", async || entries().await.len() >= count).await;
+    entries().await
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ async fn a_job_commits_and_runs() {
     let settings = db::Config::new(server.url());
     bootstrap(&settings, &[queues::MIGRATIONS, events::MIGRATIONS]).await.expect("the tables");
     let db = Db::connect(&settings).await.expect("a pool");
+    let queues = Queues::postgres(&db);
 
     let tenant = db.tenant(&AssumedTenant::new(TenantId::new(), "a test has no token"));
     let greet = Greet { whom: "world".to_owned() };
@@ -35,7 +36,6 @@ async fn a_job_commits_and_runs() {
         let greeted = greeted.clone();
         async move { greeted.send(job.whom).await.map_err(Failure::from) }
     };
-    let queues = Queues::postgres(&db);
     let worker = Worker::start(&queues, (), Jobs::new().handle(handler), queues::Config::default());
     let worker = worker.await.expect("a worker");
     assert_eq!(greetings.recv().await.as_deref(), Some("world"));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -63,8 +64,9 @@ impl Coordinator {
             return Ok(self.waits_for_a_tick(passed));
         }
         let core = Arc::clone(&self.core);
-        let mut looked = tick::look(core.log(), passed, &lanes).await?;
+        let mut looked = tick::look(core.log(), passed, core.seen(), &lanes).await?;
         self.newest = looked.newest;
+        core.seen.fetch_max(looked.newest, Ordering::Relaxed);
         if let Some(due) = looked.due {
             self.due_in(due);
         }

@@ -164,7 +164,10 @@ impl Run {
             }
             pause().await;
         }
-        Err("there are jobs that are not claimed".to_owned())
+        let told = self.told(&*self.bench.backend).await;
+        let limits = self.bench.backend.limits(None, 10_000).await.unwrap();
+        let queue = &self.bench.queue;
+        Err(format!("in the queue {queue} there are jobs that are not claimed: {told:#?}, {limits:#?}"))
     }
 
     /// Jobs that have left their lane, and that nobody has claimed.

@@ -281,3 +281,14 @@ async fn a_server_that_forgot_the_queues_learns_of_those_in_use() {
     rig.backend.promote("b").await.unwrap();
     assert!(rig.backend.queues().await.unwrap().is_empty());
 }
+
+/// As a Redis leaves it that carried out a part of a script: `Queues::redis` says when.
+#[tokio::test]
+async fn a_count_below_none_is_none() {
+    let rig = Rig::new().await;
+    rig.put_named(&["1"]).await;
+    let settings = format!("{}:settings", rig.backend.keys.queue("a"));
+    let _: i64 = rig.redis.command(cmd("HINCRBY").arg(settings).arg("waiting").arg(-1)).await.unwrap();
+    let status = rig.backend.queues().await.unwrap().into_iter().find(|status| status.queue == "a").unwrap();
+    assert_eq!((status.ready, status.waiting), (1, 0));
+}

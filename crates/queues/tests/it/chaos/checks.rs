@@ -4,8 +4,9 @@ use shared_queues::Reason;
 use uuid::Uuid;
 
 use super::parts::check::Verdict;
+use super::parts::faults::Outage;
 use super::parts::history::{Attempted, Effect, History};
-use super::parts::plan::{Fate, Lane, PER_HOST, Place, Plan};
+use super::parts::plan::{Aof, Fate, Lane, PER_HOST, Place, Plan};
 
 const SECOND: i64 = 1_000_000;
 
@@ -129,4 +130,28 @@ fn a_dead_letter_that_nobody_planned_is_found() {
     // One that three workers have died with is no surprise.
     history.dead.last_mut().unwrap().1 = Reason::Crashed;
     assert_eq!(broken(&history), []);
+}
+
+/// An outage of a Redis that forgets what it has acknowledged in the last three seconds; and whether a job of this moment, which is gone,
+/// is lost all the same.
+fn is_lost(place: Place, acknowledged: i64) -> bool {
+    let mut history = kept();
+    let gone = jobs_in(|lane| lane == Lane::None)[3];
+    history.effects.retain(|effect| effect.n != gone);
+    history.promised.insert(gone, acknowledged);
+    let forgotten_since = (place != Place::Postgres).then_some(17 * SECOND);
+    history.incidents.outages.push(Outage { forgotten_since, down: 20 * SECOND, up: 21 * SECOND });
+    let verdict = Verdict::of(&Plan::short(place, 1), &history);
+    assert_eq!(verdict.lost.len() + verdict.in_window, 1);
+    !verdict.lost.is_empty()
+}
+
+#[test]
+fn what_a_server_may_forget_is_not_lost_and_all_else_is() {
+    let torn = Place::Redis(Aof::Torn);
+    assert!(is_lost(torn, 17 * SECOND - 1));
+    assert!(!is_lost(torn, 17 * SECOND));
+    assert!(!is_lost(torn, 20 * SECOND + 500), "acknowledged while it was being killed");
+    assert!(is_lost(torn, 21 * SECOND), "acknowledged by the server that had come back");
+    assert!(is_lost(Place::Postgres, 20 * SECOND - 1));
 }
