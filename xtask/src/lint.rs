@@ -1,5 +1,6 @@
 //! Rules of the architecture that no compiler knows. Each is a small function with a test that proves it can fail.
 
+mod clocks;
 mod columns;
 mod edges;
 mod environment;
@@ -27,10 +28,11 @@ struct Finding {
 
 type Rule = fn(&Source) -> Vec<Finding>;
 
-const RULES: [(&str, Rule); 6] = [
+const RULES: [(&str, Rule); 7] = [
     ("only configuration reads the environment", environment::check),
     ("every task is owned", spawn::check),
     ("tests wait for conditions, not for time", sleep::check),
+    ("the server's clock decides", clocks::check),
     ("SQL names its columns", columns::check),
     ("no path of one machine", paths::check),
     ("a file is one idea", length::check),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// In the order in which they are run.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "publish",
     "writers",
     "drain",
@@ -11,6 +11,7 @@ const PARTS: [&str; 12] = [
     "latency",
     "flood",
     "turns",
+    "poison",
     "pinned",
     "inbox",
     "idle",

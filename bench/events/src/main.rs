@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask bench events [PART..] [--quick] [--rounds N] [--pin SECONDS] [--backlog EVENTS]`. Parts are `publish` (what it costs a
 //! transaction), `writers` (64 of them, and the relay that they wake), `drain` (a backlog to Redis Streams), `wal`, `latency`, `flood` (of one
-//! tenant, beside others, to a sink), `turns` (the same at consumers), `pinned` (a snapshot is held for ten minutes, and a writer left open),
+//! tenant, beside others, to a sink), `turns` (the same at consumers), `poison` (one event of a thousand fails), `pinned` (a snapshot is held for ten minutes, and a writer left open),
 //! `inbox` (a position, or a row for each message), `idle`, `kill` (take-overs) and `retention`; all of them if none is named. `memory`, with a
 //! million events, is only run when it is named. `--quick` is
 //! for trying: its figures mean nothing.
@@ -72,6 +72,7 @@ async fn compare(arguments: &Arguments) {
             "latency" => latency::compare(arguments, &servers, &mut all).await,
             "flood" => flood::compare(arguments, &servers, &mut all).await,
             "turns" => turns::compare(arguments, &servers, &mut all).await,
+            "poison" => turns::compare_poison(arguments, &servers, &mut all).await,
             "pinned" => pinned::compare(arguments, &servers, &mut all).await,
             "inbox" => inbox::compare(arguments, &servers, &mut all).await,
             "idle" => idle::compare(arguments, &servers, &mut all).await,

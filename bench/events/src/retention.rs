@@ -18,9 +18,9 @@ const DAYS: [u64; 2] = [200_000, 2_000_000];
 /// Of fewer rounds a median says nothing.
 const LEAST_ROUNDS: usize = 3;
 const FILL: &str = "
-    select gen_random_uuid(), gen_random_uuid(), 'bench.happened', 1, 'k' || n % 1000, json_build_object('n', n, 'text', repeat('x', 200)),
-           '{}'::json, timestamptz '2020-01-01 12:00 UTC'
-      from generate_series(1, $1) as n";
+    select shared_events.lane_of(tenant, key), gen_random_uuid(), tenant, 'bench.happened', 1, key,
+           json_build_object('n', n, 'text', repeat('x', 200)), '{}'::json, timestamptz '2020-01-01 12:00 UTC'
+      from (select n, gen_random_uuid() as tenant, 'k' || n % 1000 as key from generate_series(1, $1) as n) as event";
 
 const DROP: &str =
     "begin; select shared_events.lock_day('2020-01-01'); select shared_events.drop_day('2020-01-01'); commit";
@@ -63,7 +63,7 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers, all: &mut 
 /// The same rows on both sides, as the day that is due is found: no longer in its first minutes, but behind a checkpoint.
 async fn fill(server: &Client, events: u64) {
     server.batch_execute("select shared_events.make_day('2020-01-01'); truncate public.rows").await.unwrap();
-    let columns = "id, tenant_id, name, version, key, payload, context, at";
+    let columns = "lane, id, tenant_id, name, version, key, payload, context, at";
     for table in ["shared_events.log", "public.rows"] {
         let events = events.cast_signed() as i32;
         server.execute(&format!("insert into {table} ({columns}) {FILL}"), &[&events]).await.unwrap();

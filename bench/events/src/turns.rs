@@ -1,7 +1,7 @@
 //! What the consumers of other tenants notice of one that publishes ten thousand events at a time.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::figures::{self, in_millis, millis, percentile};
 use crate::flood::{EVERY, FLOOD, FLOODED, RATE};
 use crate::latency::steady;
 use crate::ours::{Happened, Ours};
-use crate::outbox::{Outbox, PAYLOAD, TOGETHER};
+use crate::outbox::{KEYS, Outbox, PAYLOAD, TOGETHER};
 use crate::servers::Servers;
 
 /// What a consumer takes for an event, besides the row that it writes.
@@ -31,6 +31,8 @@ statements! {
 struct Consumed {
     at: Arc<Mutex<HashMap<u64, Instant>>>,
     events: Arc<AtomicU64>,
+    /// Whether one of a thousand can't be consumed.
+    is_poisoned: Arc<AtomicBool>,
 }
 
 impl FromDelivery<Consumed> for Consumed {
@@ -40,6 +42,9 @@ impl FromDelivery<Consumed> for Consumed {
 }
 
 async fn consume(tx: &mut TenantTx, happened: Received<Happened>, consumed: Consumed) -> Result<(), Failure> {
+    if consumed.is_poisoned(happened.n) {
+        return Err(Failure::new("poison"));
+    }
     sleep(TAKES).await;
     tx.execute(&EFFECT, (happened.n.cast_signed(),)).await?;
     if happened.n < FLOODED {
@@ -48,6 +53,12 @@ async fn consume(tx: &mut TenantTx, happened: Received<Happened>, consumed: Cons
     consumed.events.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
+
+/// One event of so many is poison, where there is any, each time of the next key.
+const ONE_OF: u64 = KEYS + 1;
+
+/// Events a second beside poison: some of them in each round are poison.
+const BESIDE_POISON: f64 = 500.0;
 
 /// A database with a relay and its consumers.
 struct Side {
@@ -92,6 +103,27 @@ pub(crate) async fn compare(arguments: &Arguments, servers: &Servers, all: &mut 
     figures::print(lines, all);
 }
 
+/// What other keys notice of events that no attempt can consume.
+pub(crate) async fn compare_poison(arguments: &Arguments, servers: &Servers, all: &mut Vec<Line>) {
+    let long = arguments.long(8);
+    println!(
+        "\n{BESIDE_POISON} events a second, with consumers that take {TAKES:?} for an event and write a row; one of {ONE_OF} fails, and is tried again"
+    );
+    bench_report::comparisons_head();
+    let side = Side::start(servers, 1).await;
+    let (mut without, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..arguments.rounds as u64 {
+        let first = 1_000 + round * 20_000;
+        without.push(percentile(&side.other_keys(first, long).await, 99));
+        side.consumed.is_poisoned.store(true, Ordering::Relaxed);
+        beside.push(percentile(&side.other_keys(first + 10_000, long).await, 99));
+        side.consumed.is_poisoned.store(false, Ordering::Relaxed);
+    }
+    side.relay.stop().await;
+    let name = "commit to consumed, p99 of other keys, beside poison / without".to_owned();
+    figures::print(vec![figures::line(name, &beside, &without, millis, Some(Goal::AtMost(1.2)))], all);
+}
+
 /// The others of one side, while one tenant of that one or of another floods; and what was consumed in a second until all was.
 async fn flooded(side: &Side, of: &Side, first: u64, (flood, long): (u64, Duration)) -> (Vec<f64>, f64) {
     let (begin, before) = (Instant::now(), of.consumed.events());
@@ -117,7 +149,18 @@ impl Side {
 
     /// The others publish for so long. How long each event took, in milliseconds.
     async fn others(&self, first: u64, long: Duration) -> Vec<f64> {
-        let committed = steady(&self.ours, first, RATE, long).await;
+        self.took(steady(&self.ours, first, RATE, long).await).await
+    }
+
+    /// The same beside what may be poison, and of the keys that have none.
+    async fn other_keys(&self, first: u64, long: Duration) -> Vec<f64> {
+        let mut committed = steady(&self.ours, first, BESIDE_POISON, long).await;
+        let last = committed.iter().map(|(n, _)| *n).max().unwrap_or_default();
+        committed.retain(|(n, _)| n % KEYS > last / ONE_OF);
+        self.took(committed).await
+    }
+
+    async fn took(&self, committed: Vec<(u64, Instant)>) -> Vec<f64> {
         while committed.iter().any(|(n, _)| !self.consumed.at().contains_key(n)) {
             sleep(Duration::from_millis(5)).await;
         }
@@ -128,6 +171,10 @@ impl Side {
 }
 
 impl Consumed {
+    fn is_poisoned(&self, n: u64) -> bool {
+        n.is_multiple_of(ONE_OF) && self.is_poisoned.load(Ordering::Relaxed)
+    }
+
     async fn until(&self, events: u64) {
         while self.events() < events {
             sleep(Duration::from_millis(5)).await;

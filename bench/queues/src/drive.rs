@@ -214,7 +214,7 @@ async fn latency<Q: Queue>(queue: &Q, jobs: u64) -> Answer {
     queue.start(&mut worker).await;
     let mut micros = Vec::new();
     for at in 0..jobs + WARM_UP {
-        // Not in step with anything that polls.
+        // Not in step with anything that polls. The driver in JavaScript has the same numbers.
         sleep(Duration::from_millis(5 + at * 7 % 11)).await;
         let start = Instant::now();
         queue.enqueue(Payload::new(at, 100)).await;

@@ -18,6 +18,7 @@ pub(crate) use server::Server;
 use crate::{
     Error,
     handle::{Handle, blocking},
+    instance::Instance,
     url::preferred,
 };
 use session::Session;
@@ -181,6 +182,20 @@ impl Nats {
         handle.start().await?;
         self.url = handle.url()?;
         Ok(())
+    }
+
+    /// Cuts the last `bytes` bytes, or all there are, off the newest file of a stream's messages of a server that was killed or
+    /// stopped: what a crash of the machine in the middle of a write leaves. [`Nats::start`] recovers up to the last whole message.
+    /// After a kill the server gives the numbers of what it lost to the messages that come next; after an orderly end it knows the last
+    /// one, and goes on behind it.
+    ///
+    /// # Errors
+    /// [`Error::NotYours`] for a shared server or one of `NATS_URL`, [`Error::Server`] where it runs, [`Error::File`] where the stream
+    /// has no such file.
+    pub async fn truncate(&self, stream: &str, bytes: u64) -> Result<(), Error> {
+        let stream = stream.to_owned();
+        let cut = move |instance: &Instance| server::truncate(&instance.site, &stream, bytes);
+        self.yours("truncated")?.break_it("truncated", cut).await
     }
 
     fn yours(&self, attempted: &'static str) -> Result<&Handle, Error> {

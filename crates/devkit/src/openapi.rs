@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What of an answer is not as the document says, as far as `$ref`, `oneOf`, `type`, `enum`, `items`, `properties` and `required` say it; `None` if all is. A
-/// field that the document does not name is a mistake, too, and so is an answer that it does not have.
+/// field that the document does not name is a mistake, too, and so is an answer that it does not have. One without a body is `null`.
 ///
 /// ```
 /// use serde_json::json;
@@ -21,10 +21,12 @@ pub fn mistake(
     (path, method, status): (&str, &str, &str),
     answer: &Value,
 ) -> Option<String> {
-    let content = &document["paths"][path][method]["responses"][status]["content"];
-    match content.as_object().and_then(|content| content.values().next()) {
+    let known = &document["paths"][path][method]["responses"][status];
+    match known["content"].as_object().and_then(|content| content.values().next()) {
         Some(content) => of(document, &content["schema"], answer),
-        None => Some(format!("the document has no answer {status} of {method} {path}")),
+        None if known.is_null() => Some(format!("the document has no answer {status} of {method} {path}")),
+        None => (!answer.is_null())
+            .then(|| format!("the document has no body in the answer {status} of {method} {path}")),
     }
 }
 

@@ -88,11 +88,23 @@ create index parked_stamped on shared_events.parked (subscription, tick) where t
 create index parked_unsent on shared_events.parked (tenant_id, subscription, consumer, key, pos) where state <> 'sent';
 select shared_db.family_table('shared_events.parked');
 
+-- The timeline that the server writes; null where it is none of this kind.
+create function shared_events.timeline() returns integer language plpgsql
+set search_path = pg_catalog, pg_temp as $function$
+begin
+    return ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer;
+exception
+    when feature_not_supported or undefined_function or insufficient_privilege then return null;
+end $function$;
+revoke all on function shared_events.timeline() from public;
+grant execute on function shared_events.timeline() to {app}, {system};
+
 -- How a turn begins: the consumer's position is locked, and made if it is not there; whoever else delivers the same waits here, and then
 -- sees how far it has come. What is parked of the turn's keys is looked up in a statement of its own, whose snapshot is later than
 -- the wait for the lock: whoever held it may have parked.
 create function shared_events.begin_turn(of_tenant uuid, of_subscription text, of_consumer text, of_lane smallint, of_keys text[],
-                                         of_tick bigint, out tick bigint, out pos bigint, out parked text[], out is_kept boolean) language plpgsql
+                                         of_tick bigint, of_timeline integer, out tick bigint, out pos bigint, out parked text[],
+                                         out is_kept boolean, out is_same boolean) language plpgsql
 set search_path = pg_catalog, pg_temp as $function$
 begin
     loop
@@ -107,9 +119,11 @@ begin
                                   and p.key = any (of_keys));
     -- A tick that is gone was taken back: what it had cut off comes with another.
     begin_turn.is_kept := of_tick is null or exists (select from shared_events.tick as t where t.tick = of_tick);
+    -- On another timeline the position may be behind what this process knows to be done, and it would be moved past that.
+    begin_turn.is_same := of_timeline is null or of_timeline is not distinct from shared_events.timeline();
 end $function$;
-revoke all on function shared_events.begin_turn(uuid, text, text, smallint, text[], bigint) from public;
-grant execute on function shared_events.begin_turn(uuid, text, text, smallint, text[], bigint) to {app};
+revoke all on function shared_events.begin_turn(uuid, text, text, smallint, text[], bigint, integer) from public;
+grant execute on function shared_events.begin_turn(uuid, text, text, smallint, text[], bigint, integer) to {app};
 grant select (tick) on shared_events.tick to {app};
 
 grant select, insert, update, delete on shared_events.subscription, shared_events.cursor, shared_events.relay to {system};

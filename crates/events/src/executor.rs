@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Bound;
 use crate::metrics::{METRICS, consumer};
+use crate::timeline::Timeline;
 use crate::{Config, Envelope, Error, Lane};
 pub(crate) use once::forget;
 pub(crate) use retry::Retried;
@@ -44,6 +45,17 @@ pub(crate) struct Executor {
     slots: Slots,
     /// Ends the work between two turns.
     stop: CancellationToken,
+    /// On which the events were read.
+    pub(crate) timeline: Timeline,
+}
+
+/// What a turn is taken under.
+#[derive(Clone, Copy)]
+struct Under<'a> {
+    /// When it is cancelled, what waits ends at once.
+    ends: &'a CancellationToken,
+    /// That of the server when the turn began.
+    timeline: Option<i32>,
 }
 
 /// Where the events come from.
@@ -116,7 +128,8 @@ impl Executor {
         };
         let slots = Slots::new(config.concurrency as usize);
         let subscription = config.subscription.clone();
-        Self { db, subscription, consumers, limits, origin: Origin::Log, slots, stop }
+        let timeline = Timeline::default();
+        Self { db, subscription, consumers, limits, origin: Origin::Log, slots, stop, timeline }
     }
 
     /// The same for events that others have published.
@@ -133,14 +146,16 @@ impl Executor {
     /// parked, unless it was stopped: when `ends` is cancelled, what waits ends at once, and what runs behind the event that it is at.
     ///
     /// # Errors
-    /// Where the database fails: the same is to come again. So it is where the future is dropped.
+    /// Where the database fails, or is not what it was when they were read: the same is to come again. So it is where the future is dropped.
     pub(crate) async fn turn(
         &self,
         lane: Lane,
         events: &[Envelope],
         ends: &CancellationToken,
     ) -> Result<Turned, Error> {
-        let turns = self.consumers.iter().map(|to| self.turn_of(to, lane, events, ends));
+        // Before `ends` is looked at: what was read on another timeline was told to end before this one was known.
+        let under = Under { timeline: self.timeline.get(), ends };
+        let turns = self.consumers.iter().map(|to| self.turn_of(to, lane, events, under));
         Ok(try_join_all(turns).await?.into_iter().fold(Turned::default(), Turned::and))
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    async fn new(url: &str) -> Self {
+    pub(crate) async fn new(url: &str) -> Self {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
         Self { client, _driver: AbortOnDropHandle::new(tokio::spawn(connection)) }
     }

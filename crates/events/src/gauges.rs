@@ -3,12 +3,11 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use opentelemetry::metrics::Gauge;
 use shared_db::Db;
 
-use crate::Error;
 use crate::operate::Subscriptions;
+use crate::{Error, metrics};
 
 /// Made at the first look, when a program has long installed its provider.
 static GAUGES: LazyLock<Gauges> = LazyLock::new(Gauges::new);
@@ -62,7 +61,7 @@ pub(crate) async fn record(db: &Db, subscription: &str) -> Result<(), Error> {
     let Some(status) = Subscriptions::new(db).subscription(subscription).status().await? else {
         return Ok(());
     };
-    let name = [KeyValue::new("subscription", status.name)];
+    let name = metrics::subscription(subscription);
     GAUGES.waiting.record(status.waiting, &name);
     GAUGES.oldest.record(status.oldest.unwrap_or_default().as_secs_f64(), &name);
     GAUGES.parked.record(status.parked, &name);

@@ -138,6 +138,7 @@ mod schema;
 pub mod seal;
 pub mod sink;
 mod spans;
+mod timeline;
 mod window;
 
 /// What the derive's code calls.

@@ -66,3 +66,8 @@ impl Metrics {
 pub(crate) fn consumer(name: &'static str) -> [KeyValue; 1] {
     [KeyValue::new("messaging.consumer.group.name", name)]
 }
+
+/// The attribute that says whose events they are.
+pub(crate) fn subscription(name: &str) -> [KeyValue; 1] {
+    [KeyValue::new("subscription", name.to_owned())]
+}

@@ -32,6 +32,7 @@ use uuid::Uuid;
 use crate::executor::{Executor, Slots};
 use crate::operate::{Health, of_relay};
 use crate::sink::Sink;
+use crate::timeline::Timeline;
 use crate::{Config, Error, Events, days, gauges, notify};
 use send::Outlet;
 pub use upkeep::Upkeep;
@@ -80,6 +81,8 @@ pub(crate) struct Core {
     reads: Semaphore,
     /// Portions of consumers' events that are read when it is their tenant's turn, in memory at once.
     loads: Slots,
+    /// The server's, when its lanes were read from it.
+    timeline: Timeline,
     /// The newest tick that it has seen, as long as it holds lanes: that is kept, unless the database goes back.
     seen: AtomicI64,
     /// The newest that it had seen when the database went back: a sink may get later what was on its way then.
@@ -161,6 +164,10 @@ impl Relay {
         listener: Option<Listener>,
     ) -> Self {
         let loads = Slots::new(loads(&config));
+        let timeline = match &target {
+            Target::Consumers(executor) => executor.timeline.clone(),
+            Target::Sink(_) => Timeline::default(),
+        };
         let core = Arc::new(Core {
             db,
             config,
@@ -172,6 +179,7 @@ impl Relay {
             told: Notify::new(),
             reads: Semaphore::new(READS),
             loads,
+            timeline,
             seen: AtomicI64::new(0),
             forgotten: AtomicI64::new(0),
             state: Mutex::default(),

@@ -6,19 +6,25 @@
 #[path = "it/support.rs"]
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+#[allow(dead_code, reason = "of the other tests")]
+#[path = "it/memory.rs"]
+mod memory;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
-use shared_core::Failure;
+use shared_core::{Failure, fault};
 use shared_db::TenantTx;
 use shared_events::bus::{Buffer, Bus};
 use shared_events::sink::PostgresLog;
-use shared_events::{Config, Events, Publish as _, Received, Relay, Subscriptions};
+use shared_events::{Config, Error, Events, Publish as _, Received, Relay, Subscriptions};
+use tokio::sync::Semaphore;
 
-use support::{Raised, World, quick, raised, see, until};
+use memory::InMemory;
+use support::{Raised, World, quick, raise, raised, see, until};
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let registry = Registry::new();
@@ -63,6 +69,9 @@ async fn what_becomes_of_events_is_counted() {
     LazyLock::force(&REGISTRY);
     at_consumers().await;
     at_a_sink().await;
+    what_a_sink_refuses().await;
+    what_is_taken_out_of_the_log().await;
+    when_lanes_are_lost().await;
     of_times_and_days().await;
     on_the_bus().await;
     #[cfg(feature = "redis")]
@@ -170,7 +179,7 @@ async fn at_consumers() {
     assert_eq!(of("events_parked_total", consumer), 2.0);
     assert_eq!(of("events_redelivered_total", consumer), 2.0, "three attempts");
     assert_eq!((of("events_effects_total", consumer), count("delivered")), (1.0, 3.0));
-    assert!(of("events_lag_seconds_count", "") >= 3.0);
+    assert!(of("events_lag_seconds_count", label) >= 3.0);
     relay.stop().await;
     let relay = start(&world).await;
     until(async || of("events_subscription_dead", label) == 1.0).await;
@@ -213,5 +222,72 @@ async fn at_a_sink() {
     arrived(5).await;
     assert_eq!(count("rewound"), 2.0);
     assert!(count("fenced") >= 1.0, "the sink was not as it had been left");
+    assert!(of("events_lag_seconds_count", "subscription=\"to there\"") >= 5.0);
+    relay.stop().await;
+}
+
+/// It is put aside for no consumer.
+async fn what_a_sink_refuses() {
+    let (world, sink) = (World::new().await, InMemory::default());
+    sink.with(|memory| memory.refused.insert("bad".to_owned()));
+    let (parked, delivered) = (count("parked"), count("delivered"));
+    let relay = memory::start(&world, &sink).await;
+    for key in ["bad", "good", "bad"] {
+        world.raise(key).await;
+    }
+    world.settled().await;
+    assert_eq!((count("parked"), count("delivered")), (parked + 2.0, delivered + 1.0));
+    assert_eq!(of("events_parked_total", "consumer"), parked, "with no consumer's name");
+    relay.stop().await;
+}
+
+/// Shut, until it is closed.
+static GATE: Semaphore = Semaphore::const_new(0);
+
+async fn gated(tx: &mut TenantTx, raised: Received<Raised>) -> Result<(), Failure> {
+    let _ = GATE.acquire().await;
+    see(tx, raised).await
+}
+
+/// When a relay knows them by their places alone.
+async fn what_is_taken_out_of_the_log() {
+    static PAGES: AtomicUsize = AtomicUsize::new(0);
+    fault::install(|point| {
+        PAGES.fetch_add(usize::from(point == "events.relay.read"), Ordering::SeqCst);
+    });
+    let world = World::new().await;
+    let raising = async |tx: &mut TenantTx| -> Result<(), Error> {
+        for _ in 0..50 {
+            raise(tx, "gone").await?;
+        }
+        Ok(())
+    };
+    world.db.tenant(&world.tenant).tx(raising).await.unwrap();
+    // More than a page, which is one event for each lane: two are in memory, and of the others their places.
+    let config = Config { page: 40, ..quick() };
+    let events = Events::new().handle("gated", gated);
+    let relay = Relay::start(world.db.clone(), (), events, config).await.unwrap();
+    until(async || PAGES.load(Ordering::SeqCst) == 50).await;
+    let take_out = "begin; alter table shared_events.log disable trigger append_only;
+        delete from shared_events.log where (payload ->> 'n')::int4 > 40;
+        alter table shared_events.log enable trigger append_only; commit";
+    world.superuser().await.batch_execute(take_out).await.unwrap();
+    GATE.close();
+    world.settled().await;
+    assert_eq!(world.seen("see", "gone").await, Vec::from_iter(1..=40));
+    assert_eq!(count("gone"), 10.0);
+    relay.stop().await;
+}
+
+async fn when_lanes_are_lost() {
+    let world = World::new().await;
+    let relay = start(&world).await;
+    let (looking, owned) = (world.superuser().await, "select count(owner) from shared_events.cursor");
+    until(async || looking.query_one(owned, &[]).await.unwrap().get::<_, i64>(0) == 16).await;
+    let fenced = count("fenced");
+    let taken =
+        "update shared_events.cursor set epoch = epoch + 1, owner = gen_random_uuid(), expires = 'infinity'";
+    looking.batch_execute(taken).await.unwrap();
+    until(async || count("fenced") == fenced + 16.0).await;
     relay.stop().await;
 }

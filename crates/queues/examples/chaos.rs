@@ -1,6 +1,6 @@
 //! Jobs of several tenants, worker processes that are killed, stopped and cut off, a server that is killed, clocks that are wrong; and
-//! then a look at what the handlers have written down, for what was lost, done twice, or done out of turn. Anything of that is a
-//! failure.
+//! then a look at what the handlers have written down, for what was lost, done twice, out of turn, or too late after a
+//! kill. Anything of that is a failure.
 //! ```text
 //! cargo xtask chaos queues                                 100,000 jobs at the defaults, on Postgres and on Redis
 //! cargo xtask chaos queues redis --aof always --seed 7     on one of them, with what Redis keeps and the seed

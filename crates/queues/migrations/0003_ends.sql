@@ -26,6 +26,15 @@ begin
     return back;
 end $function$;
 
+-- Of jobs that were held, and whose places are known, those end here that somebody wants cancelled: nothing is left of them, as of ones
+-- that wait.
+create function shared_queues.end_asked(jobs uuid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $function$
+begin
+    with asked as (delete from shared_queues.cancelling where job_id = any (jobs) returning job_id)
+    delete from shared_queues.body where job_id = any (array(select a.job_id from asked a));
+end $function$;
+
 -- A worker goes by itself: whatever it still holds can be claimed again.
 create function shared_queues.retire(holder uuid) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
@@ -40,6 +49,7 @@ begin
         return 0;
     end if;
     perform shared_queues.release(jobs);
+    perform shared_queues.end_asked(jobs);
     return shared_queues.put_back(jobs);
 end $function$;
 
@@ -55,6 +65,7 @@ begin
         return 0;
     end if;
     perform shared_queues.release(jobs);
+    perform shared_queues.end_asked(jobs);
     return shared_queues.put_back(jobs);
 end $function$;
 
@@ -76,6 +87,7 @@ begin
          freed as (delete from shared_queues.lease where ctid = any (array(select o.ctid from orphan o)) returning ids)
     select count(*), array(select unnest(f.ids) from freed f) into leases, jobs from freed;
     select p.lanes, p.keys into taken from shared_queues.places(jobs) p;
+    perform shared_queues.end_asked(jobs);
     with counted as (
              update shared_queues.body set crashes = crashes + 1 where job_id = any (jobs) returning job_id, crashes)
     select array_agg(c.job_id) filter (where c.crashes < crash_budget),
@@ -83,7 +95,6 @@ begin
     doomed := coalesce(cardinality(lost), 0);
     if doomed > 0 then
         perform shared_queues.bury(lost, array_fill('crashed'::text, array[doomed::integer]), array_fill(words, array[doomed::integer]));
-        delete from shared_queues.cancelling where job_id = any (lost);
     end if;
     rescued := coalesce(cardinality(spared), 0);
     perform shared_queues.put_back(coalesce(spared, '{}'));
@@ -108,14 +119,16 @@ begin
 end $function$;
 
 -- Settles what the fence still holds, and returns those jobs. Fates are `completed`, `cancelled`, `retry`, `later` and `dead`; `waits`
--- are milliseconds until another attempt or for which it is remembered; `reasons` those of the dead; `texts` errors or results.
+-- are milliseconds until another attempt or for which it is remembered; `reasons` those of the dead; `texts` errors or results. What somebody
+-- wants cancelled, and is not complete, ends as cancelled, and is remembered for so many milliseconds as `keeps` tells.
 create function shared_queues.settle(holder uuid, jobs uuid[], claims bigint[], fates text[], waits bigint[], reasons text[],
-                                     texts text[]) returns setof uuid
+                                     texts text[], keeps bigint[]) returns setof uuid
 language plpgsql set search_path = pg_catalog, pg_temp as $function$
 declare
     held uuid[];
     is_gated boolean;
     taken record;
+    asked uuid[];
     lost uuid[];
     lost_reasons text[];
     lost_texts text[];
@@ -139,6 +152,16 @@ begin
     end if;
     if is_gated then
         select p.lanes, p.keys into taken from shared_queues.places(held) p;
+    end if;
+    with gone as (delete from shared_queues.cancelling where job_id = any (held) returning job_id)
+    select array_agg(g.job_id) into asked from gone g;
+    if asked is not null then
+        select array_agg(case when f.ends then 'cancelled' else f.fate end order by f.at),
+               array_agg(case when f.ends then f.keep else f.wait end order by f.at),
+               array_agg(case when f.ends then '' else f.words end order by f.at) into fates, waits, texts
+          from (select u.fate, u.wait, u.words, u.keep, u.at,
+                       u.job_id = any (asked) and u.fate in ('retry', 'later', 'dead') as ends
+                  from unnest(jobs, fates, waits, texts, keeps) with ordinality as u (job_id, fate, wait, words, keep, at)) f;
     end if;
 
     with fate as materialized (
@@ -181,9 +204,6 @@ begin
     if lost is not null then
         perform shared_queues.bury(lost, lost_reasons, lost_texts);
     end if;
-    -- What is put back is still to be cancelled: whoever gets it is told.
-    delete from shared_queues.cancelling c using unnest(jobs, fates) as f (job_id, fate)
-     where c.job_id = f.job_id and f.fate <> 'later' and f.job_id = any (held);
     if is_gated then
         perform shared_queues.free(taken.lanes, taken.keys);
     end if;
@@ -230,7 +250,9 @@ begin
             delete from shared_queues.body w where w.job_id = job;
             return 'removed';
         end if;
-        if exists (select from shared_queues.lease l where l.queue = b.queue and l.ids @> array[job]) then
+        -- Who settles it, or gives it back, comes before this or sees the request.
+        perform 1 from shared_queues.lease l where l.queue = b.queue and l.ids @> array[job] for share;
+        if found then
             insert into shared_queues.cancelling (job_id) values (job) on conflict do nothing;
             return 'asked';
         end if;
@@ -288,9 +310,9 @@ do $make$
 declare
     one text;
 begin
-    foreach one in array array['put_back(uuid[])', 'retire(uuid)', 'give_back(uuid, bigint[])', 'rescue(integer, integer, text, text)',
-                               'bury(uuid[], text[], text[])', 'cancel(uuid)', 'reschedule(uuid, bigint)',
-                               'settle(uuid, uuid[], bigint[], text[], bigint[], text[], text[])',
+    foreach one in array array['put_back(uuid[])', 'end_asked(uuid[])', 'retire(uuid)', 'give_back(uuid, bigint[])',
+                               'rescue(integer, integer, text, text)', 'bury(uuid[], text[], text[])', 'cancel(uuid)', 'reschedule(uuid, bigint)',
+                               'settle(uuid, uuid[], bigint[], text[], bigint[], text[], text[], bigint[])',
                                'renew(uuid, bigint, uuid[], float8[], text[])'] loop
         execute format('revoke all on function shared_queues.%s from public', one);
         execute format('grant execute on function shared_queues.%s to {system}', one);

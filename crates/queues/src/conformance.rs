@@ -40,7 +40,7 @@ use crate::redis::RedisBackend;
 use bench::Bench;
 
 /// How long a scenario may take. They take a second at most.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One line of the contract.
 type Scenario = (&'static str, fn(Bench) -> BoxFuture<'static, ()>);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared_core::{AssumedTenant, TenantId};
+use shared_core::{AssumedTenant, InTenant, TenantId};
 use uuid::Uuid;
 use validator::Validate;
 
 use crate::backend::{Claim, Claimed, Fate, Settled};
-use crate::conformance::postgres;
+use crate::conformance::{PATIENCE, postgres};
 use crate::{Job, JobId, LimitKey, Options, Producer, Queues, Reason};
 
 #[derive(Debug, Serialize, Deserialize, Validate)]
@@ -79,12 +79,38 @@ impl Fixture {
         self.queues.backend.claim(claim).await.unwrap()
     }
 
+    /// Makes ready what is due, and claims, until this many jobs are claimed.
+    pub(crate) async fn claim_soon(&mut self, queue: &str, jobs: usize) -> Vec<JobId> {
+        let all = async {
+            let mut claimed = Vec::new();
+            while claimed.len() < jobs {
+                while self.queues.backend.promote(queue).await.unwrap() {}
+                let some = self.claim(queue, jobs - claimed.len()).await;
+                claimed.extend(some.iter().map(|claimed| claimed.job));
+                tokio::time::sleep(Duration::from_millis(2)).await; // a condition is polled
+            }
+            claimed
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("there were jobs")
+    }
+
+    /// How many of a hundred mails are its tenant's, while another one has as many: fifty if their weights are alike.
+    pub(crate) async fn share(&mut self) -> usize {
+        let other = self.queues.tenant(&tenant());
+        for producer in [&self.mails, &other] {
+            producer.enqueue_all((0..100).map(|n| Mail { n })).await.unwrap();
+        }
+        let (own, mut share) = (self.tenant.context().tenant(), 0);
+        for _ in 0..10 {
+            share += self.claim("mail", 10).await.iter().filter(|claimed| claimed.tenant == own).count();
+        }
+        share
+    }
+
     /// What becomes of what was claimed last.
     pub(crate) async fn settle(&self, queue: &str, jobs: &[Claimed], fate: Fate) {
-        let settled: Vec<_> = jobs
-            .iter()
-            .map(|claimed| Settled { claim: self.claims, job: claimed.job, fate: fate.clone() })
-            .collect();
+        let settled: Vec<_> =
+            jobs.iter().map(|claimed| Settled::new(self.claims, claimed.job, fate.clone())).collect();
         assert_eq!(self.queues.backend.settle(self.worker, queue, &settled).await.unwrap(), []);
     }
 

@@ -17,6 +17,7 @@ pub(crate) struct Meters {
     enqueued: Counter<u64>,
     claimed: Counter<u64>,
     settled: Counter<u64>,
+    failed: Counter<u64>,
     panicked: Counter<u64>,
     put_back: Counter<u64>,
     rescued: Counter<u64>,
@@ -40,6 +41,7 @@ impl Meters {
             enqueued: jobs("queues.jobs.enqueued", "Jobs that were committed"),
             claimed: jobs("queues.jobs.claimed", "Jobs that a worker took"),
             settled: jobs("queues.jobs.settled", "Attempts that ended, by outcome"),
+            failed: jobs("queues.jobs.failed", "Attempts that ended in an error, a panic or a time-out"),
             panicked: jobs("queues.jobs.panicked", "Attempts that ended in a panic"),
             put_back: jobs("queues.jobs.put_back", "Jobs that this program does not know, left to others"),
             rescued: jobs(
@@ -97,6 +99,11 @@ impl Meters {
     /// `outcome` is one of `completed`, `retried`, `snoozed`, `cancelled`, `dead`. The name is one of this program's.
     pub(crate) fn settled(&self, name: &'static str, outcome: &'static str) {
         self.settled.add(1, &[KeyValue::new("job.name", name), KeyValue::new("outcome", outcome)]);
+    }
+
+    /// Whether or not there will be another attempt.
+    pub(crate) fn failed(&self, name: &'static str) {
+        self.failed.add(1, &[KeyValue::new("job.name", name)]);
     }
 
     pub(crate) fn panicked(&self, name: &'static str) {

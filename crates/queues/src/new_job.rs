@@ -220,7 +220,7 @@ pub(crate) fn unkeyed(key: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use serde::{Deserialize, Serialize};
-    use shared_core::{Actor, TenantId};
+    use shared_core::{Actor, TenantId, TraceParent};
     use validator::Validate;
 
     use super::*;
@@ -245,7 +245,8 @@ mod tests {
     }
 
     fn entry(job: NewJob<Fetch>) -> Result<Entry, String> {
-        let context = Context::new(TenantId::new(), Actor::new("user:7"));
+        let trace = TraceParent::new(7, 7, true);
+        let context = Context::new(TenantId::new(), Actor::new("user:7")).with_traceparent(trace);
         let entry = job.entry(&context).map_err(|error| error.to_string())?;
         assert_eq!(entry.tenant, context.tenant());
         assert_eq!(serde_json::from_str::<Context>(&entry.context).unwrap(), context);

@@ -93,7 +93,8 @@ impl Queues {
 
 /// Steering. Everything works at once, on all workers, and may be repeated.
 impl Queues {
-    /// Cancels a job. One that waits is gone; one that runs is asked to end, and if it does not, dropped after a while.
+    /// Cancels a job. One that waits is gone; one that runs is asked to end, and if it does not, dropped after a while. However this attempt
+    /// ends, there is no other: the job is complete, or cancelled.
     ///
     /// # Errors
     /// [`Error::Database`].

@@ -108,6 +108,15 @@ mod tests {
     }
 
     #[test]
+    fn a_time_to_come_is_waited_for() {
+        let hour = Duration::from_secs(3600);
+        let Outcome(Ending::Retry(wait)) = Outcome::retry_at(OffsetDateTime::now_utc() + hour) else {
+            panic!("no retry")
+        };
+        assert!(wait <= hour && wait > hour / 2, "{wait:?}");
+    }
+
+    #[test]
     fn a_result_has_a_limit() {
         assert!(Outcome::with(&"x".repeat(MAX_PAYLOAD - 2)).is_ok());
         let refused = Outcome::with(&"x".repeat(MAX_PAYLOAD)).unwrap_err();

@@ -56,7 +56,7 @@ pub struct StopReport {
     pub finished: u64,
     /// Attempts that were broken off when the patience ended. They are not counted: the jobs are ready again.
     pub aborted: u64,
-    /// Jobs that the worker held and handed back, the aborted ones among them.
+    /// Jobs that the worker held and handed back, the aborted ones among them; but those that somebody wants cancelled are gone.
     pub handed_back: u64,
     /// Outcomes that were refused in the worker's whole life, since the jobs were no longer its own: rescued after it was
     /// silent for too long.

@@ -2,17 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use serde::{Deserialize, Serialize};
 use shared_core::{AssumedTenant, Failure, TenantId};
-use shared_db::{Db, bootstrap, fingerprint, statements};
-use shared_devkit::Postgres;
-use shared_queues::{Config, Job, JobContext, Jobs, MIGRATIONS, Outcome, Queues, Schedule, Worker};
+use shared_db::{Db, TenantTx, bootstrap, fingerprint, statements};
+use shared_devkit::{Postgres, TestDatabase};
+use shared_queues::{
+    Config, Enqueue, Error, Job, JobContext, Jobs, MIGRATIONS, NewJob, Outcome, Queues, Schedule, Unique,
+    Worker,
+};
 use tokio::sync::Semaphore;
 use validator::Validate;
 
@@ -27,6 +30,8 @@ enum Act {
     Succeed,
     FailOnce,
     PanicOnce,
+    HangOnce,
+    RetryOnce,
     SnoozeOnce,
     Cancel,
     Die,
@@ -64,12 +69,14 @@ async fn act(job: Do, cx: JobContext) -> Result<Outcome, Failure> {
     match job.act {
         Act::FailOnce if first => Err(Failure::new("not today")),
         Act::PanicOnce if first => panic!("lost its nerve"),
+        Act::HangOnce if first => std::future::pending().await,
+        Act::RetryOnce if first => Ok(Outcome::retry_in(Duration::ZERO)),
         Act::SnoozeOnce if !SNOOZED.swap(true, Ordering::Relaxed) => {
             Ok(Outcome::snooze(Duration::from_secs(3600)))
         }
         Act::Cancel => Ok(Outcome::cancel("nobody wants it")),
         Act::Die => Err(Failure::dead("hopeless")),
-        Act::Succeed | Act::FailOnce | Act::PanicOnce | Act::SnoozeOnce => Ok(Outcome::done()),
+        _ => Ok(Outcome::done()),
     }
 }
 
@@ -89,8 +96,9 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
         tokio::time::sleep(Duration::from_millis(100)).await; // a condition is polled
     }
     drop(mortal);
-    let acts = [Act::Succeed, Act::FailOnce, Act::PanicOnce, Act::SnoozeOnce, Act::Cancel, Act::Die];
-    producer(busy).enqueue_all(acts.map(|act| Do { act })).await.unwrap();
+    let fail = [Act::FailOnce, Act::PanicOnce, Act::HangOnce, Act::Die];
+    let others = [Act::Succeed, Act::RetryOnce, Act::SnoozeOnce, Act::Cancel];
+    producer(busy).enqueue_all(fail.into_iter().chain(others).map(|act| Do { act })).await.unwrap();
     let config = Config { metered_tenants: 1, concurrency: 1, ..Config::default() };
     let jobs = Jobs::new().handle(act).handle(limited).handle(tick);
     let worker = Worker::start(&queues, (), jobs, config).await.unwrap();
@@ -106,9 +114,9 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
     }
     queues.schedules().remove("default", "minutely").await.unwrap();
 
-    let busy_runs = format!("queues_tenant_attempts_total{{tenant_id=\"{busy}\"}} 12");
+    let busy_runs = format!("queues_tenant_attempts_total{{tenant_id=\"{busy}\"}} 16");
     let lines = [
-        "queues_jobs_enqueued_total{job_name=\"test:act\"} 8",
+        "queues_jobs_enqueued_total{job_name=\"test:act\"} 10",
         "queues_jobs_enqueued_total{job_name=\"test:limited\"} 1",
         "queues_jobs_enqueued_total{job_name=\"test:tick\"} 1",
         "queues_schedules_fired_total{queue=\"default\"} 1",
@@ -116,15 +124,16 @@ async fn attempts_are_counted_by_how_they_ended_and_queues_by_what_is_in_them() 
         "queues_jobs_rescued_total{outcome=\"ready\"} ",
         "queues_jobs_pruned_total ",
         "queues_limiter_wait_seconds_count{job_name=\"test:limited\"} 1",
-        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"completed\"} 6",
+        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"completed\"} 8",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"snoozed\"} 1",
-        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"retried\"} 2",
+        "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"retried\"} 4",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"cancelled\"} 1",
         "queues_jobs_settled_total{job_name=\"test:act\",outcome=\"dead\"} 1",
+        "queues_jobs_failed_total{job_name=\"test:act\"} 4",
         "queues_jobs_panicked_total{job_name=\"test:act\"} 1",
         "queues_jobs_put_back_total ",
-        "queues_job_run_seconds_count{job_name=\"test:act\"} 11",
-        "queues_job_wait_seconds_count{job_name=\"test:act\"} 10",
+        "queues_job_run_seconds_count{job_name=\"test:act\"} 15",
+        "queues_job_wait_seconds_count{job_name=\"test:act\"} 12",
         "queues_depth{queue=\"default\",state=\"dead\"} 1",
         "queues_depth{queue=\"default\",state=\"scheduled\"} 1",
         "queues_depth{queue=\"default\",state=\"ready\"} 0",
@@ -214,10 +223,8 @@ async fn begun(times: usize) {
 async fn outcomes_that_are_refused_and_schedules_that_fail_are_counted() {
     shown();
     let server = Postgres::shared().await.unwrap();
-    let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
-    let name = format!("shared-queues metrics {}", fingerprint(&[MIGRATIONS]));
-    let database = server.database(&name, migrate).await.unwrap();
-    let db = Db::connect(&shared_db::Config::new(database.url())).await.unwrap();
+    let database = database(&server).await;
+    let db = connect(&database).await;
     let queues = Queues::postgres(&db);
     let proof = AssumedTenant::new(TenantId::new(), "a test has no token");
     queues.tenant(&proof).enqueue(Late {}).await.unwrap();
@@ -238,6 +245,86 @@ async fn outcomes_that_are_refused_and_schedules_that_fail_are_counted() {
     while !shown().contains("queues_schedules_failed_total{queue=\"late\"} 1") {
         tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
     }
+}
+
+/// A job that comes out of transactions.
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:booked")]
+struct Booked {}
+
+/// Three jobs, and one that may be there already.
+async fn book(tx: &mut TenantTx) -> Result<(), Error> {
+    tx.enqueue(Booked {}).await?;
+    tx.enqueue_all([Booked {}, Booked {}]).await?;
+    tx.enqueue(NewJob::of(Booked {}).unique(Unique::existing("the same"))).await.map(drop)
+}
+
+#[tokio::test]
+async fn jobs_of_transactions_are_counted_once_they_are_committed() {
+    shown();
+    let server = Postgres::shared().await.unwrap();
+    let database = database(&server).await;
+    let db = connect(&database).await;
+    let _queues = Queues::postgres(&db);
+    let booked = || figure("queues_jobs_enqueued_total{job_name=\"test:booked\"} ");
+    let proof = AssumedTenant::new(TenantId::new(), "a test has no token");
+    let door = db.tenant(&proof);
+
+    let mut tx = door.begin().await.unwrap();
+    book(&mut tx).await.unwrap();
+    tx.rollback().await;
+    let mut tx = door.begin().await.unwrap();
+    let undone = tx.savepoint(async |tx| -> Result<(), Failure> {
+        book(tx).await?;
+        Err(Failure::new("not yet"))
+    });
+    undone.await.unwrap_err();
+    tx.commit().await.unwrap();
+    assert_eq!(booked(), None);
+
+    door.tx(book).await.unwrap();
+    assert_eq!(booked(), Some(4.0));
+    door.tx(book).await.unwrap();
+    assert_eq!(booked(), Some(7.0), "one is there already");
+}
+
+/// A job that goes elsewhere.
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:carried")]
+struct Carried {}
+
+#[tokio::test]
+async fn jobs_of_an_outbox_are_counted_where_they_arrive() {
+    shown();
+    let server = Postgres::shared().await.unwrap();
+    let database = database(&server).await;
+    let db = connect(&database).await;
+    let outbox = Arc::new(Mutex::new(Vec::new()));
+    let log = outbox.clone();
+    let queues = Queues::memory().with_outbox(&db, move |_, job| {
+        log.lock().unwrap().push(job);
+        Box::pin(async { Ok(()) })
+    });
+    let carried = || figure("queues_jobs_enqueued_total{job_name=\"test:carried\"} ");
+    let proof = AssumedTenant::new(TenantId::new(), "a test has no token");
+    db.tenant(&proof).tx(async |tx| tx.enqueue(Carried {}).await).await.unwrap();
+    assert_eq!(carried(), None, "it is on its way");
+
+    let job = outbox.lock().unwrap().pop().unwrap();
+    for _ in 0..2 {
+        queues.enqueue_from_outbox(job.clone(), Duration::ZERO).await.unwrap();
+        assert_eq!(carried(), Some(1.0), "also where it is brought twice");
+    }
+}
+
+async fn database(server: &Postgres) -> TestDatabase {
+    let migrate = async |url: String| bootstrap(&shared_db::Config::new(url), &[MIGRATIONS]).await.map(drop);
+    let name = format!("shared-queues metrics {}", fingerprint(&[MIGRATIONS]));
+    server.database(&name, migrate).await.unwrap()
+}
+
+async fn connect(database: &TestDatabase) -> Db {
+    Db::connect(&shared_db::Config::new(database.url())).await.unwrap()
 }
 
 /// What is counted in this process, in the words of Prometheus.

@@ -111,7 +111,7 @@ async fn behind_a_refused_chunk_nothing_is_kept() {
 async fn a_batch_takes_a_trip_for_two_chunks() {
     let (mut database, _) = with_items().await;
     let proxy = database.behind_proxy().await;
-    proxy.to_client().delay(Duration::from_millis(15));
+    proxy.to_client().delay(Duration::from_millis(60));
     database.config.pool_size = 1;
     let db = Db::connect(&database.config).await.unwrap();
     let mut tx = db.untenanted().begin().await.unwrap();

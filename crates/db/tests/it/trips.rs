@@ -9,7 +9,7 @@ use shared_devkit::Proxy;
 use crate::support::{BODIES, COUNT, Collecting, Database, INSERT, database, tenant};
 
 /// How long an answer is on its way: what the client sends meanwhile was not waiting for it.
-const DELAY: Duration = Duration::from_millis(15);
+const DELAY: Duration = Duration::from_millis(40);
 
 async fn counted() -> (Database, Proxy, Db) {
     let mut database = database().await;

@@ -1,6 +1,6 @@
 //! NATS in a directory: configure, start.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use super::{
     installation::{Installation, Version, parse},
@@ -8,7 +8,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    Error, fingerprint,
+    Error, cache, fingerprint,
     options::Identity,
     site::{Site, end_of, free_port, is_free},
     software::Software,
@@ -127,6 +127,19 @@ impl Server {
 /// By which an answering server is known to be this one: on the port may be another, that takes every password.
 fn server_name(site: &Site) -> String {
     format!("devkit-{}", fingerprint(&site.directory.display().to_string()))
+}
+
+/// Cuts bytes off the end of what a stream has last: `msgs/12.blk`, of which the highest number is written to.
+pub(super) fn truncate(site: &Site, stream: &str, bytes: u64) -> Result<(), Error> {
+    let messages = site.path("data/jetstream/$G/streams").join(stream).join("msgs");
+    let blocks = cache::files_starting_with(&messages, "").unwrap_or_default();
+    let numbered = |path: PathBuf| {
+        let number = path.file_name()?.to_str()?.strip_suffix(".blk")?.parse::<u64>().ok()?;
+        Some((number, path))
+    };
+    let newest = blocks.into_iter().filter_map(numbered).max();
+    let file = newest.map_or_else(|| messages.join("1.blk"), |(_, path)| path);
+    site.truncate(&file, bytes, &[PID_FILE])
 }
 
 /// A string of the configuration file.

@@ -107,12 +107,44 @@ async fn a_stopped_server_starts_again_with_its_streams() {
 }
 
 #[tokio::test]
+async fn a_stream_cut_short_loses_its_end_alone() {
+    let mut server = Nats::exclusive().await.expect("a server");
+    let publish = |client: &mut Client, text: &str| {
+        let acknowledged = client.request(&format!("ledger.{text}"), "").expect("an acknowledgement");
+        field(&acknowledged, "seq").to_owned()
+    };
+    Client::connect(server.url()).expect("a client").create_stream("ledger");
+    // After a kill it gives the number of what it lost once more, and after an orderly end it does not.
+    for (is_killed, next) in [(true, "2"), (false, "5")] {
+        let mut client = Client::connect(server.url()).expect("a client");
+        publish(&mut client, "kept");
+        publish(&mut client, "lost");
+        let error = server.truncate("ledger", 1).await.expect_err("it runs");
+        assert!(error.to_string().contains("it runs; kill or stop it first"), "{error}");
+        match is_killed {
+            true => server.kill().await.expect("a kill"),
+            false => server.stop().await.expect("a stop"),
+        }
+        server.truncate("ledger", 1).await.expect("a cut");
+        server.start().await.expect("a start");
+        let mut client = Client::connect(server.url()).expect("a client");
+        assert_eq!(publish(&mut client, "next"), next);
+        let state =
+            client.request("$JS.API.STREAM.INFO.ledger", "{\"subjects_filter\":\">\"}").expect("its state");
+        assert!(state.contains("\"ledger.kept\"") && !state.contains("\"ledger.lost\""), "{state}");
+    }
+    server.stop().await.expect("a stop");
+    assert!(matches!(server.truncate("none", 1).await, Err(Error::File { .. })));
+}
+
+#[tokio::test]
 async fn nobody_kills_the_server_of_others() {
     let mut server = Nats::shared().await.expect("a server");
     assert!(matches!(server.kill().await, Err(Error::NotYours { .. })));
     assert!(matches!(server.pause().await, Err(Error::NotYours { .. })));
     assert!(matches!(server.stop().await, Err(Error::NotYours { .. })));
     assert!(matches!(server.start().await, Err(Error::NotYours { .. })));
+    assert!(matches!(server.truncate("any", 1).await, Err(Error::NotYours { .. })));
 }
 
 #[tokio::test]

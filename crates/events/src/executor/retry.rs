@@ -120,7 +120,7 @@ impl Executor {
     async fn head(&self, tenant: TenantId, to: &Named, lane: Lane, key: &str) -> Result<Step, Error> {
         let proof = AssumedTenant::new(tenant, "a parked event of the tenant");
         // Whoever delivers the key's next event waits, and then sees whether it is still parked.
-        let Begun { mut tx, .. } = self.begin(&proof, to, lane, &[]).await?;
+        let Begun { mut tx, .. } = self.begin(&proof, to, lane, (&[], None)).await?;
         let head = tx.opt(&HEAD, (&self.subscription, to.name, key)).await?;
         let Some(head) = head.filter(|head| head.is_due) else {
             tx.rollback().await;
@@ -166,7 +166,7 @@ impl Executor {
         let taken = async {
             tx.execute(&UNPARK, (&self.subscription, to.name, &event.key, head.pos)).await?;
             let next = tx.opt(&PROMOTE, (&self.subscription, to.name, &event.key)).await?;
-            fault::point("events.relay.consumed");
+            fault::point("events.relay.retried");
             tx.commit().await?;
             Ok(if next.is_some() { Step::Next } else { Step::Empty })
         };

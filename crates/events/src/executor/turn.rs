@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use shared_core::{AssumedTenant, Context, Failure, InTenant, fault};
 use shared_db::{AtCommit, Bound, Db, TenantTx, statements};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::slots::Slot;
-use super::{Executor, Named, Origin, Turned, parked, run};
+use super::{Executor, Named, Origin, Turned, Under, parked, run};
 use crate::relay::tick;
-use crate::{Envelope, Error, Lane, Place};
+use crate::{Envelope, Error, Lane, Place, timeline};
 
 statements! {
-    // The position, which is locked; those of these keys of which something is parked; and whether this tick of the log is there.
-    const BEGIN: Statement<(String, String, i16, Vec<String>, Option<i64>), (i64, i64, Vec<String>, bool)> = "
-        select tick, pos, parked, is_kept from shared_events.begin_turn($tenant, $1, $2, $3, $4, $5)";
+    // The position, which is locked; those of these keys of which something is parked; whether this tick of the log is there, and the server
+    // goes on with this timeline.
+    const BEGIN: Statement<(String, String, i16, Vec<String>, Option<i64>, Option<i32>), (i64, i64, Vec<String>, bool, bool)> = "
+        select tick, pos, parked, is_kept, is_same from shared_events.begin_turn($tenant, $1, $2, $3, $4, $5, $6)";
     const MOVE: Statement<(String, String, i16, i64, i64), ()> = "
         update shared_events.position set tick = $4, pos = $5
          where tenant_id = $tenant and subscription = $1 and consumer = $2 and lane = $3";
@@ -45,8 +45,9 @@ impl Executor {
         to: &Named,
         lane: Lane,
         events: &[Envelope],
-        ends: &CancellationToken,
+        under: Under<'_>,
     ) -> Result<Turned, Error> {
+        let ends = under.ends;
         let mine: Vec<&Envelope> = events.iter().filter(|event| to.function(&event.name).is_some()).collect();
         let (mut turned, mut rest) = (Turned::default(), mine.as_slice());
         let mut asked = mine.first().map(|event| self.slots.ask(event.tenant));
@@ -56,7 +57,7 @@ impl Executor {
                 return Ok(Turned { stopped: true, ..turned });
             };
             let (now, _) = rest.split_at(rest.len().min(self.limits.batch));
-            let (done, count) = self.events_of(to, lane, now, (&mut slot, ends)).await?;
+            let (done, count) = self.events_of(to, lane, now, (&mut slot, under)).await?;
             turned = turned.and(done);
             if turned.stopped {
                 return Ok(turned);
@@ -75,24 +76,24 @@ impl Executor {
         to: &Named,
         lane: Lane,
         events: &[&Envelope],
-        (slot, ends): (&mut Slot, &CancellationToken),
+        (slot, under): (&mut Slot, Under<'_>),
     ) -> Result<(Turned, usize), Error> {
         if events.len() > 1
-            && let Attempt::Done(turned, count) = self.attempt(to, lane, events, (&mut *slot, ends)).await?
+            && let Attempt::Done(turned, count) = self.attempt(to, lane, events, (&mut *slot, under)).await?
         {
             return Ok((turned, count));
         }
         let mut turned = Turned::default();
         for (done, event) in events.iter().enumerate() {
-            if ends.is_cancelled() {
+            if under.ends.is_cancelled() {
                 return Ok((Turned { stopped: true, ..turned }, done));
             }
             if done > 0 && slot.is_wanted() {
                 return Ok((turned, done));
             }
-            turned = turned.and(match self.attempt(to, lane, &[event], (&mut *slot, ends)).await? {
+            turned = turned.and(match self.attempt(to, lane, &[event], (&mut *slot, under)).await? {
                 Attempt::Done(turned, _) => turned,
-                Attempt::Failed(failure) => self.put_aside(to, lane, event, &failure).await?,
+                Attempt::Failed(failure) => self.put_aside(to, lane, (event, &failure), under).await?,
             });
         }
         Ok((turned, events.len()))
@@ -104,13 +105,14 @@ impl Executor {
         to: &Named,
         lane: Lane,
         events: &[&Envelope],
-        (slot, ends): (&mut Slot, &CancellationToken),
+        (slot, under): (&mut Slot, Under<'_>),
     ) -> Result<Attempt, Error> {
         let Some(first) = events.first() else { return Ok(Attempt::Done(Turned::default(), 0)) };
-        let Begun { mut tx, mut passed, parked } = self.begin(&first.proof(), to, lane, events).await?;
+        let Begun { mut tx, mut passed, parked } =
+            self.begin(&first.proof(), to, lane, (events, under.timeline)).await?;
         let (mut known, mut effects, mut count, mut behind) = (0, 0, 0, Vec::new());
         for event in events {
-            if effects > 0 && (ends.is_cancelled() || slot.is_wanted()) {
+            if effects > 0 && (under.ends.is_cancelled() || slot.is_wanted()) {
                 break;
             }
             count += 1;
@@ -161,10 +163,11 @@ impl Executor {
         &self,
         to: &Named,
         lane: Lane,
-        event: &Envelope,
-        failure: &Failure,
+        (event, failure): (&Envelope, &Failure),
+        under: Under<'_>,
     ) -> Result<Turned, Error> {
-        let Begun { mut tx, passed, parked } = self.begin(&event.proof(), to, lane, &[event]).await?;
+        let Begun { mut tx, passed, parked } =
+            self.begin(&event.proof(), to, lane, (&[event], under.timeline)).await?;
         if event.place <= passed {
             tx.rollback().await;
             return Ok(to.counted(Turned { known: 1, ..Turned::default() }));
@@ -175,6 +178,7 @@ impl Executor {
         }
         self.move_to(&mut tx, to, lane, event.place);
         tx.commit().await?;
+        fault::point("events.relay.parked");
         Ok(to.counted(Turned { parked: 1, ..Turned::default() }))
     }
 
@@ -182,20 +186,21 @@ impl Executor {
     ///
     /// # Errors
     /// [`Error::Unsafe`] where the database has forgotten the tick that the events came with: then they come with another, at another place;
-    /// [`Error::Database`].
+    /// and where it goes on with another timeline than the one on which they were read. [`Error::Database`].
     pub(super) async fn begin(
         &self,
         proof: &AssumedTenant,
         to: &Named,
         lane: Lane,
-        events: &[&Envelope],
+        (events, timeline): (&[&Envelope], Option<i32>),
     ) -> Result<Begun, Error> {
         let tick = events.last().filter(|_| self.origin == Origin::Log).map(|event| event.place.tick);
-        let params = (&self.subscription, to.name, lane.column(), parked::keys(events), tick);
-        let (tx, (tick, pos, parked, is_kept)) = self.db.tenant(proof).begin_with(&BEGIN, params).await?;
-        if !is_kept {
+        let params = (&self.subscription, to.name, lane.column(), parked::keys(events), tick, timeline);
+        let (tx, (tick, pos, parked, is_kept, is_same)) =
+            self.db.tenant(proof).begin_with(&BEGIN, params).await?;
+        if !is_kept || !is_same {
             tx.rollback().await;
-            return Err(tick::gone_back());
+            return Err(if is_same { tick::gone_back() } else { timeline::taken_over() });
         }
         Ok(Begun { tx, passed: Place::new(tick, pos), parked })
     }
@@ -208,8 +213,9 @@ impl Executor {
         lane: Lane,
         event: &Envelope,
     ) -> Result<bool, Error> {
-        let params = (&self.subscription, to.name, lane.column(), parked::keys(&[event]), None::<i64>);
-        let (_, _, parked, _) = tx.one(&BEGIN, params).await?;
+        let params =
+            (&self.subscription, to.name, lane.column(), parked::keys(&[event]), None::<i64>, None::<i32>);
+        let (_, _, parked, ..) = tx.one(&BEGIN, params).await?;
         Ok(!parked.is_empty())
     }
 

@@ -1,6 +1,7 @@
 //! Events that come in no order, from a group of readers that the broker keeps.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,7 +25,8 @@ pub trait Group: Send + Sync + 'static {
     /// What is read and by whom, such as `redis:orders:mailers`: what a consumer has done is kept under this name.
     fn name(&self) -> String;
 
-    /// Messages for this reader, at most so many: new ones, and those that another has not acknowledged. It waits for none.
+    /// Messages for this reader, at most so many: new ones, and those that another has not acknowledged. It waits for none. The next ones are
+    /// taken when these are acknowledged, or were tried again for some seconds.
     ///
     /// # Errors
     /// [`Error::Broker`] or [`Error::Database`]: why it can't be read now. What a dropped future has taken comes again, later.
@@ -36,8 +38,8 @@ pub trait Group: Send + Sync + 'static {
     /// As of [`take`](Self::take).
     async fn acknowledge(&self, tokens: &[String]) -> Result<(), Error>;
 
-    /// Stays a reader of the group, and takes nothing: it is called again and again while an operator has paused the intake. For most brokers
-    /// that is nothing.
+    /// Stays a reader of the group, and takes nothing: it is called again and again while an operator has paused the intake, and before what was
+    /// taken is tried again. For most brokers that is nothing.
     ///
     /// # Errors
     /// As of [`take`](Self::take).
@@ -90,6 +92,10 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
+/// So often what is in hand is tried, over some seconds, as long as a server takes to start again. Then it is left to the broker, so that what fails
+/// for a reason of its own holds nothing else up.
+const TRIES: u32 = 10;
+
 /// What the tasks of a group's reader work with.
 pub(super) struct Reading {
     pub(super) db: Db,
@@ -104,7 +110,7 @@ pub(super) struct Reading {
 impl Reading {
     /// Says that it is alive, and hears whether it is to pause.
     pub(super) async fn greet(&self) -> Result<(), Error> {
-        let (paused, _) = self.reader.greet(&self.db, &self.config).await?;
+        let (paused, ..) = self.reader.greet(&self.db, &self.config).await?;
         self.paused.store(paused, Ordering::Relaxed);
         Ok(())
     }
@@ -120,9 +126,24 @@ impl fmt::Debug for Reading {
     }
 }
 
+/// What a reader has taken: it is brought to an end before anything new is taken, as the broker would hand it to another only much later.
+#[derive(Default)]
+struct InHand {
+    /// Without its effects, at least for one consumer.
+    undone: Vec<Delivery>,
+    /// Tokens of what is done, and not acknowledged.
+    done: Vec<String>,
+}
+
+impl InHand {
+    fn is_empty(&self) -> bool {
+        self.undone.is_empty() && self.done.is_empty()
+    }
+}
+
 /// Takes messages, runs the consumers, and then acknowledges.
 pub(super) async fn run(reader: Arc<Reading>, stop: CancellationToken) {
-    let (mut failures, mut glance) = (0, GLANCE);
+    let (mut failures, mut glance, mut in_hand) = (0_u32, GLANCE, InHand::default());
     while !stop.is_cancelled() {
         if reader.is_paused() {
             let stayed = reader.group.stay().await;
@@ -130,7 +151,7 @@ pub(super) async fn run(reader: Arc<Reading>, stop: CancellationToken) {
             pause(reader.config.poll, &stop).await;
             continue;
         }
-        let wait = match portion(&reader).await {
+        let wait = match portion(&reader, &mut in_hand).await {
             Ok(0) => {
                 reader.reader.says(None, None);
                 glance = (glance * 2).min(reader.config.poll);
@@ -142,6 +163,9 @@ pub(super) async fn run(reader: Arc<Reading>, stop: CancellationToken) {
             }
             Err(error) => {
                 failures += 1;
+                if failures.is_multiple_of(TRIES) {
+                    in_hand = InHand::default();
+                }
                 reader.reader.says(None, Some(error.to_string()));
                 tracing::warn!(subscription = reader.config.subscription, "the intake pauses: {error}");
                 BACKOFF.delay(failures)
@@ -151,32 +175,45 @@ pub(super) async fn run(reader: Arc<Reading>, stop: CancellationToken) {
     }
 }
 
-async fn portion(reader: &Reading) -> Result<usize, Error> {
-    let taken = reader.group.take(PORTION).await?;
-    let count = taken.len();
-    let each = taken.into_iter().map(|Delivery { token, event, .. }| async {
-        match event {
-            Ok(event) => reader.executor.once(&event).await.map(|turned| (!turned.stopped).then_some(token)),
-            Err(why) => {
-                METRICS.foreign.add(1, &[]);
-                let subscription = &reader.config.subscription;
-                tracing::error!(subscription, token, "the broker has something that is no event: {why}");
-                Ok(Some(token))
+/// Brings to an end what is in hand; where that is nothing, what is taken now. Returns how many that were.
+async fn portion(reader: &Reading, in_hand: &mut InHand) -> Result<usize, Error> {
+    match in_hand.is_empty() {
+        true => in_hand.undone = reader.group.take(PORTION).await?,
+        // While it is tried again, the broker hears of this reader all the same.
+        false => reader.group.stay().await?,
+    }
+    let count = in_hand.undone.len() + in_hand.done.len();
+    let each = join_all(in_hand.undone.iter().map(|delivery| bring(reader, delivery))).await;
+    let mut failed = None;
+    for (delivery, brought) in mem::take(&mut in_hand.undone).into_iter().zip(each) {
+        match brought {
+            Ok(true) => in_hand.done.push(delivery.token),
+            Ok(false) => in_hand.undone.push(delivery),
+            Err(error) => {
+                failed = Some(error);
+                in_hand.undone.push(delivery);
             }
         }
-    });
-    let (mut done, mut failed) = (Vec::new(), None);
-    for each in join_all(each).await {
-        match each {
-            Ok(token) => done.extend(token),
-            Err(error) => failed = Some(error),
-        }
     }
-    if !done.is_empty() {
-        reader.group.acknowledge(&done).await?;
-        METRICS.delivered.add(done.len() as u64, &[]);
+    if !in_hand.done.is_empty() {
+        reader.group.acknowledge(&in_hand.done).await?;
+        METRICS.delivered.add(in_hand.done.len() as u64, &[]);
+        in_hand.done.clear();
     }
     failed.map_or(Ok(count), Err)
+}
+
+/// Brings a message to the consumers, and says whether all is done with it.
+async fn bring(reader: &Reading, delivery: &Delivery) -> Result<bool, Error> {
+    match &delivery.event {
+        Ok(event) => reader.executor.once(event).await.map(|turned| !turned.stopped),
+        Err(why) => {
+            METRICS.foreign.add(1, &[]);
+            let (subscription, token) = (&reader.config.subscription, &delivery.token);
+            tracing::error!(subscription, token, "the broker has something that is no event: {why}");
+            Ok(true)
+        }
+    }
 }
 
 /// Looks now and then at what the broker has for the group, for operators and gauges.

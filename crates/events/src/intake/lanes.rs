@@ -84,12 +84,14 @@ async fn settle(
     beaten: Beaten,
     stop: &CancellationToken,
 ) -> Vec<Owned> {
-    let Beaten { paused, mut owned, share } = beaten;
+    let Beaten { paused, timeline, mut owned, share } = beaten;
+    // Another server may not have what was done last: all of them begin anew from where it has them.
+    let is_other = core.executor.timeline.is_other(timeline);
     core.paused.store(paused, Ordering::Relaxed);
     owned.sort_by_key(Owned::lane);
     let surplus = owned.split_off(share.min(owned.len()));
     let is_owned = |lane: &Lane, epoch: i64| {
-        !paused && owned.iter().any(|owned| owned.lane() == Some(*lane) && owned.epoch == epoch)
+        !paused && !is_other && owned.iter().any(|owned| owned.lane() == Some(*lane) && owned.epoch == epoch)
     };
     let lost: Vec<Lane> =
         reading.iter().filter(|(lane, of)| !is_owned(lane, of.epoch)).map(|(lane, _)| *lane).collect();
@@ -98,6 +100,7 @@ async fn settle(
     // No longer than the next beat can wait: what is under way then is rolled back.
     let ended = join_all(ending.into_iter().map(|reading| reading.task));
     let _ = tokio::time::timeout(core.config.lease / 3, ended).await;
+    core.executor.timeline.set(timeline);
     lost.iter().for_each(|lane| core.reader.says(Some(*lane), None));
     for surplus in surplus {
         if let Some(lane) = surplus.lane() {

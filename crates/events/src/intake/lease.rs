@@ -18,8 +18,8 @@ statements! {
     const LANES: Statement<(String, i16), ()> = "
         insert into shared_events.intake (subscription, lane)
         select $1, lane from generate_series(0, $2::int2 - 1) as lane on conflict do nothing";
-    // Whether it is to pause, and how many others live.
-    const GREET: Statement<(String, Uuid, f64, String, i32, String), (bool, i64)> = "
+    // Whether it is to pause, how many others live, and the server's timeline.
+    const GREET: Statement<(String, Uuid, f64, String, i32, String), (bool, i64, Option<i32>)> = "
         with me as (
             insert into shared_events.relay (subscription, owner, expires, host, pid, state)
             values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4, $5, $6::text::json)
@@ -30,7 +30,8 @@ statements! {
              where subscription = $1 and owner <> $2 and expires < clock_timestamp() - make_interval(secs => 10 * $3))
         select coalesce((select paused from shared_events.subscription where name = $1), false) as paused,
                (select count(*) from shared_events.relay
-                 where subscription = $1 and owner <> $2 and expires > clock_timestamp()) as others";
+                 where subscription = $1 and owner <> $2 and expires > clock_timestamp()) as others,
+               shared_events.timeline() as timeline";
     const RENEW: Statement<(String, Uuid, f64), Owned> = "
         update shared_events.intake set expires = clock_timestamp() + make_interval(secs => $3)
          where subscription = $1 and owner = $2 returning lane, epoch, mark";
@@ -45,11 +46,13 @@ statements! {
                          order by lane limit $4 for update skip locked)
            and exists (select from me)
         returning lane, epoch, mark";
-    const ADVANCE: Statement<(String, i16, i64, String, i64), ()> = "
+    // Not on another timeline, which may not have what was done up to there.
+    const ADVANCE: Statement<(String, i16, i64, String, i64, Option<i32>), ()> = "
         update shared_events.intake
            set mark = $4, moved = clock_timestamp(), waiting = greatest(waiting - $5, 0),
                oldest = case when waiting > $5 then oldest end
-         where subscription = $1 and lane = $2 and epoch = $3";
+         where subscription = $1 and lane = $2 and epoch = $3
+           and (select $6::integer is null or shared_events.timeline() = $6)";
     const GIVE: Statement<(String, i16, i64), ()> = "
         update shared_events.intake set owner = null, expires = '-infinity'
          where subscription = $1 and lane = $2 and epoch = $3";
@@ -125,12 +128,12 @@ impl Reader {
         serde_json::to_string(&state).unwrap_or_else(|_| "null".to_owned())
     }
 
-    /// Says that it is alive. Returns whether it is to pause, and how many live.
-    pub(super) async fn greet(&self, db: &Db, config: &Config) -> Result<(bool, usize), Error> {
+    /// Says that it is alive. Returns whether it is to pause, how many live, and the server's timeline.
+    pub(super) async fn greet(&self, db: &Db, config: &Config) -> Result<(bool, usize, Option<i32>), Error> {
         let (name, lease) = (config.subscription.as_str(), config.lease.as_secs_f64());
         let me = (name, self.owner, lease, self.host.as_str(), pid(), self.state());
-        let (paused, others) = db.system().one(&GREET, me).await?;
-        Ok((paused, usize::try_from(others).unwrap_or_default() + 1))
+        let (paused, others, timeline) = db.system().one(&GREET, me).await?;
+        Ok((paused, usize::try_from(others).unwrap_or_default() + 1, timeline))
     }
 
     /// Says that it is gone, and has no lane any more.
@@ -178,6 +181,7 @@ pub(super) async fn begin(db: &Db, subscription: &str) -> Result<(), Error> {
 /// What a beat has found.
 pub(super) struct Beaten {
     pub(super) paused: bool,
+    pub(super) timeline: Option<i32>,
     pub(super) owned: Vec<Owned>,
     /// How many lanes are its part.
     pub(super) share: usize,
@@ -185,7 +189,7 @@ pub(super) struct Beaten {
 
 /// Says that this reader is alive, renews its lanes, and takes free ones up to its share.
 pub(super) async fn beat(db: &Db, config: &Config, reader: &Reader) -> Result<Beaten, Error> {
-    let (paused, living) = reader.greet(db, config).await?;
+    let (paused, living, timeline) = reader.greet(db, config).await?;
     let (owner, group, lease) = (reader.owner, config.subscription.as_str(), config.lease.as_secs_f64());
     let share = usize::from(crate::LANES).div_ceil(living);
     let mut owned = db.system().all(&RENEW, (group, owner, lease)).await?;
@@ -193,19 +197,19 @@ pub(super) async fn beat(db: &Db, config: &Config, reader: &Reader) -> Result<Be
         let more = i64::try_from(more).unwrap_or_default();
         owned.extend(db.system().all(&TAKE, (group, owner, lease, more)).await?);
     }
-    Ok(Beaten { paused, owned, share })
+    Ok(Beaten { paused, timeline, owned, share })
 }
 
-/// Writes down what was done last, so many events further. `false` where the lane is another's.
+/// Writes down what was done last, so many events further. `false` where the lane is another's, or the server goes on with another timeline.
 pub(super) async fn advance(
     db: &Db,
     group: &str,
     lane: Lane,
-    epoch: i64,
+    (epoch, timeline): (i64, Option<i32>),
     (mark, count): (&str, usize),
 ) -> Result<bool, Error> {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
-    Ok(db.system().execute(&ADVANCE, (group, lane.column(), epoch, mark, count)).await? == 1)
+    Ok(db.system().execute(&ADVANCE, (group, lane.column(), epoch, mark, count, timeline)).await? == 1)
 }
 
 /// Lets another reader have the lane at once.

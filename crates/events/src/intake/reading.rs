@@ -61,6 +61,8 @@ struct Reading {
     core: Arc<Core>,
     lane: Lane,
     epoch: i64,
+    /// The server's, when it gave the lane.
+    timeline: Option<i32>,
     /// Behind what was read the next look begins.
     looked: Option<String>,
     /// The last event that was read,
@@ -80,6 +82,7 @@ impl Reading {
     fn new(core: Arc<Core>, lane: Lane, owned: Owned) -> Self {
         let at = At { mark: owned.mark, count: 0 };
         Self {
+            timeline: core.executor.timeline.get(),
             core,
             lane,
             epoch: owned.epoch,
@@ -221,7 +224,7 @@ impl Reading {
         let (core, count) = (&self.core, at.count - self.done.count);
         let Some(mark) = at.mark.as_ref().filter(|_| count > 0) else { return Ok(true) };
         let group = &core.config.subscription;
-        if !lease::advance(&core.db, group, self.lane, self.epoch, (mark, count)).await? {
+        if !lease::advance(&core.db, group, self.lane, (self.epoch, self.timeline), (mark, count)).await? {
             return Ok(false);
         }
         core.reader.says(Some(self.lane), None);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -89,6 +90,8 @@ pub struct RedisGroup {
     /// This reader, as the group knows it.
     reader: String,
     redelivered: Duration,
+    /// An answer was lost: the server may have handed this reader entries that it does not know.
+    is_unsure: AtomicBool,
 }
 
 impl RedisGroup {
@@ -105,7 +108,8 @@ impl RedisGroup {
         }
         let reader = Uuid::now_v7().to_string();
         let (stream, group) = (stream.to_owned(), group.to_owned());
-        Ok(Self { redis: redis.clone(), stream, group, reader, redelivered: REDELIVERED })
+        let is_unsure = AtomicBool::new(false);
+        Ok(Self { redis: redis.clone(), stream, group, reader, redelivered: REDELIVERED, is_unsure })
     }
 
     /// After how long another reader takes what one has not acknowledged. A minute, unless it is said here: twice as long as an
@@ -128,12 +132,21 @@ impl RedisGroup {
         Ok(entries.into_iter().flatten().flatten().collect())
     }
 
-    async fn fresh(&self, most: usize) -> Result<Vec<Entry>, Error> {
+    /// New entries by `>`, this reader's own that are not acknowledged by `0`.
+    async fn read(&self, since: &str, most: usize) -> Result<Vec<Entry>, Error> {
         let mut read = cmd("XREADGROUP");
         read.arg("GROUP").arg(&self.group).arg(&self.reader).arg("COUNT").arg(most);
-        read.arg("STREAMS").arg(&self.stream).arg(">");
+        read.arg("STREAMS").arg(&self.stream).arg(since);
         let streams: Option<Vec<(String, Vec<Entry>)>> = self.redis.command(&read).await?;
         Ok(streams.into_iter().flatten().flat_map(|(_, entries)| entries).collect())
+    }
+
+    async fn claim_and_read(&self, most: usize) -> Result<Vec<Entry>, Error> {
+        let mut entries = self.claim(most).await?;
+        if entries.len() < most {
+            entries.extend(self.read(">", most - entries.len()).await?);
+        }
+        Ok(entries)
     }
 }
 
@@ -143,10 +156,15 @@ impl Group for RedisGroup {
         format!("redis:{}:{}", self.stream, self.group)
     }
 
+    /// Where the answer to the last call was lost, what it had taken comes first.
     async fn take(&self, most: usize) -> Result<Vec<Delivery>, Error> {
-        let mut entries = self.claim(most).await?;
-        if entries.len() < most {
-            entries.extend(self.fresh(most - entries.len()).await?);
+        let mut entries = Vec::new();
+        if self.is_unsure.swap(true, Ordering::Relaxed) {
+            entries = self.read("0", most).await?;
+        }
+        if entries.is_empty() {
+            entries = self.claim_and_read(most).await?;
+            self.is_unsure.store(false, Ordering::Relaxed);
         }
         Ok(entries.into_iter().map(|(id, words)| Delivery::new(id, message(words))).collect())
     }

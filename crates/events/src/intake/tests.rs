@@ -5,6 +5,7 @@ mod flood;
 mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
+mod newer;
 #[cfg(feature = "redis")]
 mod redis;
 
@@ -21,6 +22,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Group, Intake, Source};
+use crate::fixture::Session;
 use crate::sink::Sink;
 use crate::{
     Config, Envelope, Event, Events, FromDelivery, Kind, LANES, Lane, MIGRATIONS, Place, Received,
@@ -114,7 +116,7 @@ async fn see(tx: &mut TenantTx, raised: Received<Raised>, cure: Cure) -> Result<
 
 /// A database that knows nothing of the events but what a broker brings.
 struct There {
-    _database: TestDatabase,
+    database: TestDatabase,
     db: Db,
     cure: Cure,
 }
@@ -132,7 +134,7 @@ impl There {
         let database = server.empty_database().await.unwrap();
         bootstrap(&shared_db::Config::new(database.url()), &[MIGRATIONS, OWN]).await.unwrap();
         let db = Db::connect(&shared_db::Config::new(database.url())).await.unwrap();
-        Self { _database: database, db, cure: Cure::default() }
+        Self { database, db, cure: Cure::default() }
     }
 
     async fn intake(&self, source: impl Source) -> Intake {
@@ -186,7 +188,7 @@ async fn until(condition: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await; // a condition is polled
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the condition never came true");
+    tokio::time::timeout(Duration::from_secs(55), wait).await.expect("the condition never came true");
 }
 
 /// What another program published: of each of three tenants the keys 0 to 7, each raised from 1 to so many.
@@ -378,6 +380,26 @@ async fn a_poisoned_event_of_a_group_holds_up_its_key_alone<G: Group>(
     intake.stop().await;
     assert_eq!(there.sorted().await, published.expected);
     assert!(there.db.system().all(&PARKED, ()).await.unwrap().is_empty());
+}
+
+/// For a moment the database takes no marks. The broker hands out again what was taken then, but much later than this waits.
+async fn what_a_group_could_not_do_is_done_soon<G: Group>(published: &Published, open: impl AsyncFn() -> G) {
+    let there = There::new().await;
+    let server = Session::new(there.database.url()).await;
+    server.run("alter table shared_events.inbox rename to away").await;
+    let group = open().await;
+    let subscriptions = Subscriptions::new(&there.db);
+    let subscription = subscriptions.subscription(format!("{}:main", group.name()));
+    let waiting = async || subscription.status().await.unwrap().unwrap().waiting;
+    let intake = there.grouped(group).await;
+    until(async || subscription.explain().await.unwrap().to_string().contains("inbox")).await;
+    until(async || waiting().await >= published.count() as u64).await;
+    assert!(there.seen().await.is_empty());
+    server.run("alter table shared_events.away rename to inbox").await;
+    there.has_seen(published.count()).await;
+    until(async || waiting().await == 0).await;
+    intake.stop().await;
+    assert_eq!(there.sorted().await, published.expected);
 }
 
 /// It tells what waits for it, so many messages, and takes nothing until it is resumed.

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
+use shared_core::fault;
+
 use super::Core;
 use super::foreign::When;
 use super::machine::{Cursor, Taken};
@@ -27,12 +29,14 @@ pub(super) async fn ask(core: &Core, outlet: &Outlet, lane: Lane, taken: Taken) 
     }
     match look(core, outlet, lane, taken, floor).await {
         Ok(Looked::Ours { back }) => {
+            fault::point("events.relay.asked");
             outlet.foreign.is_gone(lane, When::Asking);
             Outcome::Asked { floor, back }
         }
         Ok(Looked::Foreign { why }) => {
             let place = floor.unwrap_or_default();
-            outlet.foreign.begins(lane, place);
+            // Whatever comes behind what it is known to have of ours.
+            outlet.foreign.begins(lane, taken.floor.unwrap_or(place));
             let why = format!("the sink says that it has {place}, and {why}");
             tracing::error!(subscription = core.config.subscription, %lane, "the lane waits: {why}");
             outlet.foreign.found(lane, When::Asking, why).await;

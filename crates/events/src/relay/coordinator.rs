@@ -20,18 +20,19 @@ use tokio_util::sync::CancellationToken;
 use super::lease::{self, View};
 use super::machine::{Machine, Next, Owned};
 use super::work::{Done, Passed, Passing};
-use super::{Core, Target, read};
+use super::{Core, Target, read, tick};
 use crate::metrics::METRICS;
 use crate::publish::SIGNAL;
 use crate::replay::{Bounds, Pace};
-use crate::{Error, LANES, Lane};
+use crate::{Error, LANES, Lane, timeline};
 use flow::Flow;
 
 /// The waits of a relay that can't go on, such as while the database restarts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// Cursors are written so often: what a crash makes come again, only to be known, stays small, and so does what they cost.
-const WRITTEN_EVERY: Duration = Duration::from_millis(200);
+/// Cursors are written so often at most, or ten times in a lease: what a crash makes come again, only to be known, stays small. Each write leaves
+/// a dead row of each lane, over which all later ones walk for as long as somebody holds a snapshot: ten minutes of one are ten thousand rows.
+const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// After something was found it is looked so soon for more, and then half as often each time, down to [`Config::poll`](crate::Config::poll).
 const LOOK_FIRST: Duration = Duration::from_millis(20);
@@ -175,7 +176,7 @@ impl Coordinator {
         tracing::warn!(subscription = self.core.config.subscription, "the relay pauses: {error}");
         self.rests = Some(Instant::now() + wait);
         self.machine.wake();
-        if matches!(error, Error::Unsafe(_)) {
+        if tick::is_gone_back(error) {
             self.give_up();
         }
     }
@@ -292,9 +293,14 @@ impl Coordinator {
     }
 
     fn hear(&mut self, view: View) {
+        if self.core.timeline.is_other(view.timeline) {
+            self.taken_over(&view);
+            return;
+        }
         if self.alive.is_cancelled() {
             self.silent();
         }
+        self.core.timeline.set(view.timeline);
         self.alive = view.alive;
         if self.paused && !view.paused {
             self.machine.wake();
@@ -324,6 +330,18 @@ impl Coordinator {
         self.core.holds(self.machine.held().len(), self.in_hand());
     }
 
+    /// Another server has the database, maybe without what was done last: what is in hand ends, and the next beat gives the lanes back as that one
+    /// has them. What else it has forgotten shows when it is read.
+    fn taken_over(&mut self, view: &View) {
+        let error = timeline::taken_over();
+        self.core.says(Some(error.to_string()));
+        tracing::warn!(subscription = self.core.config.subscription, "the relay begins anew: {error}");
+        self.alive.cancel();
+        view.alive.cancel();
+        self.silent();
+        self.core.timeline.set(view.timeline);
+    }
+
     /// The leases may have run out: nothing is done for them any more.
     fn silent(&mut self) {
         self.machine.silent();
@@ -351,20 +369,24 @@ impl Coordinator {
     }
 
     async fn write_if_due(&mut self) -> Result<(), Error> {
-        let is_idle = !self.machine.is_busy();
-        if is_idle || self.written.elapsed() >= WRITTEN_EVERY { self.write().await } else { Ok(()) }
+        if self.written.elapsed() >= self.written_every() { self.write().await } else { Ok(()) }
+    }
+
+    fn written_every(&self) -> Duration {
+        WRITTEN_EVERY.min(self.core.config.lease / 10)
     }
 
     async fn write(&mut self) -> Result<(), Error> {
         let unwritten = self.machine.unwritten();
-        if !unwritten.is_empty() {
-            let written = lease::advance(&self.core, &unwritten).await?;
-            for lane in self.machine.wrote(&unwritten, &written) {
-                METRICS.fenced.add(1, &[]);
-                self.drop_lane(lane);
-            }
-            fault::point("events.relay.advanced");
+        if unwritten.is_empty() {
+            return Ok(());
         }
+        let written = lease::advance(&self.core, &unwritten).await?;
+        for lane in self.machine.wrote(&unwritten, &written) {
+            METRICS.fenced.add(1, &[]);
+            self.drop_lane(lane);
+        }
+        fault::point("events.relay.advanced");
         self.written = Instant::now();
         Ok(())
     }
@@ -383,7 +405,7 @@ impl Coordinator {
             None => {}
         }
         if !self.machine.unwritten().is_empty() {
-            until = until.min(self.written + WRITTEN_EVERY);
+            until = until.min(self.written + self.written_every());
         }
         if let Some(retry) = self.retry.filter(|_| !self.is_retrying && !self.paused) {
             until = until.min(retry);

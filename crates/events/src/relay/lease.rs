@@ -32,6 +32,7 @@ statements! {
             delete from shared_events.relay
              where subscription = $1 and owner <> $2 and expires < clock_timestamp() - make_interval(secs => 10 * $3))
         select coalesce((select paused from shared_events.subscription where name = $1), false) as paused,
+               shared_events.timeline() as timeline,
                (select filter::text from shared_events.subscription where name = $1) as filter,
                (select ends from shared_events.subscription where name = $1) as ends,
                (select rate from shared_events.subscription where name = $1) as rate,
@@ -51,19 +52,22 @@ statements! {
                                   order by lane limit $4 for update skip locked))
            and exists (select from me)
         returning lane, epoch, tick, pos";
-    // Where the newest tick is gone that the relay has seen, it has come so far in what the database has forgotten.
-    const ADVANCE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64), i16> = "
+    // Where the newest tick is gone that the relay has seen, it has come so far in what the database has forgotten; on another timeline, in what
+    // it may have forgotten.
+    const ADVANCE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64, Option<i32>), i16> = "
         update shared_events.cursor set tick = new.tick, pos = new.pos, moved = clock_timestamp()
           from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos)
          where cursor.subscription = $1 and cursor.owner = $2 and cursor.lane = new.lane and cursor.epoch = new.epoch
            and exists (select from shared_events.tick where tick.tick = $7)
+           and (select $8::integer is null or shared_events.timeline() = $8)
         returning cursor.lane";
-    const RELEASE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64), i16> = "
+    const RELEASE: Statement<(String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64, Option<i32>), i16> = "
         update shared_events.cursor
            set tick = case when is_kept then new.tick else cursor.tick end, pos = case when is_kept then new.pos else cursor.pos end,
                moved = clock_timestamp(), owner = null, expires = '-infinity'
           from unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[]) as new (lane, epoch, tick, pos),
-               (select exists (select from shared_events.tick where tick.tick = $7) as is_kept) as seen
+               (select exists (select from shared_events.tick where tick.tick = $7)
+                       and ($8::integer is null or shared_events.timeline() = $8) as is_kept) as seen
          where cursor.subscription = $1 and cursor.owner = $2 and cursor.lane = new.lane and cursor.epoch = new.epoch
         returning cursor.lane";
     const LEAVE: Statement<(String, Uuid, String, i32), ()> = "
@@ -78,6 +82,7 @@ statements! {
 #[derive(Row)]
 struct Beaten {
     paused: bool,
+    timeline: Option<i32>,
     filter: Option<String>,
     ends: Option<i64>,
     rate: Option<f32>,
@@ -95,6 +100,8 @@ pub(super) struct View {
     /// How many lanes are its part.
     pub(super) share: usize,
     pub(super) paused: bool,
+    /// On which the server has these lanes.
+    pub(super) timeline: Option<i32>,
     /// What it is held to, if the subscription is a replay.
     pub(super) replay: Option<Bounds>,
     /// Cancelled when the leases may have run out before another beat came through.
@@ -125,12 +132,13 @@ pub(super) async fn beat(core: &Core, views: &watch::Sender<Option<View>>) {
             Some((begun, beaten)) = beats.next() => match beaten {
                 // A later one was quicker.
                 Ok(Ok(_)) if begun < renewed => {}
-                Ok(Ok(Found { owned, share, paused, replay })) => {
+                Ok(Ok(Found { owned, share, paused, timeline, replay })) => {
                     if alive.is_cancelled() {
                         alive = CancellationToken::new();
                     }
                     renewed = begun;
-                    views.send_replace(Some(View { owned, share, paused, replay, alive: alive.clone(), begun }));
+                    let alive = alive.clone();
+                    views.send_replace(Some(View { owned, share, paused, timeline, replay, alive, begun }));
                 }
                 Ok(Err(error)) => {
                     tracing::warn!(subscription, "a beat failed: {error}");
@@ -149,6 +157,7 @@ struct Found {
     owned: Vec<Owned>,
     share: usize,
     paused: bool,
+    timeline: Option<i32>,
     replay: Option<Bounds>,
 }
 
@@ -156,7 +165,7 @@ async fn once(core: &Core) -> Result<Found, Error> {
     let seconds = core.config.lease.as_secs_f64();
     let (name, owner) = (&core.config.subscription, core.owner);
     let beat = (name, owner, seconds, &core.host, pid(), core.state());
-    let Beaten { mut paused, filter, ends, rate, others, lanes, epochs, ticks, positions } =
+    let Beaten { mut paused, timeline, filter, ends, rate, others, lanes, epochs, ticks, positions } =
         core.db.system().one(&BEAT, beat).await?;
     let replay = Bounds::read(filter.as_deref(), ends, rate).unwrap_or_else(|why| {
         tracing::warn!(subscription = name, "the replay waits for another program: {why}");
@@ -172,7 +181,7 @@ async fn once(core: &Core) -> Result<Found, Error> {
         let taken = core.db.system().all(&TAKE, (name, owner, seconds, free)).await?;
         owned.extend(taken.into_iter().map(|(lane, epoch, tick, pos)| row(lane, epoch, tick, pos)));
     }
-    Ok(Found { owned, share, paused, replay })
+    Ok(Found { owned, share, paused, timeline, replay })
 }
 
 fn pid() -> i32 {
@@ -211,7 +220,7 @@ pub(super) async fn leave(core: &Core) -> Result<(), Error> {
     Ok(())
 }
 
-type Columns<'a> = (&'a String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64);
+type Columns<'a> = (&'a String, Uuid, Vec<i16>, Vec<i64>, Vec<i64>, Vec<i64>, i64, Option<i32>);
 
 fn params<'a>(core: &'a Core, owned: &[Owned]) -> Columns<'a> {
     (
@@ -222,6 +231,7 @@ fn params<'a>(core: &'a Core, owned: &[Owned]) -> Columns<'a> {
         owned.iter().map(|owned| owned.cursor.passed).collect(),
         owned.iter().map(|owned| owned.cursor.pos).collect(),
         core.seen(),
+        core.timeline.get(),
     )
 }
 

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::machine::Cursor;
 use super::ticks::{self, Cut};
 use crate::log::{Stored, lane, stored};
-use crate::metrics::METRICS;
+use crate::metrics::{self, METRICS};
 use crate::window::Seen;
 use crate::{Envelope, Error, Lane, Place};
 
@@ -218,7 +218,7 @@ impl Log<'_> {
         let between = (passed, to.tick, columns(lanes), self.subscription, number(bytes));
         let rows = self.db.system().all(&BATCH, between).await?;
         let read: usize = rows.iter().map(Stored::bytes).sum();
-        Ok((read < bytes).then(|| placed(rows, cuts)))
+        Ok((read < bytes).then(|| placed(self, rows, cuts)))
     }
 
     /// The same, of events that are read later; the log must have nothing for a sink among them.
@@ -243,8 +243,9 @@ impl Log<'_> {
         let keys = (lane.column(), xids, positions, since, until, number(bytes));
         let rows = self.db.system().all(&EVENTS, keys).await?;
         let ticks: HashMap<i64, i64> = of.iter().map(|seen| (seen.place.pos, seen.place.tick)).collect();
+        let of_this = metrics::subscription(self.subscription);
         let place = |row: Stored| {
-            METRICS.lag.record(row.age(), &[]);
+            METRICS.lag.record(row.age(), &of_this);
             let tick = ticks.get(&row.pos).copied().unwrap_or_default();
             row.at(tick)
         };
@@ -351,7 +352,7 @@ impl Windows {
                 self.ends.pop_front();
             }
         }
-        Ok((placed(rows, std::slice::from_ref(&self.cut)), self.reached()))
+        Ok((placed(log, rows, std::slice::from_ref(&self.cut)), self.reached()))
     }
 
     /// The same, of events that are read later.
@@ -377,9 +378,10 @@ impl Windows {
 }
 
 /// The events at their places, in the order of those.
-fn placed(rows: Vec<Stored>, cuts: &[Cut]) -> Vec<Envelope> {
+fn placed(log: Log<'_>, rows: Vec<Stored>, cuts: &[Cut]) -> Vec<Envelope> {
+    let of_this = metrics::subscription(log.subscription);
     let place = |row: Stored| {
-        METRICS.lag.record(row.age(), &[]);
+        METRICS.lag.record(row.age(), &of_this);
         // It lies between them, so one of them has cut it off.
         let tick = row.stamp.or_else(|| ticks::of(cuts, row.xid)).or(cuts.last().map(|cut| cut.tick));
         row.at(tick.unwrap_or_default())

@@ -276,9 +276,11 @@ impl Of<'_> {
                 let (lane, pos) = (self.lane.column(), event.place.pos);
                 let behind = (self.subscription, lane, event.tenant, &event.key, tick, pos);
                 tx.execute(&UNSTAMP, behind).await?;
-                Ok(())
+                Ok::<_, Error>(())
             })
-            .await
+            .await?;
+        fault::point("events.relay.parked");
+        Ok(())
     }
 
     fn parked<'a>(&'a self, event: &'a Envelope, reason: Option<&str>) -> Parked<'a> {
@@ -325,6 +327,7 @@ impl Of<'_> {
         let stamped = keys.values().flat_map(|key| &key.stamped);
         let stamped: Vec<i64> = stamped.copied().filter(|pos| sent.contains(pos)).collect();
         if !stamped.is_empty() {
+            fault::point("events.relay.redriven");
             let params = (self.subscription, self.lane.column(), tick, stamped);
             self.db.system().execute(&SENT, params).await?;
         }

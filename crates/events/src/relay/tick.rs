@@ -200,13 +200,18 @@ async fn insert(tx: &mut Tx) -> Result<i64, Error> {
 pub(super) const ELSEWHERE: &str = "this is another server than the one that drew the log's transaction ids, as after an upgrade or a \
     restored dump, and events could be taken for passed; see `Subscriptions::adopt`";
 
+/// Of a database that has gone back.
+const GONE_BACK: &str = "a tick that was read is gone: the database has gone back, as by a failover to a standby that was behind, or a restore, or this relay \
+            stood still for longer than ticks are kept; its lanes begin anew where the database has them";
+
 /// The database has no more what this relay has read there.
 pub(crate) fn gone_back() -> Error {
-    Error::Unsafe(
-        "a tick that was read is gone: the database has gone back, as by a failover to a standby that was behind, or a restore, or this relay \
-            stood still for longer than ticks are kept; its lanes begin anew where the database has them"
-            .to_owned(),
-    )
+    Error::Unsafe(GONE_BACK.to_owned())
+}
+
+/// Whether it is that, and no other reason for which reading would not be safe.
+pub(super) fn is_gone_back(error: &Error) -> bool {
+    matches!(error, Error::Unsafe(why) if why == GONE_BACK)
 }
 
 /// That the database has not gone back behind this tick, which it had.

@@ -92,16 +92,20 @@ async fn from_here_to_there<B: Sink + Source + Clone>(
         .wrong("lost, doubled, unordered or anybody's", wrong)
 }
 
-async fn redis(url: &str) -> RedisStreams {
+pub(crate) async fn redis(url: &str) -> RedisStreams {
     RedisStreams::new(&Redis::connect(&RedisConfig::new(url)).await.unwrap())
 }
 
-async fn nats(url: &str, stream: &str) -> JetStream {
+pub(crate) async fn nats(url: &str, stream: &str) -> JetStream {
+    JetStream::open(jetstream(url).await, stream).await.unwrap()
+}
+
+/// The client takes no login from a URL.
+pub(crate) async fn jetstream(url: &str) -> async_nats::jetstream::Context {
     let (login, server) = url.trim_start_matches("nats://").split_once('@').unwrap();
     let (user, password) = login.split_once(':').unwrap();
     let options = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
-    let context = async_nats::jetstream::new(options.connect(server).await.unwrap());
-    JetStream::open(context, stream).await.unwrap()
+    async_nats::jetstream::new(options.connect(server).await.unwrap())
 }
 
 #[tokio::test]

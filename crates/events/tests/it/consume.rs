@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared_core::{Context, Failure, InTenant as _};
 use shared_db::TenantTx;
-use shared_events::{Event, Events, FromDelivery, Publish as _, Received, Relay, backlog};
+use shared_events::{Config, Event, Events, FromDelivery, Publish as _, Received, Relay, backlog};
 use tokio::sync::Barrier;
 
 use crate::support::{Raised, World, a_tenant, quick, raise, see, see_as, seeing};
@@ -120,7 +121,9 @@ async fn lanes_run_side_by_side_and_a_key_one_after_the_other() {
         world.raise(&b).await;
     }
     let events = Events::new().handle("meet", meet);
-    let relay = Relay::start(world.db.clone(), crowd.clone(), events, quick()).await.unwrap();
+    // So long that no handler is dropped on a busy machine.
+    let config = Config { lease: Duration::from_secs(10), ..quick() };
+    let relay = Relay::start(world.db.clone(), crowd.clone(), events, config).await.unwrap();
     world.settled().await;
     assert_eq!(crowd.most.load(Ordering::SeqCst), 1);
     assert_eq!(world.seen("see", &b).await, Vec::from_iter(1..=10));

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared_core::AssumedTenant;
+use shared_core::{AssumedTenant, InTenant as _};
 use shared_db::{Db, TenantTx, bootstrap};
 use shared_devkit::{Postgres, Replica};
 use shared_events::sink::{Accepted, Capabilities, Refusal, Sink};
-use shared_events::{Config, Envelope, Error, Lane, Place, Relay};
+use shared_events::{Config, Envelope, Error, Intake, Lane, Place, Relay};
 use tokio::sync::Semaphore;
 use tokio_postgres::{Client, Config as Address, config::Host};
 
+use crate::handover::Broker;
 use crate::memory::{InMemory, start};
 use crate::restore::session;
 use crate::support::{MIGRATIONS, World, a_tenant, connect, quick, raise, seeing, seen, until};
@@ -166,6 +167,50 @@ async fn what_was_in_the_middle_of_a_batch_has_its_effect_once_at_a_standby_that
         assert_eq!((before, after), (&all[..before.len()], &all[1..]), "{key}");
     }
     assert!(site.sink.is_in_order());
+    site.stop().await;
+}
+
+/// Nobody sees an event as long as it is held.
+const HOLD: &str = "begin; lock table it.seen in exclusive mode";
+
+/// The standby has an event and the tick that had cut it off, and not its effect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_that_a_standby_lacks_happens_there() {
+    let (site, replica) = Site::new(quick()).await;
+    site.publish(&["a"], 1).await.unwrap();
+    until(async || site.seen("a").await == [1] && site.sink.got("a") == [1]).await;
+    let superuser = session(&site.server).await;
+    superuser.batch_execute(HOLD).await.unwrap();
+    site.publish(&["a"], 1).await.unwrap();
+    until(async || site.sink.got("a") == [1, 2]).await;
+    cut_off(&replica).await;
+    superuser.batch_execute("commit").await.unwrap();
+    until(async || site.seen("a").await == [1, 2]).await;
+    let site = site.fails_over_to(replica, &["a"]).await;
+    until(async || site.seen("a").await == [1, 2, 3] && site.sink.got("a") == [1, 2, 3]).await;
+    site.stop().await;
+}
+
+/// A broker brings events to a database whose standby takes over without the effect of the last one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_of_an_intake_that_a_standby_lacks_happens_there() {
+    let (here, broker) = (World::new().await, Broker::default());
+    let bringing = Config { subscription: "broker".to_owned(), ..quick() };
+    let relay = Relay::to(here.db.clone(), Arc::new(broker.clone()), bringing).await.unwrap();
+    let (mut site, replica) = Site::new(quick()).await;
+    site.tenant = AssumedTenant::new(here.tenant.context().tenant(), "the same tenant");
+    let config = Config { lease: Duration::from_secs(9), ..quick() };
+    let intake = Intake::start(site.db.clone(), (), seeing(), broker, config).await.unwrap();
+    here.raise("a").await;
+    until(async || site.seen("a").await == [1]).await;
+    cut_off(&replica).await;
+    here.raise("a").await;
+    until(async || site.seen("a").await == [1, 2]).await;
+    let site = site.fails_over_to(replica, &["of its own"]).await;
+    here.raise("a").await;
+    until(async || site.seen("a").await == [1, 2, 3]).await;
+    relay.stop().await;
+    intake.stop().await;
     site.stop().await;
 }
 

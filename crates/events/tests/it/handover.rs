@@ -24,10 +24,10 @@ statements! {
 
 /// A broker of this process, which refuses a key for a time.
 #[derive(Clone, Default)]
-struct Broker(Arc<Mutex<Held>>);
+pub(crate) struct Broker(Arc<Mutex<Held>>);
 
 #[derive(Default)]
-struct Held {
+pub(crate) struct Held {
     lanes: BTreeMap<Lane, Vec<Envelope>>,
     refused: Option<String>,
 }
@@ -101,7 +101,9 @@ async fn bring(world: &World, broker: &Broker) -> Relay {
 }
 
 async fn read(world: &World, broker: &Broker) -> Intake {
-    Intake::of_own_log(world.db.clone(), (), seeing(), broker.clone(), quick()).await.unwrap()
+    // So long that it does not run out on a busy machine.
+    let config = Config { lease: Duration::from_secs(10), ..quick() };
+    Intake::of_own_log(world.db.clone(), (), seeing(), broker.clone(), config).await.unwrap()
 }
 
 async fn go_back(world: &World, broker: &Broker) -> Result<bool, Error> {

@@ -50,4 +50,6 @@ mod strangers;
 mod support;
 mod trace;
 mod traps;
+#[cfg(all(feature = "redis", feature = "nats"))]
+mod truncated;
 mod versions;

@@ -1,8 +1,9 @@
 //! Order within a key, and completeness, whatever the transactions do to each other.
 
 use serde::{Deserialize, Serialize};
-use shared_core::Failure;
+use shared_core::{Failure, InTenant as _};
 use shared_db::{TenantTx, statements};
+use shared_devkit::{Postgres, PostgresOptions};
 use shared_events::{Config, Event, Events, Publish as _, Received, Relay};
 
 use crate::support::{World, quick, raise, raised, see_as, seeing, until};
@@ -77,6 +78,33 @@ async fn an_open_writer_holds_nobody_up_and_its_events_are_not_lost() {
     assert_eq!(world.seen("see", "late").await, [1]);
     // Its position was the lowest of all: a reader that asks for the positions after its last one had lost it.
     assert_eq!(world.db.tenant(&world.tenant).all(&BY_POS, ()).await.unwrap()[0], "late");
+    relay.stop().await;
+}
+
+/// It is open, and no session's: it has outlived the one that prepared it.
+#[tokio::test]
+async fn a_prepared_transaction_holds_nobody_up_and_its_events_come_when_it_commits() {
+    let options = PostgresOptions::new().setting("max_prepared_transactions", 2);
+    let server = Postgres::exclusive_with(options).await.unwrap();
+    let world = World::on(&server).await;
+    let relay = world.relay(seeing()).await;
+    let tenant = world.tenant.context().tenant();
+    let prepared = format!(
+        "begin;
+         insert into shared_events.log (lane, id, tenant_id, name, version, key, payload, context)
+         values (shared_events.lane_of('{tenant}', 'late'), gen_random_uuid(), '{tenant}', 'counter.raised', 1, 'late',
+                 '{{\"key\": \"late\", \"n\": 1}}', '{{\"actor\": \"test\", \"correlation\": \"test\"}}');
+         prepare transaction 'late'"
+    );
+    world.superuser().await.batch_execute(&prepared).await.unwrap();
+    for n in 1..=20 {
+        world.raise("other").await;
+        until(async || world.seen("see", "other").await.len() == n).await;
+    }
+    assert_eq!(world.seen("see", "late").await, Vec::<i64>::new());
+    world.superuser().await.batch_execute("commit prepared 'late'").await.unwrap();
+    world.settled().await;
+    assert_eq!(world.seen("see", "late").await, [1]);
     relay.stop().await;
 }
 

@@ -13,6 +13,8 @@ use crate::support::{World, connect, quick, seeing, until};
 statements! {
     const SHARES: Statement<(), i64> = "
         select count(*) from shared_events.cursor where owner is not null and expires > clock_timestamp() group by owner order by 1";
+    // Each lane that is taken has another epoch.
+    const EPOCHS: Statement<(), i64> = "select sum(epoch)::int8 from shared_events.cursor";
     const EXPIRES: Statement<(), f64> = "select extract(epoch from min(expires))::float8 from shared_events.cursor";
 }
 
@@ -122,6 +124,7 @@ async fn a_process_that_is_killed_is_replaced_within_two_leases() {
     world.settled().await;
     let other =
         Relay::start(world.db.clone(), (), seeing(), Config { lease: LEASE, ..quick() }).await.unwrap();
+    until(async || shares(&world).await == [8, 8]).await;
     victim.kill().await.unwrap();
     let killed = Instant::now();
     until(async || shares(&world).await == [16]).await;
@@ -141,17 +144,20 @@ async fn a_process_that_is_killed_is_replaced_within_two_leases() {
 async fn a_process_that_sleeps_through_its_lease_does_nothing_twice_and_nothing_out_of_order() {
     let world = World::new().await;
     let mut sleeper = a_process(&world).await;
+    let epochs = async || world.db.system().one(&EPOCHS, ()).await.unwrap();
     for round in 1..=3 {
+        until(async || shares(&world).await == [16]).await;
         for _ in 0..20 {
             for key in ["a", "b", "c"] {
                 world.raise(key).await;
             }
         }
         sleeper.pause().await.unwrap();
+        let before = epochs().await;
         let other = Relay::start(world.db.clone(), (), seeing(), quick()).await.unwrap();
-        // It may hold a transaction open, whose position lock the others wait for: then it is to wake up first.
-        let taken = async || shares(&world).await == [16];
-        until(taken).await;
+        let taken = until(async || shares(&world).await == [16] && epochs().await >= before + 16);
+        // It may hold a transaction open, whose locks the others wait for: then it is to wake up first.
+        let _ = tokio::time::timeout(2 * LEASE, taken).await;
         sleeper.resume().unwrap();
         for key in ["a", "b", "c"] {
             world.raise(key).await;

@@ -2,14 +2,16 @@
 
 use std::env;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use shared_core::InTenant as _;
 use shared_db::redis::{Config as RedisConfig, Redis, cmd};
 use shared_devkit::child::{self, Child, Kill, Matrix, Outcome};
 use shared_devkit::{Proxy, Redis as Server, RedisOptions};
-use shared_events::sink::{PostgresLog, RedisStreams};
-use shared_events::{Config, Intake, Lane, Relay};
+use shared_events::sink::{Accepted, Capabilities, PostgresLog, RedisStreams, Refusal, Sink};
+use shared_events::{Config, Envelope, Intake, Lane, Place, Relay};
 
 use crate::support::{World, connect, quick, seeing, until};
 
@@ -19,10 +21,14 @@ async fn streams(url: &str) -> RedisStreams {
     RedisStreams::new(&Redis::connect(&RedisConfig::new(url)).await.unwrap())
 }
 
+/// What is lost comes again, however long ago it was sent.
+fn to_redis() -> Config {
+    Config { subscription: "to redis".to_owned(), rewind: Duration::from_secs(60), ..quick() }
+}
+
 /// Brings the log of this world to the streams.
 async fn bring(world: &World, streams: &RedisStreams) -> Relay {
-    let config = Config { subscription: "to redis".to_owned(), ..quick() };
-    Relay::to(world.db.clone(), Arc::new(streams.clone()), config).await.unwrap()
+    Relay::to(world.db.clone(), Arc::new(streams.clone()), to_redis()).await.unwrap()
 }
 
 /// Consumes what the streams have, over the database of that world.
@@ -81,10 +87,7 @@ async fn what_is_published_here_has_its_effect_there_once_and_in_order() {
 async fn a_redis_that_lost_everything_gets_it_again_and_nothing_happens_twice() {
     let mut server = Server::exclusive_with(RedisOptions::new().setting("appendonly", "no")).await.unwrap();
     let (streams, (here, there)) = (streams(server.url()).await, here_and_there().await);
-    // As far back as it has to come again.
-    let config = Config { subscription: "to redis".to_owned(), rewind: Duration::from_secs(60), ..quick() };
-    let relay = Relay::to(here.db.clone(), Arc::new(streams.clone()), config).await.unwrap();
-    let intake = consume(&there, &streams).await;
+    let (relay, intake) = (bring(&here, &streams).await, consume(&there, &streams).await);
     publish(&here, 3).await;
     arrived(&there, 3).await;
     server.kill().await.unwrap();
@@ -164,37 +167,120 @@ const HERE: &str = "EVENTS_TEST_HERE";
 const THERE: &str = "EVENTS_TEST_THERE";
 const REDIS: &str = "EVENTS_TEST_REDIS";
 
-const POINTS: [&str; 4] =
-    ["events.relay.sent", "events.relay.consumed", "db.commit.sending", "db.commit.answered"];
+/// The steps from the log to the broker, which has lost what it had and refuses a key at first, and from there to an effect.
+const POINTS: [&str; 9] = [
+    "events.relay.asked",
+    "events.relay.cut",
+    "events.relay.read",
+    "events.relay.parked",
+    "events.relay.sent",
+    "events.relay.redriven",
+    "events.relay.advanced",
+    "events.relay.consumed",
+    "events.relay.committed",
+];
+
+/// Around the COMMIT of an effect. The first ones are of subscriptions, ticks and what is parked.
+const COMMITS: [&str; 2] = ["db.commit.sending", "db.commit.answered"];
+
+const TIMES: usize = 5;
 
 /// Relay and intake in one process, which is killed with -9 wherever that comes. This test is its own victim.
 #[tokio::test]
 async fn each_event_arrives_once_and_in_order_wherever_a_kill_comes() {
     if child::enter().unwrap().is_some() {
-        let of = async |name: &str| connect(&env::var(name).unwrap(), 10).await;
-        let streams = streams(&env::var(REDIS).unwrap()).await;
-        let config = Config { subscription: "to redis".to_owned(), ..quick() };
-        let _relay = Relay::to(of(HERE).await, Arc::new(streams.clone()), config).await.unwrap();
-        let _intake = Intake::start(of(THERE).await, (), seeing(), streams, quick()).await.unwrap();
-        return std::future::pending().await;
+        return be_killed().await;
     }
     let kills = Matrix::new(POINTS).moments(4, Duration::ZERO..Duration::from_millis(200), 11);
     kills.run(one_is_killed_and_another_goes_on).await.unwrap();
+
+    let kills = Matrix::new(COMMITS.map(|point| Kill::at(point, 16)));
+    let report = kills.run(one_is_killed_and_another_goes_on).await.unwrap();
+    assert_eq!(report.total("midway"), COMMITS.len(), "some effects were there, and not all");
+}
+
+/// What the victim does.
+async fn be_killed() {
+    let of = async |name: &str| connect(&env::var(name).unwrap(), 10).await;
+    let streams = streams(&env::var(REDIS).unwrap()).await;
+    let fussy = Fussy(streams.clone(), AtomicBool::new(false));
+    let relay = Relay::to(of(HERE).await, Arc::new(fussy), to_redis()).await.unwrap();
+    let one_by_one = Config { batch: 1, ..quick() };
+    let _intake = Intake::start(of(THERE).await, (), seeing(), streams, one_by_one).await.unwrap();
+    // As an operator does it.
+    until(async || relay.redrive("redis").await.unwrap() > 0).await;
+    std::future::pending().await
+}
+
+/// Refuses an event of the first key, once.
+struct Fussy(RedisStreams, AtomicBool);
+
+#[async_trait]
+impl Sink for Fussy {
+    fn name(&self) -> &str {
+        Sink::name(&self.0)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn last(&self, lane: Lane) -> Result<Option<Place>, Refusal> {
+        self.0.last(lane).await
+    }
+
+    async fn send(&self, lane: Lane, after: Option<Place>, events: &[Envelope]) -> Accepted {
+        match events.iter().position(|event| event.key == KEYS[0]) {
+            Some(0) if !self.1.swap(true, Ordering::Relaxed) => {
+                Accepted::until(0, Refusal::Never("not at once".to_owned()))
+            }
+            // The rest comes again, with that event in front.
+            Some(before) if !self.1.load(Ordering::Relaxed) => {
+                self.0.send(lane, after, &events[..before]).await
+            }
+            _ => self.0.send(lane, after, events).await,
+        }
+    }
 }
 
 async fn one_is_killed_and_another_goes_on(kill: Kill) -> Outcome {
     let database = Server::shared().await.unwrap().database().await.unwrap();
+    let redis = Redis::connect(&RedisConfig::new(database.url())).await.unwrap();
     let (streams, (here, there)) = (streams(database.url()).await, here_and_there().await);
-    publish(&here, 4).await;
+    publish(&here, 2).await;
+    let relay = bring(&here, &streams).await;
+    here.settled().await;
+    relay.stop().await;
+    let _: String = redis.command(&cmd("FLUSHDB")).await.unwrap();
+    publish(&here, 2).await;
+
     let victim = Child::test_function("sinks::each_event_arrives_once_and_in_order_wherever_a_kill_comes");
     let victim = victim.env(HERE, here.database.url()).env(THERE, there.database.url());
     let mut victim = victim.env(REDIS, database.url()).kill(kill).start().unwrap();
     victim.killed().await.unwrap();
+    let before = effects(&there).await;
+
+    publish(&here, 1).await;
     let (relay, intake) = (bring(&here, &streams).await, consume(&there, &streams).await);
-    arrived(&there, 4).await;
+    until(async || {
+        relay.redrive("redis").await.unwrap();
+        effects(&there).await >= TIMES * KEYS.len()
+    })
+    .await;
+    arrived(&there, TIMES).await;
     relay.stop().await;
     intake.stop().await;
-    let redis = Redis::connect(&RedisConfig::new(database.url())).await.unwrap();
-    let doubled = entries(&redis, &streams).await - 4 * KEYS.len();
-    Outcome::new().count("events", 4 * KEYS.len()).wrong("doubled at the broker", doubled)
+    Outcome::new()
+        .count("before", before)
+        .count("midway", usize::from((1..4 * KEYS.len()).contains(&before)))
+        .wrong("lost or doubled at the broker", entries(&redis, &streams).await.abs_diff(TIMES * KEYS.len()))
+}
+
+/// How many effects are there.
+async fn effects(there: &World) -> usize {
+    let mut effects = 0;
+    for key in KEYS {
+        effects += there.seen("see", key).await.len();
+    }
+    effects
 }

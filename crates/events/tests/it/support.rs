@@ -69,7 +69,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let server = Postgres::shared().await.unwrap();
+        Self::on(&Postgres::shared().await.unwrap()).await
+    }
+
+    /// On a server whose settings the shared one does not have.
+    pub(crate) async fn on(server: &Postgres) -> Self {
         let migrate = async |url: String| {
             let config = shared_db::Config::new(url);
             bootstrap(&config, &[shared_events::MIGRATIONS, MIGRATIONS]).await.map(drop)
@@ -204,5 +208,5 @@ pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await; // a condition is polled
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the condition never came true");
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the condition never came true");
 }

@@ -1,8 +1,13 @@
 //! What goes wrong with readers of snapshots, each shown not to go wrong here.
 
-use shared_events::{Error, Relay};
+use std::time::Duration;
 
-use crate::support::{World, connect, quick, raise, seeing, until};
+use futures_util::future::join_all;
+use shared_db::TenantTx;
+use shared_events::{Error, Publish as _, Relay, delayed};
+
+use crate::memory::{InMemory, start};
+use crate::support::{World, connect, quick, raise, raised, seeing, until};
 
 const GROW: &str = "
     select coalesce(bool_and(pg_snapshot_xmax(snap) >= pg_snapshot_xmax(earlier) and pg_snapshot_xmin(snap) >= pg_snapshot_xmin(earlier)), true)
@@ -86,4 +91,84 @@ async fn events_of_a_hundred_savepoints_come_with_their_transaction() {
     world.settled().await;
     assert_eq!(world.seen("see", "a").await, Vec::from_iter(1..=100));
     relay.stop().await;
+}
+
+const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+async fn publish_in(world: &World, key: &str, n: i64, wait: Duration) {
+    let work = async |tx: &mut TenantTx| tx.publish_in(raised(key, n), wait).await;
+    world.db.tenant(&world.tenant).tx(work).await.unwrap();
+}
+
+/// Consumers and a sink got of this key what was published, once and in order.
+async fn have_seen(world: &World, sink: &InMemory, key: &str, times: i64) {
+    until(async || sink.got(key).len() as i64 >= times).await;
+    until(async || world.seen("see", key).await.len() as i64 >= times).await;
+    assert_eq!(world.seen("see", key).await, Vec::from_iter(1..=times), "{key}");
+    assert_eq!(sink.got(key), Vec::from_iter(1..=times), "{key} at the sink");
+}
+
+/// Its snapshot sees them if a later transaction was committed meanwhile, and else the next one's does: who always takes them for seen
+/// loses some, and who never does gets some twice.
+#[tokio::test]
+async fn what_a_tick_moves_into_the_log_comes_once_with_it_or_with_the_next() {
+    let (world, sink) = (World::new().await, InMemory::default());
+    let (relay, bringing) = (world.relay(seeing()).await, start(&world, &sink).await);
+    let (mut superuser, mut seen) = (world.superuser().await, Vec::new());
+    for n in 1..=10 {
+        for (nth, key) in KEYS.iter().enumerate() {
+            let tick = superuser.transaction().await.unwrap();
+            // Relays make no ticks meanwhile, and it has no transaction id yet.
+            tick.batch_execute("lock table shared_events.tick_lock in exclusive mode").await.unwrap();
+            publish_in(&world, key, n, Duration::ZERO).await;
+            tick.batch_execute("select shared_events.release_delayed(100)").await.unwrap();
+            if nth % 2 == 0 {
+                world.raise("beside").await;
+            }
+            let insert = "insert into shared_events.tick (snap) values (pg_current_snapshot())
+                          returning pg_visible_in_snapshot(pg_current_xact_id(), snap)";
+            seen.push(tick.query_one(insert, &[]).await.unwrap().get::<_, bool>(0));
+            tick.commit().await.unwrap();
+            have_seen(&world, &sink, key, n).await;
+        }
+    }
+    // Others, too, commit at this server.
+    let with_it = seen.iter().filter(|seen| **seen).count();
+    assert!((30..50).contains(&with_it), "{with_it} of 50 with their own tick");
+    world.settled().await;
+    for key in KEYS {
+        have_seen(&world, &sink, key, 10).await;
+    }
+    have_seen(&world, &sink, "beside", 30).await;
+    relay.stop().await;
+    bringing.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_due_comes_once_and_in_order_beside_writers() {
+    let (world, sink) = (World::new().await, InMemory::default());
+    let (relay, bringing) = (world.relay(seeing()).await, start(&world, &sink).await);
+    for n in 1..=50 {
+        let wait = Duration::from_millis(5) * n;
+        publish_in(&world, KEYS[n as usize % 5], i64::from(n - 1) / 5 + 1, wait).await;
+    }
+    let write = async |writer: usize| {
+        let (key, mut times) = (format!("beside {writer}"), 0);
+        while !delayed(&world.db, None, 1).await.unwrap().is_empty() {
+            world.raise(&key).await;
+            times += 1;
+        }
+        (key, times)
+    };
+    let written = join_all((0..4).map(write)).await;
+    world.settled().await;
+    for key in KEYS {
+        have_seen(&world, &sink, key, 10).await;
+    }
+    for (key, times) in written {
+        have_seen(&world, &sink, &key, times).await;
+    }
+    assert!(sink.is_in_order());
+    relay.stop().await;
+    bringing.stop().await;
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::history::{Attempted, History};
 use super::plan::{Fate, Lane, PACE, PER_HOST, Place, Plan, SHARED};
-use super::restarts::Restarts;
+use super::restarts::{Restarts, percentile};
 
 /// What was found. Each line of a list is a broken promise.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub(crate) struct Verdict {
     pub beyond_limits: Vec<String>,
     /// Dead letters without a reason in the plan or in the crashes.
     pub wrongly_dead: Vec<String>,
+    /// The time within which 99 of a hundred jobs of killed workers ran again, if it is too long.
+    pub late: Vec<String>,
     /// Jobs that were dead by their workers' crashes; that is allowed.
     pub crashed: usize,
     /// The same, of jobs in Redis whose effect is in the database.
@@ -46,6 +48,7 @@ impl Verdict {
         let mut verdict = Self { restarts: Restarts::of(plan, history), ..Self::default() };
         verdict.count_effects(plan, history);
         verdict.find_lost(plan, history);
+        verdict.check_restarts(plan);
         let accepted = accepted(history);
         // What a server has forgotten it can't keep in order.
         if !plan.forgets() {
@@ -56,7 +59,7 @@ impl Verdict {
     }
 
     /// The promises that can be broken, and how they were.
-    pub(crate) fn broken(&self) -> [(&'static str, &[String]); 6] {
+    pub(crate) fn broken(&self) -> [(&'static str, &[String]); 7] {
         [
             ("lost", &self.lost),
             ("effects twice", &self.twice),
@@ -64,6 +67,7 @@ impl Verdict {
             ("out of order", &self.unordered),
             ("beyond limits", &self.beyond_limits),
             ("wrongly dead", &self.wrongly_dead),
+            ("late after a kill", &self.late),
         ]
     }
 
@@ -128,6 +132,14 @@ impl Verdict {
                     self.wrongly_dead.push(format!("job {n}: {done}dead, {reason:?}"));
                 }
             }
+        }
+    }
+
+    fn check_restarts(&mut self, plan: &Plan) {
+        let p99 = percentile(&self.restarts.clear, 99)
+            .map(|took| Duration::from_micros(took.max(0).unsigned_abs()));
+        if let Some(p99) = p99.filter(|p99| *p99 > plan.soon) {
+            self.late.push(format!("p99 {p99:.2?}, {:?} are promised", plan.soon));
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub beat: Duration,
     pub lease: Duration,
     pub crash_budget: u32,
+    /// Of a hundred jobs of killed workers with nothing else to wait for, 99 run again within this time.
+    pub soon: Duration,
     /// The longest that a handler takes.
     pub work: Duration,
     /// Between two faults.
@@ -78,6 +80,7 @@ impl Plan {
             beat: config.beat,
             lease: config.lease,
             crash_budget: config.crash_budget,
+            soon: config.lease + config.beat,
             work: Duration::from_millis(400),
             calm: Duration::from_secs(2)..Duration::from_secs(5),
             backlog: 2000,
@@ -87,6 +90,7 @@ impl Plan {
 
     /// Some seconds, for every test run.
     pub(crate) fn short(place: Place, seed: u64) -> Self {
+        let (beat, lease) = (Duration::from_millis(100), Duration::from_millis(600));
         Self {
             skewed: false,
             tenants: 2,
@@ -94,10 +98,13 @@ impl Plan {
             limited: 8,
             workers: 3,
             concurrency: 8,
-            beat: Duration::from_millis(100),
-            lease: Duration::from_millis(600),
+            beat,
+            lease,
             // Here workers die so often that it says nothing about their jobs.
             crash_budget: 100,
+            // Each further worker that takes the job and dies costs as much again. Here they die faster than a lease ends; and ten times
+            // leave room for a machine that is busy.
+            soon: (lease + beat) * 10,
             work: Duration::from_millis(200),
             calm: Duration::from_millis(200)..Duration::from_millis(600),
             backlog: 100,

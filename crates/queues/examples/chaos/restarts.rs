@@ -17,12 +17,12 @@ pub(crate) struct Restarts {
     pub given_up: usize,
     /// Other jobs that never ran again.
     pub never: usize,
-    /// Those with nothing to wait for that took longer than a lease and a beat, and how many workers were killed or stopped meanwhile: one of
-    /// these may have taken the job, and not begun it.
+    /// Those with nothing to wait for that took longer than 99 of a hundred may, and how many workers were killed or stopped meanwhile: one
+    /// of these may have taken the job, and not begun it.
     pub late: Vec<Late>,
 }
 
-/// A job that ran again later than a lease and a beat after its worker was killed.
+/// A job that ran again later than [`Plan::soon`] after its worker was killed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Late {
     pub n: u64,
@@ -57,7 +57,7 @@ impl Restarts {
                     continue;
                 }
                 restarts.clear.push(took);
-                if took > (plan.lease + plan.beat).as_micros() as i64 {
+                if took > plan.soon.as_micros() as i64 {
                     let struck_meanwhile = history.struck_between(killed, next.began);
                     restarts.late.push(Late { n: attempt.n, took, struck_meanwhile });
                 }

@@ -10,6 +10,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use shared_core::InTenant;
 use shared_devkit::openapi;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tower::ServiceExt;
 
 use super::*;
@@ -66,8 +68,11 @@ async fn jobs_are_found_looked_at_and_cancelled() {
         let later = NewJob::of(Mail { n: 3 }).after(Duration::from_secs(3600));
         let later = fixture.queues.tenant(&fixture.tenant).enqueue(later).await.unwrap().job_id();
         let now = json!({ "seconds": 0 });
-        change(&router, "POST", &format!("/jobs/{later}/reschedule"), now.clone()).await;
         let at = |job: JobId| format!("/jobs/{job}/reschedule");
+        change(&router, "POST", &at(later), now.clone()).await;
+        let due = |job: &Value| OffsetDateTime::parse(job["due_at"].as_str().unwrap(), &Rfc3339).unwrap();
+        let (soon, first_due) = (get(&router, &format!("/jobs/{later}")).await, due(&job));
+        assert!(due(&soon) - first_due < Duration::from_secs(60), "{soon}");
         assert_eq!(call(&router, "POST", &at(second), Some(now)).await.0, StatusCode::NOT_FOUND, "it is due");
         let (status, _) = call(&router, "POST", &at(later), Some(json!({ "seconds": -1 }))).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -130,8 +135,10 @@ async fn queues_and_tenants_are_paused_and_weighted() {
         change(&router, "POST", "/queues/mail/pause", json!({ "tenant": tenant })).await;
         assert_eq!(fixture.claim("mail", 1).await, []);
         change(&router, "POST", "/queues/mail/resume", json!({ "tenant": tenant })).await;
-        change(&router, "PUT", &format!("/queues/mail/tenants/{tenant}"), json!({ "weight": 3 })).await;
         assert_eq!(fixture.claim("mail", 1).await.len(), 1);
+        change(&router, "PUT", &format!("/queues/mail/tenants/{tenant}"), json!({ "weight": 4 })).await;
+        let share = fixture.share().await;
+        assert!((70..=90).contains(&share), "{share} instead of 80");
         assert_eq!(get(&router, "/queues?most=1").await["queues"].as_array().unwrap().len(), 1);
     })
     .await;
@@ -155,10 +162,24 @@ async fn limits_are_set_seen_held_and_removed() {
             set["limit"],
             json!({ "at_once": 1, "rate": { "count": 10, "period_seconds": 0.5, "burst": 10 } })
         );
-        change(&router, "POST", "/limits/host/hold?key=example.com", json!({ "seconds": 30 })).await;
         change(&router, "DELETE", "/limits/host?key=example.com", Value::Null).await;
-        change(&router, "PUT", "/queues/mail/limit", json!({ "at_once": 5 })).await;
-        change(&router, "DELETE", "/queues/mail/limit", Value::Null).await;
+        assert_eq!(fixture.claim_soon("mail", 1).await.len(), 1);
+        assert_eq!(get(&router, "/limits").await["limits"][0]["limit"], Value::Null);
+
+        for hold in ["/limits/host/hold", "/limits/host/hold?key=example.com"] {
+            change(&router, "POST", hold, json!({ "seconds": 30 })).await;
+            fixture.mails.enqueue(limited(3)).await.unwrap();
+            assert_eq!(fixture.claim("mail", 10).await, []);
+            change(&router, "POST", hold, json!({ "seconds": 0 })).await;
+            assert_eq!(fixture.claim_soon("mail", 1).await.len(), 1);
+        }
+
+        change(&router, "PUT", "/queues/bulk/limit", json!({ "at_once": 1 })).await;
+        let bulk = (0..2).map(|n| NewJob::of(Mail { n }).queue("bulk"));
+        fixture.mails.enqueue_all(bulk).await.unwrap();
+        assert_eq!(fixture.claim("bulk", 10).await.len(), 1);
+        change(&router, "DELETE", "/queues/bulk/limit", Value::Null).await;
+        assert_eq!(fixture.claim("bulk", 10).await.len(), 1);
     })
     .await;
 }
@@ -190,6 +211,7 @@ async fn schedules_are_seen_changed_stopped_and_removed() {
         change(&router, "POST", "/schedules/mail/nightly/pause", Value::Null).await;
         assert_eq!(get(&router, "/schedules").await["schedules"][0]["paused"], true);
         change(&router, "POST", "/schedules/mail/nightly/resume", Value::Null).await;
+        assert_eq!(get(&router, "/schedules").await["schedules"][0]["paused"], false);
         change(&router, "DELETE", "/schedules/mail/nightly", Value::Null).await;
         assert_eq!(call(&router, "DELETE", "/schedules/mail/nightly", None).await.0, StatusCode::NOT_FOUND);
     })

@@ -16,7 +16,8 @@ use crate::{Error, JobId};
 pub enum Cancelled {
     /// It was waiting, and is gone.
     Removed,
-    /// It is running: its worker is told, and its handler hears of it by [`JobContext::cancelled`](crate::JobContext::cancelled).
+    /// It is running: its worker is told, and its handler hears of it by [`JobContext::cancelled`](crate::JobContext::cancelled). This attempt
+    /// is the last one: unless it completes the job, that is cancelled, or gone if its worker gives it back.
     Asked,
     /// There is no such job: it is finished or dead, or never was.
     NotFound,

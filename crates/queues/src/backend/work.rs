@@ -116,6 +116,15 @@ pub(crate) struct Settled {
     pub(crate) claim: i64,
     pub(crate) job: JobId,
     pub(crate) fate: Fate,
+    /// For how long it is remembered if it ends as cancelled since somebody wants that, whatever was to become of it.
+    pub(crate) keep_cancelled: Duration,
+}
+
+impl Settled {
+    /// Nothing is left of it if somebody wants it cancelled.
+    pub(crate) const fn new(claim: i64, job: JobId, fate: Fate) -> Self {
+        Self { claim, job, fate, keep_cancelled: Duration::ZERO }
+    }
 }
 
 /// What a sweep found.
@@ -175,8 +184,8 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
         progress: &[(JobId, Progress)],
     ) -> Result<bool, Error>;
 
-    /// The worker goes by itself: whatever it still holds can be claimed again, and nothing is counted against the jobs. How many
-    /// jobs that were. May be repeated.
+    /// The worker goes by itself: whatever it still holds can be claimed again, and nothing is counted against the jobs; but what somebody wants
+    /// cancelled is gone. How many jobs can be claimed again. May be repeated.
     async fn retire(&self, worker: Uuid, queues: &[Arc<str>]) -> Result<u64, Error>;
 
     /// The same for single claims of a worker that lives.
@@ -185,7 +194,8 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
     /// What it takes for the worker's: each job with the number of its claim.
     async fn held(&self, worker: Uuid, queue: &str) -> Result<Vec<(JobId, i64)>, Error>;
 
-    /// Takes the jobs of workers whose lease has ended. Whoever begins with it, all of it is done in the end; bounded steps.
+    /// Takes the jobs of workers whose lease has ended. Whoever begins with it, all of it is done in the end; bounded steps. What somebody wants
+    /// cancelled is gone.
     async fn sweep(&self, queues: &[Arc<str>], crash_budget: u32) -> Result<Swept, Error>;
 
     /// Takes jobs under a fence. Of the priorities the highest first; between tenants in turn by weight; of a tenant the oldest
@@ -193,7 +203,8 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
     async fn claim(&self, claim: Claim<'_>) -> Result<Vec<Claimed>, Error>;
 
     /// Settles what the worker's fence still holds, all jobs of one queue, and returns those that were refused since it doesn't.
-    /// May be repeated: what was settled is no longer held, so it is refused then.
+    /// May be repeated: what was settled is no longer held, so it is refused then. What somebody wants cancelled, and is not complete, ends as
+    /// cancelled, whatever its fate was to be.
     async fn settle(&self, worker: Uuid, queue: &str, all: &[Settled]) -> Result<Vec<JobId>, Error>;
 
     /// Lets the COMMIT of this transaction complete the job, if the backend's tables are in its database: it then fails with the

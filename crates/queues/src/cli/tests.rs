@@ -112,16 +112,62 @@ async fn queues_and_limits_are_steered() {
         assert_eq!(fixture.claim("mail", 5).await.len(), 2);
         let limits = run(&fixture.queues, "limits").await.0;
         assert!(limits.contains("example.com") && limits.contains("2 at once, 100/1s, burst 5"), "{limits}");
-        for line in [
-            "limit host --key example.com --none",
-            "limit --queue mail --at-once 3",
-            "limit --queue mail --none",
-            "hold host 30s",
-            "hold host --key example.com 0s",
-            &format!("weight mail --tenant {tenant} 5"),
-        ] {
-            assert_eq!(run(&fixture.queues, line).await.1, 0, "{line}");
+        let removed = run(&fixture.queues, "limit host --key example.com --none").await;
+        assert_eq!(removed, ("removed\n".into(), 0));
+        assert_eq!(fixture.claim_soon("mail", 1).await.len(), 1);
+        assert!(!run(&fixture.queues, "limits").await.0.contains("at once"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_limit_is_held_and_let_go() {
+    everywhere(async |mut fixture| {
+        for of in ["host", "host --key example.com"] {
+            fixture.mails.enqueue(limited(1)).await.unwrap();
+            assert_eq!(run(&fixture.queues, &format!("hold {of} 30s")).await, ("held\n".into(), 0));
+            assert_eq!(fixture.claim("mail", 5).await, []);
+            assert_eq!(run(&fixture.queues, &format!("hold {of} 0s")).await.1, 0);
+            assert_eq!(fixture.claim_soon("mail", 1).await.len(), 1);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_queue_is_limited_and_shared_by_weight() {
+    everywhere(async |mut fixture| {
+        let queues = fixture.queues.clone();
+        for n in 0..3 {
+            fixture.mail(n).await;
+        }
+        assert_eq!(run(&queues, "limit --queue mail --at-once 2").await, ("set\n".into(), 0));
+        assert_eq!(fixture.claim("mail", 5).await.len(), 2);
+        let limits = run(&queues, "limits").await.0;
+        assert!(limits.contains("queue mail") && limits.contains("2 at once"), "{limits}");
+        assert_eq!(run(&queues, "limit --queue mail --none").await, ("removed\n".into(), 0));
+        assert_eq!(fixture.claim("mail", 5).await.len(), 1);
+        assert!(!run(&queues, "limits").await.0.contains("queue mail"));
+
+        let tenant = fixture.tenant.context().tenant();
+        assert_eq!(run(&queues, &format!("weight mail --tenant {tenant} 4")).await, ("set\n".into(), 0));
+        let share = fixture.share().await;
+        assert!((70..=90).contains(&share), "{share} instead of 80");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_next_attempt_is_retried() {
+    everywhere(async |mut fixture| {
+        let job = fixture.mail(1).await;
+        let failed = fixture.claim("mail", 1).await;
+        let hour = Duration::from_secs(3600);
+        let retry = crate::backend::Fate::Retry { after: hour, error: "not today".to_owned() };
+        fixture.settle("mail", &failed, retry).await;
+        let retried = run(&fixture.queues, &format!("reschedule {job} 0s")).await;
+        assert_eq!(retried, ("it has another time\n".into(), 0));
+        assert_eq!(fixture.claim_soon("mail", 1).await, [job]);
     })
     .await;
 }
@@ -137,7 +183,8 @@ async fn schedules_are_changed() {
         assert!(edited.contains("30 4 * * MON") && edited.contains("Europe/Zurich") && code == 0, "{edited}");
         assert_eq!(run(queues, "schedule mail nightly pause").await, ("paused\n".into(), 0));
         assert!(run(queues, "schedules --queue mail").await.0.contains("paused"));
-        assert_eq!(run(queues, "schedule mail nightly resume").await.1, 0);
+        assert_eq!(run(queues, "schedule mail nightly resume").await, ("resumed\n".into(), 0));
+        assert!(!run(queues, "schedules --queue mail").await.0.contains("paused"));
         assert_eq!(run(queues, "schedule mail nightly remove").await, ("removed\n".into(), 0));
         assert_eq!(run(queues, "schedule mail nightly edit").await.1, 1);
     })

@@ -231,7 +231,7 @@ impl Worker {
     pub(super) async fn settle_as(&self, claim: i64, job: JobId, fate: Fate) -> bool {
         let queue =
             self.bench.view(job).await.map_or_else(|| self.bench.queue.to_string(), |view| view.queue);
-        let settled = [Settled { claim, job, fate }];
+        let settled = [Settled { keep_cancelled: HOUR, ..Settled::new(claim, job, fate) }];
         self.bench.backend.settle(self.id, &queue, &settled).await.unwrap().is_empty()
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use shared_core::{Id, TenantId};
 
 use super::Scenario;
-use super::bench::{Bench, HOUR, dead, done, retry, sorted};
-use crate::backend::{Cancelled, Entry, Fate, JobFilter};
+use super::bench::{Bench, HOUR, Worker, dead, done, pause, retry, sorted};
+use crate::backend::{Cancelled, Entry, Fate, JobFilter, Settled};
 use crate::limit::Limit;
 use crate::view::{QueueStatus, State};
 use crate::{Priority, Progress};
@@ -17,7 +17,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a paused tenant takes no place in a limit", |bench| Box::pin(paused_behind_a_limit(bench))),
     ("a pending job is cancelled at once", |bench| Box::pin(cancelled(bench))),
     ("a running job's worker is told to cancel it", |bench| Box::pin(asked_to_cancel(bench))),
-    ("who gets a job that is to be cancelled is told", |bench| Box::pin(asked_and_given_back(bench))),
+    ("a job that is to be cancelled is not tried again", |bench| Box::pin(asked_and_failed(bench))),
+    ("a request to cancel that comes while a job fails is not lost", |bench| {
+        Box::pin(asked_while_it_fails(bench))
+    }),
+    ("a job that is to be cancelled is not given back", |bench| Box::pin(asked_and_given_back(bench))),
     ("a job that is not due gets another time", |bench| Box::pin(rescheduled(bench))),
     ("an ordered job that is to be tried again gets another time", |bench| {
         Box::pin(rescheduled_in_its_lane(bench))
@@ -144,23 +148,73 @@ async fn asked_to_cancel(bench: Bench) {
     assert_eq!(bench.state(jobs[1]).await, Some(State::Cancelled));
 }
 
+async fn asked_and_failed(bench: Bench) {
+    let asked = async |worker: &mut Worker, fate: &Fate| {
+        let job = bench.put(Entry { order: Some("k".to_owned()), ..bench.limited("one") }).await;
+        assert_eq!(worker.claim_soon().await, job);
+        assert_eq!(bench.backend.cancel(job).await.unwrap(), Cancelled::Asked);
+        assert!(worker.settle(job, fate.clone()).await);
+        assert_eq!(bench.backend.cancel(job).await.unwrap(), Cancelled::NotFound, "{fate:?}");
+        bench.view(job).await.unwrap()
+    };
+    bench.set_limit("one", None, Limit::concurrency(1)).await;
+    let mut worker = bench.worker().await;
+    for fate in [retry(Duration::ZERO), retry(HOUR), Fate::Later(Duration::ZERO), Fate::Later(HOUR), dead()] {
+        let view = asked(&mut worker, &fate).await;
+        let told = (view.state, view.attempts, view.error, view.result);
+        assert_eq!(told, (State::Cancelled, 0, None, None), "{fate:?}");
+    }
+    let result = Some("[7]".to_owned());
+    let view = asked(&mut worker, &Fate::Completed { result: result.clone(), keep: HOUR }).await;
+    assert_eq!((view.state, view.result), (State::Completed, result), "it was done all the same");
+    bench.nothing_is_left().await;
+}
+
+async fn asked_while_it_fails(bench: Bench) {
+    let jobs = bench.put_all(bench.entries(100)).await;
+    let mut worker = bench.worker().await;
+    assert_eq!(worker.claim(100).await, jobs);
+    for job in jobs {
+        let settled = [Settled { keep_cancelled: HOUR, ..Settled::new(worker.claims, job, retry(HOUR)) }];
+        let settle = bench.backend.settle(worker.id, &bench.queue, &settled);
+        let (refused, answer) = tokio::join!(settle, bench.backend.cancel(job));
+        assert_eq!(refused.unwrap(), []);
+        let left = match answer.unwrap() {
+            Cancelled::Asked => Some(State::Cancelled),
+            Cancelled::Removed => None,
+            Cancelled::NotFound => panic!("it is there all the time"),
+        };
+        assert_eq!(bench.state(job).await, left);
+    }
+    bench.nothing_is_left().await;
+}
+
 async fn asked_and_given_back(bench: Bench) {
-    let job = bench.put(bench.entry()).await;
-    let mut mortal = bench.worker().await;
-    mortal.claim_one().await;
-    assert_eq!(bench.backend.cancel(job).await.unwrap(), Cancelled::Asked);
+    let asked = async || {
+        let job = bench.put(Entry { order: Some("k".to_owned()), ..bench.limited("one") }).await;
+        let mut worker = bench.worker().await;
+        assert_eq!(worker.claim_soon().await, job);
+        assert_eq!(bench.backend.cancel(job).await.unwrap(), Cancelled::Asked);
+        (worker, job)
+    };
+    bench.set_limit("one", None, Limit::concurrency(1)).await;
+    let (worker, given_back) = asked().await;
+    assert_eq!(worker.give_back(&[worker.claims]).await, 0);
+    let (worker, retired) = asked().await;
+    assert_eq!(worker.retire().await, 0);
+    let (mortal, crashed) = asked().await;
     mortal.die().await;
-    bench.sweep_until(1).await;
-    let mut next = bench.worker().await;
-    assert_eq!(next.claim(10).await, [job]);
-    assert_eq!(next.to_cancel().await, [job]);
-    assert!(next.settle(job, Fate::Later(Duration::ZERO)).await, "put back by who does not know it");
-    assert_eq!(next.claim_soon().await, job);
-    assert_eq!(next.to_cancel().await, [job]);
-    assert_eq!(next.retire().await, 1);
-    let mut last = bench.worker().await;
-    assert_eq!(last.claim(10).await, [job]);
-    assert_eq!(last.to_cancel().await, [job]);
+    // One crash would be too many.
+    let mut swept = bench.backend.sweep(&bench.queues(), 1).await.unwrap();
+    while swept.expired == 0 {
+        pause().await;
+        swept = bench.backend.sweep(&bench.queues(), 1).await.unwrap();
+    }
+    assert_eq!((swept.rescued, swept.dead), (0, 0));
+    for job in [given_back, retired, crashed] {
+        assert_eq!(bench.view(job).await, None, "as of one that waits nothing is left");
+    }
+    bench.nothing_is_left().await;
 }
 
 async fn progress(bench: Bench) {

@@ -93,8 +93,7 @@ async fn some_of_a_batch(bench: Bench) {
     let others = other.claim(fates.len()).await;
     assert_eq!(sorted(mine.iter().chain(&others).copied()), sorted(jobs));
     let both = mine.iter().zip(&fates).chain(others.iter().zip(&fates));
-    let all: Vec<Settled> =
-        both.map(|(job, fate)| Settled { claim: 1, job: *job, fate: fate.clone() }).collect();
+    let all: Vec<Settled> = both.map(|(job, fate)| Settled::new(1, *job, fate.clone())).collect();
     let refused = bench.backend.settle(worker.id, &bench.queue, &all).await.unwrap();
     assert_eq!(sorted(refused), sorted(others.clone()));
     other.complete(&others).await;

@@ -21,6 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("letters are thrown away, the oldest first", |bench| Box::pin(discarded(bench))),
     ("old letters are pruned", |bench| Box::pin(pruned_by_age(bench))),
     ("too many letters are pruned, the oldest first", |bench| Box::pin(pruned_by_number(bench))),
+    ("pruning goes on until all is pruned", |bench| Box::pin(pruned_in_steps(bench))),
 ];
 
 /// One dead job after the other.
@@ -79,8 +80,7 @@ async fn pages(bench: Bench) {
     let mut worker = bench.worker().await;
     assert_eq!(worker.claim(5).await.len(), 5);
     let fate = super::bench::dead();
-    let all: Vec<Settled> =
-        more.iter().map(|job| Settled { claim: 1, job: *job, fate: fate.clone() }).collect();
+    let all: Vec<Settled> = more.iter().map(|job| Settled::new(1, *job, fate.clone())).collect();
     assert_eq!(bench.backend.settle(worker.id, &bench.queue, &all).await.unwrap(), []);
     jobs.extend(more);
     let (mut filter, mut seen) = (here(&bench), Vec::new());
@@ -182,9 +182,12 @@ async fn discarded(bench: Bench) {
 
 /// Prunes until nothing is left to prune, and returns how much that was.
 async fn prune(bench: &Bench, dead_for: Duration, dead_most: u64) -> u64 {
+    prune_to(bench, Retention { dead_for, dead_most, ..Bench::KEEPS }).await
+}
+
+async fn prune_to(bench: &Bench, retention: Retention) -> u64 {
     let mut all = 0;
     loop {
-        let retention = Retention { dead_for, dead_most, ..Bench::KEEPS };
         let (removed, more) = bench.backend.prune(&bench.queues(), retention).await.unwrap();
         all += removed;
         if !more {
@@ -208,4 +211,23 @@ async fn pruned_by_number(bench: Bench) {
     let jobs = bury(&bench, bench.entries(5)).await;
     assert_eq!(prune(&bench, HOUR, 2).await, 3);
     assert_eq!(letters(&bench, here(&bench), 10).await, [jobs[4], jobs[3]]);
+}
+
+/// Of letters and of results there are more than any backend removes in one step.
+async fn pruned_in_steps(bench: Bench) {
+    const MANY: usize = 1100;
+    let (queue, mut worker) = (bench.queue.clone(), bench.worker().await);
+    let remembered = Fate::Completed { result: None, keep: HOUR };
+    let no_letters = Retention { dead_most: 0, ..Bench::KEEPS };
+    let no_results = Retention { kept_most: 0, ..Bench::KEEPS };
+    for (fate, retention) in [(super::bench::dead(), no_letters), (remembered, no_results)] {
+        bench.put_all(bench.entries(MANY)).await;
+        while worker.held.len() < MANY {
+            worker.claim(MANY).await;
+        }
+        let held = std::mem::take(&mut worker.held).into_iter();
+        let ends: Vec<Settled> = held.map(|(job, claim)| Settled::new(claim, job, fate.clone())).collect();
+        assert_eq!(bench.backend.settle(worker.id, &queue, &ends).await.unwrap(), []);
+        assert_eq!(prune_to(&bench, retention).await, MANY as u64, "{fate:?}");
+    }
 }

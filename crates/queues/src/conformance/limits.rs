@@ -12,6 +12,8 @@ use crate::view::State;
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("so many at once", |bench| Box::pin(concurrency(bench))),
     ("so many in a time", |bench| Box::pin(rate(bench))),
+    ("each key has a bucket of its own", |bench| Box::pin(bucket_of_a_key(bench))),
+    ("a bucket holds its burst, and no more", |bench| Box::pin(burst(bench))),
     ("tokens come back with time", |bench| Box::pin(tokens_come_back(bench))),
     ("keys count each by itself", |bench| Box::pin(keys(bench))),
     ("a key's own limit goes before the name's", |bench| Box::pin(own_limit_of_a_key(bench))),
@@ -69,6 +71,36 @@ async fn rate(bench: Bench) {
     assert_eq!(worker.claim(10).await, [jobs[2]]);
     worker.complete(&jobs[..3]).await;
     bench.nothing_is_left().await;
+}
+
+async fn bucket_of_a_key(bench: Bench) {
+    bench.set_limit("host", None, Limit::rate(2, HOUR)).await;
+    let of = |key| bench.put_all((0..3).map(|_| bench.limited_by("host", key)).collect());
+    let a = of("a").await;
+    let mut worker = bench.worker().await;
+    assert_eq!(worker.claim(10).await, a[..2]);
+    let b = of("b").await;
+    assert_eq!(worker.claim(10).await, b[..2], "the first one's bucket is empty, and this one's is full");
+    worker.complete(&[a[0], a[1], b[0], b[1]]).await;
+    bench.nothing_is_left().await;
+}
+
+/// Be it larger or smaller than what flows in.
+async fn burst(bench: Bench) {
+    bench.set_limit("large", None, Limit::rate(2, HOUR).burst(5)).await;
+    bench.set_limit("small", None, Limit::rate(5, HOUR).burst(2)).await;
+    let (large, small) = (put(&bench, 7, "large").await, put(&bench, 7, "small").await);
+    let mut worker = bench.worker().await;
+    let expected = large[..5].iter().chain(&small[..2]).copied();
+    assert_eq!(sorted(claim_in_all(&mut worker, 7).await), sorted(expected));
+    assert_eq!(worker.claim(10).await, []);
+
+    let other = bench.other_queue.clone();
+    bench.backend.set_queue_limit(&other, Some(Limit::rate(5, HOUR).burst(2))).await.unwrap();
+    let there = |_| Entry { queue: other.to_string().into(), ..bench.entry() };
+    let jobs = bench.put_all((0..7).map(there).collect()).await;
+    assert_eq!(worker.claim_from(&other, 10).await, jobs[..2]);
+    assert_eq!(worker.claim_from(&other, 10).await, []);
 }
 
 async fn tokens_come_back(bench: Bench) {
@@ -175,6 +207,8 @@ async fn shared(bench: Bench) {
     let mut left = others.len() + here.len() - running.len();
     while left > 0 {
         worker.complete(&running).await;
+        // As workers do all the time: what a queue does not use any more, it gives back.
+        bench.promote().await;
         running = worker.claim_from(&other_queue, 10).await;
         running.extend(worker.claim(10).await);
         assert!(running.len() <= 2, "{} at once in two queues", running.len());

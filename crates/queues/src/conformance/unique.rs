@@ -8,7 +8,7 @@ use shared_core::TenantId;
 use super::Scenario;
 use super::bench::{Bench, HOUR, INSTANT, dead, done, pause, retry};
 use crate::Enqueued::{Existing, Inserted, Replaced};
-use crate::backend::Entry;
+use crate::backend::{Cancelled, Entry, Fate};
 use crate::unique::OnDuplicate;
 use crate::view::State;
 use crate::{Enqueued, JobId, Unique};
@@ -23,6 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("a running job is not replaced, however it was enqueued", |bench| Box::pin(others_while_running(bench))),
     ("one runs and the latest waits", |bench| Box::pin(keep_latest(bench))),
     ("the latest keeps the time of the first", |bench| Box::pin(latest_keeps_the_time(bench))),
+    ("what replaces a job that is to be cancelled runs", |bench| Box::pin(instead_of_a_cancelled_one(bench))),
     ("the same job twice in a batch", |bench| Box::pin(in_a_batch(bench))),
     ("of 32 producers one wins", |bench| Box::pin(race(bench))),
     ("of 32 producers that replace one inserts", |bench| Box::pin(race_to_replace(bench))),
@@ -207,6 +208,21 @@ async fn latest_keeps_the_time(bench: Bench) {
     let view = bench.view(job).await.unwrap();
     assert_eq!((view.state, view.due_at), (State::Scheduled, due));
     bench.nothing_is_left().await;
+}
+
+async fn instead_of_a_cancelled_one(bench: Bench) {
+    let mut worker = bench.worker().await;
+    for unique in [Unique::debounce("a"), Unique::keep_latest("b")] {
+        let offer = async |n| bench.offer(bench.saying(n, unique.clone())).await.job_id();
+        let job = offer(1).await;
+        assert_eq!(worker.claim_one().await, job);
+        assert_eq!(bench.backend.cancel(job).await.unwrap(), Cancelled::Asked);
+        assert!(worker.settle(job, Fate::Later(Duration::ZERO)).await);
+        let latest = offer(2).await;
+        assert_eq!(worker.claim_soon().await, latest);
+        assert_eq!(worker.to_cancel().await, [], "nobody wants this one cancelled");
+        worker.complete(&[latest]).await;
+    }
 }
 
 async fn in_a_batch(bench: Bench) {

@@ -21,12 +21,15 @@ impl State {
         }
         let (id, now) = (settled.job, self.clock.now());
         self.leave(id, now);
+        let mut is_asked = false;
         if let Some(job) = self.jobs.get_mut(&id) {
-            // What is put back is still to be cancelled: whoever gets it is told.
-            job.cancel &= matches!(settled.fate, Fate::Later(_));
+            is_asked = std::mem::take(&mut job.cancel);
             job.progress = None;
         }
         match settled.fate.clone() {
+            Fate::Retry { .. } | Fate::Later(_) | Fate::Dead(..) if is_asked => {
+                self.finish(id, crate::State::Cancelled, None, settled.keep_cancelled, now);
+            }
             Fate::Completed { result, keep } => self.finish(id, crate::State::Completed, result, keep, now),
             Fate::Cancelled { keep } => self.finish(id, crate::State::Cancelled, None, keep, now),
             Fate::Retry { after, error } => {
@@ -82,7 +85,26 @@ impl State {
         }
     }
 
-    /// A worker's job that it did not settle, as if it had not been claimed.
+    /// Gives a worker's job up that it did not settle, unless somebody wants it cancelled: then nothing is left of it, as of one that waits.
+    /// Whether it is there.
+    pub(super) fn hand_back(&mut self, id: JobId, now: Moment) -> bool {
+        let is_asked = self.end_if_asked(id, now);
+        if !is_asked {
+            self.put_back(id, now);
+        }
+        !is_asked
+    }
+
+    pub(super) fn end_if_asked(&mut self, id: JobId, now: Moment) -> bool {
+        let is_asked = self.jobs.get(&id).is_some_and(|job| job.cancel);
+        if is_asked {
+            self.leave(id, now);
+            self.jobs.remove(&id);
+        }
+        is_asked
+    }
+
+    /// As if it had not been claimed.
     pub(super) fn put_back(&mut self, id: JobId, now: Moment) {
         self.leave(id, now);
         if let Some(job) = self.jobs.get_mut(&id) {

@@ -73,8 +73,7 @@ impl Work for Memory {
         for queue in queues {
             // Nobody holds them any more, but they are counted in their lanes until they are put back.
             for job in state.dismiss(queue, worker) {
-                state.put_back(job, now);
-                jobs += 1;
+                jobs += u64::from(state.hand_back(job, now));
             }
         }
         Ok(jobs)
@@ -88,8 +87,7 @@ impl Work for Memory {
         };
         let held: Vec<JobId> =
             life.held.iter().filter(|(_, claim)| claims.contains(claim)).map(|(job, _)| *job).collect();
-        held.iter().for_each(|job| state.put_back(*job, now));
-        Ok(held.len() as u64)
+        Ok(held.into_iter().filter(|job| state.hand_back(*job, now)).count() as u64)
     }
 
     async fn held(&self, worker: Uuid, queue: &str) -> Result<Vec<(JobId, i64)>, Error> {
@@ -106,6 +104,9 @@ impl Work for Memory {
             for worker in state.silent(queue, now) {
                 expired.insert(worker);
                 for job in state.dismiss(queue, worker) {
+                    if state.end_if_asked(job, now) {
+                        continue;
+                    }
                     if state.rescue(job, crash_budget, now) {
                         swept.rescued += 1;
                     } else {

@@ -216,7 +216,7 @@ mod tests {
         let claim = Claim { queue: "mail", most: 1, worker, number };
         let job = there.claim(claim).await.unwrap().remove(0).job;
         let fate = Fate::Dead(Reason::Failed, "no".to_owned());
-        there.settle(worker, "mail", &[Settled { claim: number, job, fate }]).await.unwrap();
+        there.settle(worker, "mail", &[Settled::new(number, job, fate)]).await.unwrap();
         wait().await; // It listens now.
         let silence = || there.crier.cried.lock().unwrap().clear();
         silence();

@@ -42,9 +42,9 @@ statements! {
                case when (select bool_or(gated) from lease)
                     then shared_queues.free_of(array(select id from ok), array(select lane from done where ordered),
                                                array(select k.limit_key from done cross join unnest(limits) as k (limit_key)))::text end";
-    /// The others: `$4` fates, `$5` milliseconds, `$6` reasons, `$7` texts.
-    const SETTLE: Statement<(Uuid, Vec<JobId>, Vec<i64>, Vec<String>, Vec<i64>, Vec<String>, Vec<String>), JobId> = "
-        select s.job_id from shared_queues.settle($1, $2, $3, $4, $5, $6, $7) as s (job_id)";
+    /// The others: `$4` fates, `$5` milliseconds, `$6` reasons, `$7` texts, `$8` milliseconds for which what is cancelled is remembered.
+    const SETTLE: Statement<(Uuid, Vec<JobId>, Vec<i64>, Vec<String>, Vec<i64>, Vec<String>, Vec<String>, Vec<i64>), JobId> = "
+        select s.job_id from shared_queues.settle($1, $2, $3, $4, $5, $6, $7, $8) as s (job_id)";
     const COMPLETE: Statement<(Uuid, i64, JobId, i64), ()> = "select shared_queues.complete($1, $2, $3, $4)";
 }
 
@@ -63,7 +63,8 @@ impl Store {
         if !others.is_empty() {
             let (jobs, claims) = fences(&others);
             let fates = Fates::of(&others);
-            let given = (worker, jobs, claims, fates.words, fates.waits, fates.reasons, fates.texts);
+            let given =
+                (worker, jobs, claims, fates.words, fates.waits, fates.reasons, fates.texts, fates.keeps);
             accepted.extend(self.db.system().all(&SETTLE, given).await?);
         }
         // The first that names a job settles it.
@@ -82,6 +83,7 @@ struct Fates {
     waits: Vec<i64>,
     reasons: Vec<String>,
     texts: Vec<String>,
+    keeps: Vec<i64>,
 }
 
 impl Fates {
@@ -99,6 +101,7 @@ impl Fates {
             fates.waits.push(milliseconds(wait));
             fates.reasons.push(reason.to_owned());
             fates.texts.push(without_nul(text));
+            fates.keeps.push(milliseconds(one.keep_cancelled));
         }
         fates
     }

@@ -42,7 +42,7 @@ if ARGV[1] == 'give' then
   return { back, 0, #ids == STEP and 1 or 0, {} }
 end
 
--- From here on the worker's claims and outcomes are refused, whoever takes the next step.
+-- From here on the worker claims nothing more, whoever takes the next step. What it settles before its jobs are taken still counts.
 local late = call('ZRANGEBYSCORE', WORKERS, '-inf', NOW, 'LIMIT', 0, STEP)
 for _, worker in ipairs(late) do
   call('ZREM', WORKERS, worker)

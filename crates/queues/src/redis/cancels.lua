@@ -2,9 +2,8 @@
 local key, asked = K .. ':cancels', {}
 if call('EXISTS', key) == 0 then return asked end
 local ids = call('HRANDFIELD', key, 1000)
-local known = many(BODIES, ids)
 local held = many(running(ARGV[1]), ids)
 for i, id in ipairs(ids) do
-  if held[i] then asked[#asked + 1] = id elseif not known[i] then call('HDEL', key, id) end
+  if held[i] then asked[#asked + 1] = id elseif call('HEXISTS', BODIES, id) == 0 then call('HDEL', key, id) end
 end
 return asked

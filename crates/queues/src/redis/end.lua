@@ -6,5 +6,4 @@ local function bury(id, body, reason)
   call('HSET', K .. ':dead', id, pack('>I8B', NOW, reason) .. body)
   call('ZADD', K .. ':died', NOW, id)
   call('HDEL', BODIES, id)
-  call('HDEL', CANCELS, id)
 end

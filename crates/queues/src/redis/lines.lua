@@ -25,10 +25,14 @@ end
 local function take(line, most)
   local old = call('ZRANGE', returned(line), 0, most - 1, 'WITHSCORES')
   if #old == 0 then return pop(line, most), 0 end
-  local new = pop(line, is_haunted() and most + GHOSTS_AT_ONCE or most)
+  local new = pop(line, most)
+  if #new < most and is_haunted() then
+    for _, id in ipairs(pop(line, GHOSTS_AT_ONCE)) do new[#new + 1] = id end
+  end
   local are_hidden = #new < most and call('EXISTS', line) == 1
-  local positions, all, i, j = {}, {}, 1, 1
-  for k, body in ipairs(many(BODIES, new)) do positions[k] = body and read('>I8', body, PLACE) or 0 end
+  local first, positions, all, i, j = {}, {}, {}, 1, 1
+  for k = 1, math.min(#new, most) do first[k] = new[k] end
+  for k, body in ipairs(many(BODIES, first)) do positions[k] = body and read('>I8', body, PLACE) or 0 end
   while #all < most and (new[j] or (old[i] and not are_hidden)) do
     if not new[j] or (old[i] and tonumber(old[i + 1]) < positions[j]) then
       all[#all + 1] = old[i]

@@ -1,6 +1,6 @@
 -- ARGV worker, lease (0: unknown), number of claims with jobs that are just done; for each of them claim (8), how many, and the jobs; for
--- each of the other jobs claim, job, fate (c completed, x cancelled, r retry, l later, d dead), time in ms, text, reason. Returns the
--- jobs refused.
+-- each of the other jobs claim, job, fate (c completed, x cancelled, r retry, l later, d dead), time in ms, text, reason, for how many ms it
+-- is remembered if it ends as cancelled since somebody wants that. Returns the jobs refused.
 local worker, lease, claims = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local mine = running(worker)
 local deadline = lease > 0 and call('ZSCORE', WORKERS, worker)
@@ -38,7 +38,7 @@ for _ = 1, claims do
   at = last + 1
 end
 local others = {}
-for i = at, #ARGV, 6 do
+for i = at, #ARGV, 7 do
   local id, claim, held = ARGV[i + 1], ARGV[i], call('HGET', mine, ARGV[i + 1])
   if check(id, held, claim, claim .. string.char(PLAIN)) then
     others[#others + 1] = i
@@ -50,14 +50,10 @@ if n == 0 then return refused end
 bulk('HDEL', mine, settled)
 bulk('HDEL', BODIES, gone)
 bulk('HDEL', HELD, watched)
+local asked = {} -- those that somebody wants cancelled
 if call('EXISTS', CANCELS, PROGRESS) > 0 then
-  -- What is put back is still to be cancelled: whoever gets it is told.
-  local is_back, over = {}, {}
-  for _, i in ipairs(others) do is_back[ARGV[i + 1]] = ARGV[i + 2] == 'l' end
-  for _, id in ipairs(settled) do
-    if not is_back[id] then over[#over + 1] = id end
-  end
-  bulk('HDEL', CANCELS, over)
+  for i, is_asked in ipairs(many(CANCELS, settled)) do asked[settled[i]] = is_asked end
+  bulk('HDEL', CANCELS, settled)
   bulk('HDEL', PROGRESS, settled)
 end
 
@@ -81,6 +77,7 @@ local function settle_others()
 
   local function settle(i)
     local id, fate, time, text = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
+    if asked[id] and fate ~= 'c' and fate ~= 'x' then fate, time, text = 'x', tonumber(ARGV[i + 6]), '' end
     local body, held = call('HGET', BODIES, id), held_by[id]
     if not body then return end
     if fate == 'c' or fate == 'x' then

@@ -112,7 +112,8 @@ impl Rig {
     }
 
     async fn settle_in(&self, queue: &str, claim: i64, job: JobId, fate: Fate) -> bool {
-        let refused = self.backend.settle(self.worker, queue, &[Settled { claim, job, fate }]).await.unwrap();
+        let refused =
+            self.backend.settle(self.worker, queue, &[Settled::new(claim, job, fate)]).await.unwrap();
         refused.is_empty()
     }
 

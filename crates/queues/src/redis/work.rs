@@ -275,7 +275,12 @@ impl RedisBackend {
                 Fate::Later(after) => ("l", *after, "", 0),
                 Fate::Dead(reason, error) => ("d", Duration::ZERO, error.as_str(), number(*reason)),
             };
-            fenced(call, one).arg(word).arg(milliseconds(time)).arg(text).arg(reason)
+            fenced(call, one)
+                .arg(word)
+                .arg(milliseconds(time))
+                .arg(text)
+                .arg(reason)
+                .arg(milliseconds(one.keep_cancelled))
         })
     }
 }

@@ -48,20 +48,26 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         session.slots.started();
         let start = Instant::now();
         let (line, claim, job) = (held.line, held.claim, held.job.job);
-        let fate = attempt(&session, held).await;
+        let entry = session.shared.jobs.get(&held.job.name, held.job.version);
+        let keep_cancelled = entry.map_or(Duration::ZERO, |entry| entry.options.keep);
+        let fate = attempt(&session, entry, held).await;
         fault::point("queues.worker.handled");
         session.finished.fetch_add(1, Ordering::Relaxed);
         // Its place is free before the outcome is settled: the next job need not wait for that.
         session.slots.ended(start.elapsed());
-        if !settled.send(line, Settled { claim, job, fate }).await {
+        if !settled.send(line, Settled { claim, job, fate, keep_cancelled }).await {
             return;
         }
     }
 }
 
-async fn attempt<S: Send + Sync + 'static>(session: &Session<S>, held: Held) -> Fate {
+async fn attempt<S: Send + Sync + 'static>(
+    session: &Session<S>,
+    entry: Option<&Entry<S>>,
+    held: Held,
+) -> Fate {
     let (shared, job) = (&session.shared, &held.job);
-    let Some(entry) = shared.jobs.get(&job.name, job.version) else {
+    let Some(entry) = entry else {
         METERS.put_back();
         tracing::warn!(job.name, job.version, "this worker does not know a job; it is put back for others");
         return Fate::Later(UNKNOWN_FOR.mul_f64(rand::rng().random_range(0.5..=1.0)));

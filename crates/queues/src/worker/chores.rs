@@ -89,7 +89,7 @@ async fn strays<S: Send + Sync + 'static>(session: &Session<S>) -> Result<(), Er
 async fn give_back<S: Send + Sync + 'static>(session: &Session<S>, queue: &str) -> Result<(), Error> {
     let backend = session.shared.backend();
     let held = backend.held(session.incarnation(), queue).await?;
-    let put_back = |(job, claim)| Settled { claim, job, fate: Fate::Later(Duration::ZERO) };
+    let put_back = |(job, claim)| Settled::new(claim, job, Fate::Later(Duration::ZERO));
     let strays: Vec<Settled> = session.holding.strays(held).into_iter().map(put_back).collect();
     if strays.is_empty() {
         return Ok(());

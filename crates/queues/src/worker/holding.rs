@@ -80,7 +80,7 @@ mod tests {
         // It was given out once more, and both have ended.
         holding.claiming(2);
         holding.claimed(2, [job]);
-        let ended = |claim| Settled { claim, job, fate: Fate::Later(Duration::ZERO) };
+        let ended = |claim| Settled::new(claim, job, Fate::Later(Duration::ZERO));
         holding.settled(&[ended(1)]);
         assert_eq!(strays(&[(job, 1)]), []);
         holding.settled(&[ended(2)]);

@@ -80,6 +80,7 @@ impl Case<'_> {
     }
 
     fn failed(&self, failure: &Failure) -> (Fate, &'static str) {
+        METERS.failed(self.name);
         let error = cut(failure.to_string());
         match self.wait(failure.next_step()) {
             Ok(after) => {

@@ -69,6 +69,28 @@ async fn one_that_was_done_all_the_same_is_complete() {
 }
 
 #[tokio::test]
+async fn one_that_fails_before_its_worker_has_heard_is_not_tried_again() {
+    everywhere(async |bench| {
+        let (job, steps) = (bench.enqueue(Long {}).await, the((Notify::new(), Notify::new())));
+        let handler = async |_: Long, steps: The<(Notify, Notify)>| -> Result<(), Failure> {
+            let (begun, goes_on) = &*steps;
+            begun.notify_one();
+            goes_on.notified().await;
+            Err(Failure::new("not today"))
+        };
+        let deaf = Config { poll: Duration::from_secs(60), ..config() };
+        let _worker = bench.start(steps.clone(), Jobs::new().handle(handler), deaf).await;
+        let (begun, goes_on) = &*steps;
+        begun.notified().await;
+        assert_eq!(bench.queues.cancel(job).await.unwrap(), Cancelled::Asked);
+        goes_on.notify_one();
+        bench.settle().await;
+        assert_eq!(bench.job(job).await.state, State::Cancelled);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn one_that_waits_behind_others_in_its_worker_does_not_begin() {
     everywhere(async |bench| {
         let gated = gated(Act::Write);

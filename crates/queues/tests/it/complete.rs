@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use shared_core::Failure;
-use shared_queues::{Error, JobContext, Jobs, Limit, LimitKey, NewJob, Queues};
+use shared_queues::{Error, Job, JobContext, Jobs, Limit, LimitKey, NewJob, Outcome, Queues, State};
+use validator::Validate;
 
 use crate::support::{Act, Note, WRITE, config, everywhere, mortal, probe};
 
@@ -27,6 +29,34 @@ async fn once_committed_it_is_complete_whatever_the_handler_says() {
         let report = worker.stop(Duration::from_secs(5)).await;
         assert_eq!((report.refused, bench.backlog().await.dead), (0, 0));
         assert_eq!(bench.ledger().await, [0, 1, 2, 3, 4]);
+    })
+    .await;
+}
+
+/// One that is remembered.
+#[derive(Debug, Serialize, Deserialize, Validate, Job)]
+#[job(name = "test:kept", keep = "1h")]
+struct Kept {
+    n: i64,
+}
+
+#[tokio::test]
+async fn a_job_that_is_remembered_keeps_the_result_that_its_handler_tells_afterwards() {
+    everywhere(async |bench| {
+        let [told, untold] = [bench.enqueue(Kept { n: 7 }).await, bench.enqueue(Kept { n: 8 }).await];
+        let handler = async |job: Kept, cx: JobContext| -> Result<Outcome, Failure> {
+            let rows = write(&cx, job.n).await?;
+            if job.n == 7 { Outcome::with(&[job.n, rows as i64]) } else { Err(Failure::new("too late")) }
+        };
+        let worker = bench.start((), Jobs::new().handle(handler), config()).await;
+        bench.settle().await;
+        assert_eq!(worker.stop(Duration::from_secs(5)).await.refused, 0);
+        assert_eq!(bench.ledger().await, [7, 8]);
+        for (job, result) in [(told, Some("[7,1]")), (untold, None)] {
+            let view = bench.job(job).await;
+            assert_eq!((view.state, view.result.as_deref()), (State::Completed, result));
+            assert!(view.ended_at.is_some());
+        }
     })
     .await;
 }

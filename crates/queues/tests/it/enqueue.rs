@@ -1,18 +1,24 @@
 //! A job is there if, and only if, its transaction committed.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared_core::{Failure, InTenant};
+use shared_core::{Actor, AssumedTenant, Context, Failure, InTenant, TraceParent, trace};
 use shared_db::TenantTx;
 use shared_queues::{
-    Enqueue, Enqueued, Error, Job, Jobs, LimitKey, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD, NewJob, Queues,
-    Unique,
+    Enqueue, Enqueued, Error, Job, JobContext, JobId, Jobs, LimitKey, MAX_JOBS_PER_TRANSACTION, MAX_PAYLOAD,
+    NewJob, Queues, Unique,
 };
+use tracing::Instrument;
 use validator::Validate;
 
-use crate::support::{Act, Backend, Note, The, bench, bench_on, config, everywhere, probe, the, until};
+use crate::support::{
+    Act, Backend, Note, The, WRITE, bench, bench_on, config, everywhere, probe, the, until,
+};
+use crate::trace::RECORDER;
 
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
 #[job(name = "test:text")]
@@ -37,19 +43,45 @@ async fn rolled_back_means_no_job() {
 #[tokio::test]
 async fn committed_means_it_runs_once_in_its_tenant_and_context() {
     let bench = bench().await;
-    let enqueue = async |tx: &mut TenantTx| tx.enqueue(Note { n: 7 }).await;
-    let job = bench.db.tenant(&bench.tenant).tx(enqueue).await.unwrap().job_id();
-    let probe = probe(Act::Write);
-    let worker = bench.worker(&probe, config()).await;
+    let asking =
+        Context::new(bench.tenant.context().tenant(), Actor::new("ada")).with_delegate(Actor::new("support"));
+    let proof = AssumedTenant::continuing(asking.clone(), "a test has no token");
+    // Each is written in a way of its own.
+    let enqueue = async |one: NewJob<Note>, many: Vec<NewJob<Note>>| -> Result<Vec<JobId>, Error> {
+        let door = bench.db.tenant(&proof);
+        let mut jobs = vec![door.tx(async |tx| tx.enqueue(one).await).await?];
+        jobs.extend(door.tx(async |tx| tx.enqueue_all(many).await).await?);
+        Ok(jobs.into_iter().map(Enqueued::job_id).collect())
+    };
+    let note = |n| NewJob::of(Note { n });
+    let unique = note(10).unique(Unique::reject("ten"));
+    LazyLock::force(&RECORDER);
+    let caller = TraceParent::new(7, 7, true);
+    let span = trace::continuing(caller, || tracing::info_span!("caller"));
+    let jobs = enqueue(note(7), vec![note(8), note(9), unique]).instrument(span).await.unwrap();
+
+    let seen = the(Mutex::new(Vec::new()));
+    let handler =
+        async |job: Note, cx: JobContext, seen: The<Mutex<Vec<JobContext>>>| -> Result<(), Failure> {
+            cx.tenant()?.execute(&WRITE, (cx.job_id(), job.n)).await?;
+            seen.lock().unwrap().push(cx);
+            Ok(())
+        };
+    let worker = bench.start(seen.clone(), Jobs::new().handle(handler), config()).await;
     bench.settle().await;
     assert!(worker.stop(Duration::from_secs(5)).await.released);
 
-    assert_eq!(bench.ledger().await, [7]);
-    let runs = probe.runs();
-    assert_eq!(runs.len(), 1);
-    let run = &runs[0];
-    assert_eq!((run.n, run.attempt, run.job, run.tenant), (7, 1, job, bench.tenant.context().tenant()));
-    assert_eq!(run.key, job.to_string());
+    assert_eq!(bench.ledger().await, [7, 8, 9, 10]);
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 4);
+    assert_eq!(seen.iter().map(JobContext::job_id).collect::<HashSet<_>>(), HashSet::from_iter(jobs));
+    for cx in seen.iter() {
+        assert_eq!((cx.attempt(), cx.idempotency_key()), (1, cx.job_id().to_string()));
+        let context = cx.context();
+        assert_eq!((context.tenant(), context.actor()), (asking.tenant(), asking.actor()));
+        assert_eq!((context.delegate(), context.correlation()), (asking.delegate(), asking.correlation()));
+        assert_eq!(context.traceparent().map(|at| at.trace_id()), caller.map(|at| at.trace_id()));
+    }
 }
 
 /// The program's workers take jobs from elsewhere: one in the tables of the transaction would wait for nobody.

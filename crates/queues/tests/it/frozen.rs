@@ -94,14 +94,14 @@ async fn a_transaction_may_last_for_longer_than_the_lease() {
         let handler = async |job: Note, cx: JobContext| -> Result<(), Failure> {
             assert_eq!(cx.attempt(), 1);
             cx.tx(async |tx| -> Result<_, Failure> {
-                tx.execute(&SLEEP, (1.0,)).await?;
+                tx.execute(&SLEEP, (2.0,)).await?;
                 Ok(tx.execute(&WRITE, (cx.job_id(), job.n)).await?)
             })
             .await?;
             Ok(())
         };
-        // Beats every tenth of a second keep the lease.
-        let config = Config { lease: Duration::from_millis(600), ..config() };
+        // Beats every fifth of a second keep the lease.
+        let config = Config { lease: Duration::from_millis(1200), ..config() };
         let worker = bench.start((), Jobs::new().handle(handler), config).await;
         bench.settle().await;
         assert_eq!((bench.ledger().await, bench.backlog().await.dead), (vec![0], 0));

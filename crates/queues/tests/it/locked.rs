@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shared_queues::{Limit, LimitKey, NewJob};
+use shared_queues::{Cancelled, Limit, LimitKey, NewJob};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::support::{Bench, Note, bench, until};
+
+/// Who waits for a lock.
+const WAITING: &str =
+    "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
 async fn client(bench: &Bench) -> (Client, AbortOnDropHandle<()>) {
     let (client, connection) = tokio_postgres::connect(&bench.url, NoTls).await.unwrap();
@@ -138,7 +142,7 @@ impl Hand {
         let settle = "
             select count(*) from shared_queues.settle($1, $2::uuid[], $3, array_fill('completed'::text, array[cardinality($2::uuid[])]),
                 array_fill(0::bigint, array[cardinality($2::uuid[])]), array_fill(''::text, array[cardinality($2::uuid[])]),
-                array_fill(''::text, array[cardinality($2::uuid[])]))";
+                array_fill(''::text, array[cardinality($2::uuid[])]), array_fill(0::bigint, array[cardinality($2::uuid[])]))";
         let row = self.client.query_one(settle, &[&self.id, &jobs, &claims]).await.unwrap();
         usize::try_from(row.get::<_, i64>(0)).unwrap()
     }
@@ -237,12 +241,28 @@ async fn who_waits_for_a_lane_holds_no_limit() {
     admits.lock_lane("busy").await;
     let settling = tokio::spawn(async move { settles.settle().await });
     let (admin, _driver) = client(&bench).await;
-    let waiting =
-        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    until("it waits for the lane", async || !admin.query(waiting, &[]).await.unwrap().is_empty()).await;
+    until("it waits for the lane", async || !admin.query(WAITING, &[]).await.unwrap().is_empty()).await;
     admits.lock_limits().await;
     admits.end().await;
     assert_eq!(settling.await.unwrap(), 1);
+}
+
+/// Else the request would reach a job that nobody holds any more: whoever gets it next would drop it, whatever it has become.
+#[tokio::test]
+async fn who_cancels_a_job_that_is_just_given_back_waits_for_that() {
+    let bench = bench().await;
+    let job = bench.enqueue(NewJob::of(Note { n: 1 }).order_by("a")).await;
+    let mut holder = Hand::of(&bench).await;
+    assert_eq!(holder.admit(1).await, 1);
+    let retire = format!("begin; select shared_queues.retire('{}')", holder.id);
+    holder.client.batch_execute(&retire).await.unwrap();
+    let queues = bench.queues.clone();
+    let cancelling = tokio::spawn(async move { queues.cancel(job).await });
+    let (admin, _driver) = client(&bench).await;
+    let is_heard = async || cancelling.is_finished() || !admin.query(WAITING, &[]).await.unwrap().is_empty();
+    until("it waits, or does not", is_heard).await;
+    holder.end().await;
+    assert_eq!(cancelling.await.unwrap().unwrap(), Cancelled::Removed);
 }
 
 /// Sessions that take jobs of few lanes and free the few limits of these, as fast as they can.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared_core::Failure;
 use shared_queues::{Job, JobContext, Jobs, Outcome, State};
+use time::OffsetDateTime;
 use validator::Validate;
 
 use crate::support::{config, everywhere, until};
@@ -56,6 +57,23 @@ async fn another_attempt_on_request_is_counted() {
         bench.settle().await;
         let view = bench.job(job).await;
         assert_eq!((view.state, view.attempts, view.result), (State::Completed, 1, None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_attempt_at_a_time_waits_for_it() {
+    everywhere(async |bench| {
+        let job = bench.enqueue(Report { pages: 0 }).await;
+        let tomorrow = OffsetDateTime::now_utc() + time::Duration::DAY;
+        let handler = move |_: Report| async move { Ok::<_, Failure>(Outcome::retry_at(tomorrow)) };
+        let worker = bench.start((), Jobs::new().handle(handler), config()).await;
+        until("it has run", async || bench.job(job).await.attempts > 0).await;
+        worker.stop(Duration::from_secs(5)).await;
+        let view = bench.job(job).await;
+        assert_eq!((view.state, view.attempts), (State::Scheduled, 1));
+        // All clocks are this machine's.
+        assert!((view.due_at - tomorrow).abs() < time::Duration::MINUTE, "{view:?}");
     })
     .await;
 }

@@ -142,12 +142,7 @@ async fn a_handler_may_say_when() {
 }
 
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
-#[job(
-    name = "test:soon",
-    retry_for = "1500ms",
-    retry = "exponential from 100ms to 100ms",
-    max_attempts = 100
-)]
+#[job(name = "test:soon", retry_for = "3s", retry = "exponential from 100ms to 100ms", max_attempts = 100)]
 struct Soon {}
 
 #[tokio::test]

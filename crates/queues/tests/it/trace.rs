@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use crate::support::{Act, Note, config, everywhere, probe};
 
 #[derive(Clone, Debug, Default)]
-struct Recorder(Arc<Mutex<Vec<SpanData>>>);
+pub(crate) struct Recorder(Arc<Mutex<Vec<SpanData>>>);
 
 impl SpanProcessor for Recorder {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
@@ -29,7 +29,7 @@ impl SpanProcessor for Recorder {
 }
 
 /// For every test of this binary, none of which minds: a subscriber of one thread misses what other threads met first.
-static RECORDER: LazyLock<Recorder> = LazyLock::new(|| {
+pub(crate) static RECORDER: LazyLock<Recorder> = LazyLock::new(|| {
     let recorder = Recorder::default();
     let provider = SdkTracerProvider::builder().with_span_processor(recorder.clone()).build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));

@@ -59,7 +59,7 @@ async fn in_a_pipeline_each_call_is_carried_out_once() {
     let server = shared_devkit::Redis::exclusive().await.unwrap();
     let proxy = Proxy::to(server.url()).await.unwrap();
     let redis = connected(&proxy.url(server.url()), |_| ()).await;
-    proxy.to_client().delay(Duration::from_millis(20));
+    proxy.to_client().delay(Duration::from_millis(40));
     for expected in [2, 1] {
         let trips = proxy.round_trips(async {
             let calls = (0..40).map(|number| {

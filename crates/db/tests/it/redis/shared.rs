@@ -38,7 +38,7 @@ async fn what_is_asked_at_the_same_time_travels_together() {
     let database = database().await;
     let proxy = Proxy::to(database.url()).await.unwrap();
     let redis = connected(&proxy.url(database.url()), |_| ()).await;
-    proxy.to_client().delay(Duration::from_millis(20));
+    proxy.to_client().delay(Duration::from_millis(40));
     let trips = proxy.round_trips(async {
         let all = join_all((0..40).map(|number| {
             let redis = redis.clone();

@@ -149,6 +149,13 @@ async fn of_a_kafka_group_a_poisoned_event_holds_up_its_key_alone() {
 }
 
 #[tokio::test]
+async fn what_a_kafka_group_could_not_do_is_done_soon_all_the_same() {
+    let brokers = Brokers::start();
+    let published = send(&brokers, 4).await;
+    what_a_group_could_not_do_is_done_soon(&published, async || open(&brokers)).await;
+}
+
+#[tokio::test]
 async fn a_kafka_group_is_paused_and_resumed() {
     let (brokers, published) = (Brokers::start(), Published::new(4));
     let topic = brokers.topic().await;
@@ -179,8 +186,11 @@ async fn a_reader_that_ends_holds_no_other_task_up() {
     send(&brokers, 1).await;
     let group = open(&brokers);
     first(&group, 1).await;
+    for broker in 1..=3 {
+        brokers.cluster.broker_round_trip_time(broker, Duration::from_secs(2)).unwrap();
+    }
     let before = std::time::Instant::now();
     drop(group);
     let took = before.elapsed();
-    assert!(took < Duration::from_millis(20), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }

@@ -142,6 +142,18 @@ async fn of_a_nats_group_a_poisoned_event_holds_up_its_key_alone() {
 }
 
 #[tokio::test]
+async fn what_a_nats_group_could_not_do_is_done_soon_all_the_same() {
+    let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
+    let (broker, published) = (of(&namespace).await, Published::new(4));
+    published.send(&broker).await;
+    let filter = format!("{}.*", namespace.prefix());
+    let open = async || {
+        JetStreamGroup::open(broker.context.clone(), namespace.prefix(), &filter, "seers").await.unwrap()
+    };
+    what_a_group_could_not_do_is_done_soon(&published, open).await;
+}
+
+#[tokio::test]
 async fn a_nats_group_is_paused_and_resumed() {
     let namespace = Nats::shared().await.unwrap().namespace().await.unwrap();
     let (broker, published) = (of(&namespace).await, Published::new(4));

@@ -1,5 +1,5 @@
 use shared_db::redis::{Config, FromRedisValue, Redis, Value, cmd};
-use shared_devkit::Redis as Server;
+use shared_devkit::{Proxy, Redis as Server};
 
 use super::*;
 use crate::cloudevents::{self, Headers};
@@ -300,10 +300,7 @@ async fn of_a_redis_group_each_event_has_its_effect_once() {
         let group = RedisGroup::open(&redis, "raised", "seers").await.unwrap();
         group.redelivered_after(Duration::from_millis(300))
     };
-    let unacknowledged = async || {
-        let pending: Vec<Value> = redis.command(cmd("XPENDING").arg("raised").arg("seers")).await.unwrap();
-        usize::from_redis_value_ref(&pending[0]).unwrap()
-    };
+    let unacknowledged = async || pending(&redis).await;
     each_event_of_a_group_has_its_effect_once(&published, open, unacknowledged).await;
 }
 
@@ -314,4 +311,46 @@ async fn of_a_redis_group_a_poisoned_event_holds_up_its_key_alone() {
     add(&redis, "raised", &published).await;
     let open = async || RedisGroup::open(&redis, "raised", "seers").await.unwrap();
     a_poisoned_event_of_a_group_holds_up_its_key_alone(&published, open).await;
+}
+
+async fn pending(redis: &Redis) -> usize {
+    let pending: Vec<Value> = redis.command(cmd("XPENDING").arg("raised").arg("seers")).await.unwrap();
+    usize::from_redis_value_ref(&pending[0]).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_redis_group_could_not_do_is_done_soon_all_the_same() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (redis, published) = (Redis::connect(&Config::new(database.url())).await.unwrap(), Published::new(4));
+    add(&redis, "raised", &published).await;
+    let open = async || RedisGroup::open(&redis, "raised", "seers").await.unwrap();
+    what_a_group_could_not_do_is_done_soon(&published, open).await;
+}
+
+/// They are this reader's, and it has not heard of them; one was deleted since.
+#[tokio::test]
+async fn what_redis_has_handed_out_in_an_answer_that_was_lost_is_taken_with_the_next() {
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (redis, published) = (Redis::connect(&Config::new(database.url())).await.unwrap(), Published::new(1));
+    add(&redis, "raised", &published).await;
+    let proxy = Proxy::to(database.url()).await.unwrap();
+    let reader = Redis::connect(&Config::new(proxy.url(database.url()))).await.unwrap();
+    let group = RedisGroup::open(&reader, "raised", "seers").await.unwrap();
+
+    // Behind what XAUTOCLAIM answers where nothing is to be claimed.
+    proxy.to_client().cut_after(1000);
+    assert!(group.take(64).await.is_err());
+    proxy.heal();
+    let handed_out = pending(&redis).await;
+    assert!(handed_out > 0);
+    let first: Vec<(String, Value)> =
+        redis.command(cmd("XRANGE").arg("raised").arg("-").arg("+").arg("COUNT").arg(1)).await.unwrap();
+    let _: u64 = redis.command(cmd("XDEL").arg("raised").arg(&first[0].0)).await.unwrap();
+
+    let taken = group.take(64).await.unwrap();
+    let (events, deleted): (Vec<_>, Vec<_>) = taken.iter().partition(|delivery| delivery.event.is_ok());
+    assert_eq!((events.len(), deleted.len()), (handed_out - 1, 1));
+    let tokens: Vec<String> = taken.into_iter().map(|delivery| delivery.token).collect();
+    group.acknowledge(&tokens).await.unwrap();
+    assert!(group.take(64).await.unwrap().is_empty() && pending(&redis).await == 0);
 }

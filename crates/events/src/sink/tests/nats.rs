@@ -33,7 +33,7 @@ async fn nats_keeps_what_sinks_promise() {
     keeps_what_sinks_promise(open, async |sink: &JetStream, _| read(sink).await).await;
 }
 
-/// What a kill takes with it that was not flushed: here the whole of the stream, as if its disk had never had it.
+/// As after a crash that took the last messages with it. That of a file is cut is seen end to end, in `tests/it/truncated.rs`.
 #[tokio::test]
 async fn a_stream_that_has_lost_its_end_gets_it_again() {
     let server = Nats::exclusive().await.unwrap();

@@ -190,7 +190,7 @@ impl Run {
     }
 
     async fn settle_this(&self, worker: Uuid, claim: i64, job: JobId, fate: &Fate) -> Agreed {
-        let settled = [Settled { claim, job, fate: fate.clone() }];
+        let settled = [Settled { keep_cancelled: HOUR, ..Settled::new(claim, job, fate.clone()) }];
         let queue = &self.bench.queue;
         let settle = async |backend: &dyn Backend| backend.settle(worker, queue, &settled).await.unwrap();
         self.agree("refused", settle).await

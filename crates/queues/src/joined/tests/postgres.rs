@@ -62,7 +62,7 @@ async fn what_may_have_been_written_is_not_written_again() {
         for claim in 1.. {
             let fate = Fate::Completed { result: None, keep: Duration::ZERO };
             let all = take(claim).await.into_iter();
-            let all: Vec<_> = all.map(|job| Settled { claim, job: job.job, fate: fate.clone() }).collect();
+            let all: Vec<_> = all.map(|job| Settled::new(claim, job.job, fate.clone())).collect();
             assert_eq!(elsewhere.settle(worker, "mail", &all).await.unwrap(), []);
             done += all.len();
             if done == 4 {

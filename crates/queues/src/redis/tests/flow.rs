@@ -1,8 +1,9 @@
-use crate::dead::Reason;
+use shared_db::redis::Script;
 
 use super::*;
 use crate::Progress;
 use crate::backend::DeadFilter;
+use crate::dead::Reason;
 
 #[tokio::test]
 async fn jobs_are_claimed_in_order_under_a_fence_and_settled_once() {
@@ -14,7 +15,7 @@ async fn jobs_are_claimed_in_order_under_a_fence_and_settled_once() {
     assert_eq!(rig.state(jobs[0]).await, Some(State::Running));
     assert_eq!(rig.state(jobs[2]).await, Some(State::Ready));
     assert!(!rig.settle_in("a", 7, jobs[0], done()).await, "another claim's fence");
-    let twice: Vec<_> = (0..2).map(|_| Settled { claim: rig.claims, job: jobs[0], fate: done() }).collect();
+    let twice: Vec<_> = (0..2).map(|_| Settled::new(rig.claims, jobs[0], done())).collect();
     assert_eq!(rig.backend.settle(rig.worker, "a", &twice).await.unwrap(), [jobs[0]]);
     assert!(rig.settle(jobs[1], done()).await);
     assert!(!rig.settle(jobs[1], done()).await);
@@ -29,8 +30,7 @@ async fn a_batch_of_any_size_goes_in_and_comes_out() {
     let jobs = rig.put((0..700).map(|at| rig.entry(&at.to_string()))).await;
     let claimed: Vec<JobId> = rig.claim(600).await.into_iter().map(|job| job.job).collect();
     assert_eq!(claimed, jobs[..600]);
-    let all: Vec<_> =
-        claimed.iter().map(|job| Settled { claim: rig.claims, job: *job, fate: done() }).collect();
+    let all: Vec<_> = claimed.iter().map(|job| Settled::new(rig.claims, *job, done())).collect();
     assert!(rig.backend.settle(rig.worker, "a", &all).await.unwrap().is_empty());
     assert_eq!(rig.claim(600).await.len(), 100);
 }
@@ -180,4 +180,36 @@ async fn a_job_out_of_an_outbox_that_has_ended_does_not_come_back() {
     assert_eq!(rig.next(1).await, ["forgotten"]);
     assert!(rig.settle(other.job, done()).await);
     assert_eq!(rig.backend.prune(&super::queues(), KEEPS).await.unwrap().0, 1);
+}
+
+/// Takes five jobs of a line, and tells how many, and how many bodies were read for that.
+static TAKE_FIVE: Script = Script::new(
+    "queues_take_five",
+    concat!(
+        include_str!("../common.lua"),
+        include_str!("../lines.lua"),
+        "local read_many, bodies = many, 0
+        many = function(key, fields)
+          if key == BODIES then bodies = bodies + #fields end
+          return read_many(key, fields)
+        end
+        local jobs = take(K .. ':ready:' .. ARGV[1], 5)
+        return { #jobs, bodies }"
+    ),
+);
+
+/// They may have 64 KiB each.
+#[tokio::test]
+async fn no_more_bodies_are_read_than_jobs_are_taken() {
+    for cancelled in [3, 299] {
+        let mut rig = Rig::new().await;
+        let jobs = rig.put((0..300).map(|at| rig.entry(&at.to_string()))).await;
+        assert_eq!(rig.next(1).await, ["0"]);
+        assert!(rig.settle(jobs[0], retry(Duration::ZERO)).await);
+        assert!(!rig.backend.promote("a").await.unwrap());
+        assert_eq!(rig.backend.cancel(jobs[cancelled]).await.unwrap(), crate::Cancelled::Removed);
+        let line = [[1].as_slice(), rig.tenant.as_uuid().as_bytes()].concat();
+        let taken: (u64, u64) = rig.backend.run(rig.backend.on(&TAKE_FIVE, "a").arg(line)).await.unwrap();
+        assert_eq!(taken, (5, 5), "where number {cancelled} of 300 was cancelled");
+    }
 }

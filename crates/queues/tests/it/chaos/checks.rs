@@ -1,5 +1,7 @@
 //! Each promise, broken by hand.
 
+use std::time::Duration;
+
 use shared_queues::Reason;
 use uuid::Uuid;
 
@@ -130,6 +132,25 @@ fn a_dead_letter_that_nobody_planned_is_found() {
     // One that three workers have died with is no surprise.
     history.dead.last_mut().unwrap().1 = Reason::Crashed;
     assert_eq!(broken(&history), []);
+}
+
+/// A hundred jobs whose workers were killed. They ran again as soon as is promised, but so many a moment later.
+fn killed(late: usize) -> History {
+    let (mut history, soon) = (kept(), plan().soon.as_micros() as i64);
+    for (nth, n) in jobs_in(|lane| lane == Lane::None).into_iter().take(100).enumerate() {
+        let at = job(&mut history, n).began - soon - i64::from(nth < late);
+        history.attempts.push(Attempted { id: Uuid::now_v7(), n, worker: 1, began: at - 1, ended: None });
+        history.incidents.kills.push((1, at, at + 1));
+    }
+    history.attempts.sort_unstable_by_key(|attempt| attempt.began);
+    history
+}
+
+#[test]
+fn jobs_of_killed_workers_that_run_again_too_late_are_found() {
+    assert_eq!(Plan::long(Place::Postgres, 1, 1).soon, Duration::from_secs(20), "at the defaults");
+    assert_eq!(broken(&killed(1)), []);
+    assert_eq!(broken(&killed(2)), [("late after a kill", 1)]);
 }
 
 /// An outage of a Redis that forgets what it has acknowledged in the last three seconds; and whether a job of this moment, which is gone,

@@ -81,7 +81,7 @@ async fn an_entry_commits_with_its_transaction_or_not_at_all() {
 }
 
 /// How long an answer is on its way: what the client sends meanwhile was not waiting for it.
-const DELAY: Duration = Duration::from_millis(15);
+const DELAY: Duration = Duration::from_millis(40);
 
 #[tokio::test]
 async fn an_event_takes_no_round_trip_of_its_own() {
