@@ -200,7 +200,8 @@ async fn streams_and_copies(db: &Db) {
     drop(tx.copy_in(&WORDS).await.expect("a copy"));
     drop(tx);
     let slow = db.untenanted();
-    tokio::time::timeout(Duration::from_millis(50), slow.execute(&SLOW, ())).await.expect_err("dropped");
+    // Far more than it takes to connect and to begin.
+    tokio::time::timeout(Duration::from_secs(2), slow.execute(&SLOW, ())).await.expect_err("dropped");
     for refused in [&NOWHERE, &SHUT] {
         let mut tx = db.untenanted().begin().await.expect("a transaction");
         tx.copy_in(refused).await.expect_err("refused");

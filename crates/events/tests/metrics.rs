@@ -59,7 +59,7 @@ async fn moody(tx: &mut TenantTx, raised: Received<Raised>) -> Result<(), Failur
 }
 
 async fn start(world: &World) -> Relay {
-    let config = Config { attempts: 3, ..quick() };
+    let config = Config { attempts: 3, lease: Duration::from_secs(2), ..quick() };
     Relay::start(world.db.clone(), (), Events::new().handle("moody", moody), config).await.unwrap()
 }
 
@@ -150,6 +150,7 @@ async fn at_a_broker() {
     // What was read is gone, and something has come behind it.
     let _: u64 = redis.command(cmd("XTRIM").arg(streams.key(own)).arg("MAXLEN").arg(0)).await.unwrap();
     here.raise("good").await;
+    here.settled().await;
     let reading = intake().await;
     until(async || count("missed") == 1.0).await;
     reading.stop().await;
@@ -206,7 +207,9 @@ async fn at_consumers() {
 async fn at_a_sink() {
     let (here, there) = (World::new().await, World::new().await);
     let log = Arc::new(PostgresLog::new(&there.db, "here").unwrap());
-    let config = Config { subscription: "to there".to_owned(), rewind: Duration::from_secs(60), ..quick() };
+    // It is not asked meanwhile.
+    let (lease, rewind) = (Duration::from_secs(60), Duration::from_secs(60));
+    let config = Config { subscription: "to there".to_owned(), lease, rewind, ..quick() };
     let relay = Relay::to(here.db.clone(), log, config).await.unwrap();
     let looking = there.superuser().await;
     let arrived = async |events: i64| {
@@ -216,7 +219,7 @@ async fn at_a_sink() {
     here.raise("lost").await;
     here.raise("lost").await;
     arrived(2).await;
-    // It knows nothing of what it had, and says so when the next event comes, or when it is asked.
+    // It knows nothing of what it had, and says so when the next event comes.
     looking.batch_execute("delete from shared_events.received").await.unwrap();
     here.raise("lost").await;
     arrived(5).await;
@@ -264,7 +267,7 @@ async fn what_is_taken_out_of_the_log() {
     };
     world.db.tenant(&world.tenant).tx(raising).await.unwrap();
     // More than a page, which is one event for each lane: two are in memory, and of the others their places.
-    let config = Config { page: 40, ..quick() };
+    let config = Config { page: 40, lease: Duration::from_secs(10), ..quick() };
     let events = Events::new().handle("gated", gated);
     let relay = Relay::start(world.db.clone(), (), events, config).await.unwrap();
     until(async || PAGES.load(Ordering::SeqCst) == 50).await;

@@ -39,8 +39,8 @@ use crate::postgres::Store;
 use crate::redis::RedisBackend;
 use bench::Bench;
 
-/// How long a scenario may take. They take a second at most.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a scenario may take. They take some seconds at most.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One line of the contract.
 type Scenario = (&'static str, fn(Bench) -> BoxFuture<'static, ()>);

@@ -244,7 +244,7 @@ pub enum Retry {
     Never,
 }
 
-/// From so many failed attempts on the wait is the same. By then it has long been near the longest.
+/// From so many failed attempts on the wait is the same: all draws are repeated for it.
 const LAST_DRAW: u32 = 64;
 
 impl Retry {
@@ -328,13 +328,15 @@ mod tests {
     fn waits_grow_and_none_is_longer_than_the_longest() {
         let (first, longest) = (Duration::from_secs(10), Duration::from_secs(600));
         let retry = Retry::Exponential { first, longest };
+        let mut grown = 0;
         for job in std::iter::repeat_with(JobId::new).take(100) {
             let waits: Vec<_> = (1..=100).filter_map(|attempt| retry.delay(job, attempt)).collect();
             assert!(waits[0] <= first * 3);
             assert!(waits.windows(2).all(|pair| pair[1] <= pair[0] * 3));
             assert!(waits.iter().all(|wait| (first..=longest).contains(wait)));
-            assert!(waits.iter().any(|wait| *wait > longest / 2), "it grows");
+            grown += usize::from(waits.iter().any(|wait| *wait > longest / 2));
         }
+        assert!(grown > 90, "of a hundred jobs' waits {grown} have come near the longest");
     }
 
     #[test]

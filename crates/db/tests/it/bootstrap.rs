@@ -45,7 +45,8 @@ async fn a_second_run_changes_nothing() {
 #[tokio::test]
 async fn a_database_that_has_no_room_for_every_text_is_refused() {
     let (_server, database, config) = empty().await;
-    let latin = format!("{}_latin", database.name());
+    // Not of a test database's name: what nobody holds of those is taken for abandoned.
+    let latin = format!("latin_{}", database.name());
     let make = format!("create database {latin} encoding 'LATIN1' locale 'C' template template0");
     admin(&config).await.batch_execute(&make).await.unwrap();
     let error = bootstrap(&Config::new(database.url().replace(database.name(), &latin)), &[NOTES]).await;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use shared_core::{Context, Id};
 use shared_db::{AtCommit, Bound, Db, Error, TenantTx, statements};
 use time::{Date, Month};
+use tokio::sync::Notify;
 
 use crate::support::{
     BODIES, COUNT, Collecting, Done, INSERT, Note, admin, at_work, connected, connected_with, eventually,
@@ -128,11 +129,13 @@ async fn a_savepoint_that_is_dropped_half_way_fails_the_transaction() {
     let (_database, db) = connected().await;
     let tenant = tenant();
     let mut tx = db.tenant(&tenant).begin().await.unwrap();
+    let inserted = Notify::new();
     let half = tx.savepoint(async |tx| -> Done {
         tx.one(&INSERT, (Id::new(), "half")).await?;
+        inserted.notify_one();
         std::future::pending().await
     });
-    assert!(tokio::time::timeout(Duration::from_millis(200), half).await.is_err());
+    tokio::select! { _ = half => unreachable!("it waits for ever"), () = inserted.notified() => {} }
     let error = tx.commit().await.unwrap_err();
     assert!(matches!(error, Error::TransactionFailed { statement: "savepoint", .. }), "{error}");
     assert_eq!(db.tenant(&tenant).one(&COUNT, ()).await.unwrap(), 0);
@@ -245,11 +248,13 @@ async fn a_savepoint_dropped_half_way_inside_another_undoes_that_one() {
     tx.one(&INSERT, (Id::new(), "kept")).await.unwrap();
     let outer = tx.savepoint(async |tx| -> Done {
         tx.one(&INSERT, (Id::new(), "undone")).await?;
+        let inserted = Notify::new();
         let inner = tx.savepoint(async |tx| -> Done {
             tx.one(&INSERT, (Id::new(), "half")).await?;
+            inserted.notify_one();
             std::future::pending().await
         });
-        assert!(tokio::time::timeout(Duration::from_millis(200), inner).await.is_err());
+        tokio::select! { _ = inner => unreachable!("it waits for ever"), () = inserted.notified() => {} }
         Ok(())
     });
     let error = outer.await.unwrap_err();

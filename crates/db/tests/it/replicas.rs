@@ -212,6 +212,6 @@ async fn a_read_from_a_replica_that_is_dropped_at_any_point_leaves_nothing() {
     let mut on_replica = config.clone();
     on_replica.url = Secret::new(replica.url());
     let admin = admin(&on_replica).await;
-    eventually(Duration::from_secs(1), async || at_work(&admin).await.is_empty()).await;
+    eventually(Duration::from_secs(10), async || at_work(&admin).await.is_empty()).await;
     assert_eq!(db.close(Duration::from_secs(5)).await, shared_db::Closed::default());
 }

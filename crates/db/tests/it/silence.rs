@@ -17,9 +17,9 @@ async fn no_caller_waits_for_it_for_ever_and_the_pool_recovers_by_itself() {
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
     config.pool_size = 2;
-    config.pool_timeout = Duration::from_millis(300);
-    config.connect_timeout = Duration::from_millis(300);
-    config.statement_timeout = Duration::from_millis(200);
+    config.pool_timeout = Duration::from_secs(1);
+    config.connect_timeout = Duration::from_secs(1);
+    config.statement_timeout = Duration::from_secs(1);
     let db = Db::connect(&config).await.unwrap();
     let tenant = tenant();
     let notes = db.tenant(&tenant);
@@ -50,7 +50,7 @@ async fn neither_an_end_nor_a_new_listener_waits_for_it() {
     let server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
-    config.connect_timeout = Duration::from_millis(300);
+    config.connect_timeout = Duration::from_secs(1);
     let db = Db::connect(&config).await.unwrap();
     let _open = db.untenanted().begin().await.unwrap();
     server.pause().await.unwrap();
@@ -67,8 +67,8 @@ async fn nor_does_a_program_that_starts() {
     let server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
-    config.connect_timeout = Duration::from_millis(300);
-    config.statement_timeout = Duration::from_millis(200);
+    config.connect_timeout = Duration::from_secs(1);
+    config.statement_timeout = Duration::from_secs(1);
     // With a connection at rest, on which it is asked.
     let db = Db::connect(&config).await.unwrap();
     server.pause().await.unwrap();
@@ -84,7 +84,7 @@ async fn nor_does_who_reads_row_by_row() {
     let server = crate::server::exclusive().await;
     let mut config = Config::new(server.url());
     bootstrap(&config, &[NOTES]).await.unwrap();
-    config.connect_timeout = Duration::from_millis(300);
+    config.connect_timeout = Duration::from_secs(1);
     config.statement_timeout = Duration::from_secs(2);
     let db = Db::connect(&config).await.unwrap();
     let mut tx = db.untenanted().begin().await.unwrap();

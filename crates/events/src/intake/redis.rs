@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::group::REDELIVERED;
 use super::{Delivery, Group, Read, Source, Taken};
 use crate::sink::{RedisStreams, fields};
-use crate::{Envelope, Error, Lane};
+use crate::{Envelope, Error, Lane, Place};
 
 /// An entry as Redis answers: its id, and its fields as one list of names and values.
 type Entry = (String, Vec<Vec<u8>>);
@@ -31,7 +31,10 @@ impl Source for RedisStreams {
         let mut entries = self.range(lane, since, more).await?;
         if entries.is_empty() && mark.is_some() {
             entries = self.range(lane, "-", most).await?;
-            return Ok(Read::new(taken(lane, entries), false));
+            // One that came between the two looks lies behind the mark, as in a stream that goes on.
+            let place = |id: &str| id.parse::<Place>().ok();
+            let missed = entries.iter().any(|(id, _)| place(id) > mark.and_then(place));
+            return Ok(Read::new(taken(lane, entries), missed));
         }
         let is_marked = entries.first().map(|(id, _)| id.as_str()) == mark && mark.is_some();
         if is_marked {

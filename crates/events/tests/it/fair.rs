@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared_core::{AssumedTenant, Context, Failure};
@@ -75,6 +76,11 @@ async fn pass_large(tx: &mut TenantTx, large: Received<Large>, gate: Gate) -> Re
         permit.forget();
     }
     see_as("see", tx, &raised(&large.key, large.n)).await
+}
+
+/// Beats often enough to look by, and so long a lease that no handler is dropped on a busy machine, nor takes too long while it waits at the gate.
+fn patient() -> Config {
+    Config { lease: Duration::from_millis(1500), attempt_timeout: Duration::from_mins(10), ..quick() }
 }
 
 async fn relay(world: &World, gate: &Gate, config: Config) -> Relay {
@@ -155,7 +161,7 @@ async fn a_flood_in_every_lane_leaves_a_slot_behind_its_next_event() {
     let (world, gate, quiet) = (World::new().await, Gate::closed(), a_tenant());
     let keys: Vec<String> = (0..64).map(|n| format!("{FLOODED} {n}")).collect();
     publish(&world, &world.tenant, &keys, 25).await;
-    let relay = relay(&world, &gate, Config { concurrency: 4, ..quick() }).await;
+    let relay = relay(&world, &gate, Config { concurrency: 4, ..patient() }).await;
     let session = world.superuser().await;
     let holds = async |events: i32| {
         let in_hand = "select exists (select from shared_events.relay where (state ->> 'in_hand')::int = $1)";
@@ -236,7 +242,7 @@ async fn a_pause_that_is_over_before_what_was_on_its_way_loses_nothing() {
     let (world, gate) = (World::new().await, Gate::closed());
     let (flood, looking) = ([FLOODED.to_owned()], Looking(world.superuser().await));
     publish(&world, &world.tenant, &flood, 400).await;
-    let first = relay(&world, &gate, quick()).await;
+    let first = relay(&world, &gate, patient()).await;
     until(async || looking.in_hand().await == 400).await;
     let subscription = Subscriptions::new(&world.db).subscription("main");
     assert!(subscription.pause().await.unwrap());
@@ -264,7 +270,7 @@ async fn a_pause_waits_for_the_event_that_each_turn_is_at() {
     let looking = Looking(world.superuser().await);
     let beside = key_beside(&world, &other, "quiet").await;
     publish(&world, &world.tenant, &[FLOODED.to_owned()], 200).await;
-    let relay = relay(&world, &gate, Config { concurrency: 1, batch: 10, ..quick() }).await;
+    let relay = relay(&world, &gate, Config { concurrency: 1, batch: 10, ..patient() }).await;
     until(async || looking.in_hand().await == 200).await;
     publish(&world, &other, std::slice::from_ref(&beside), 50).await;
     until(async || looking.in_hand().await == 250).await;
@@ -298,7 +304,7 @@ async fn a_flood_of_large_events_is_not_all_in_memory() {
         world.db.tenant(&world.tenant).tx(publish).await.unwrap();
     }
     publish(&world, &quiet, std::slice::from_ref(&key), 1).await;
-    let relay = relay(&world, &gate, quick()).await;
+    let relay = relay(&world, &gate, patient()).await;
     until(async || seen(&world.db, &quiet, "see", &key).await == [1]).await;
     looking.beats(2).await;
     let in_hand = looking.in_hand().await;
@@ -336,16 +342,19 @@ async fn a_page_that_can_t_be_read_takes_nothing_back_of_what_is_on_its_way() {
     let (world, gate, other) = (World::new().await, Gate::closed(), a_tenant());
     let (beside, looking) = (key_beside(&world, &other, HELD).await, Looking(world.superuser().await));
     publish(&world, &other, std::slice::from_ref(&beside), 1).await;
-    let config = Config { page: 64, window: 200, batch: 10, concurrency: 2, ..quick() };
+    // Of each of the sixteen lanes fifteen events are read at once, and no more before they are done.
+    let config = Config { page: 480, window: 240, batch: 10, concurrency: 2, ..patient() };
     let relay = relay(&world, &gate, config).await;
     until(async || gate.held.load(Ordering::SeqCst) == 1).await;
     publish(&world, &world.tenant, &[FLOODED.to_owned()], 1_000).await;
-    gate.permits.add_permits(20);
-    // The next turn has begun, so it is in memory: it can be delivered, and nothing more be read.
-    until(async || gate.came.load(Ordering::SeqCst) == 21).await;
+    gate.permits.add_permits(15);
+    // So the second fifteen are in memory: they can be delivered, and nothing more be read.
+    until(async || gate.came.load(Ordering::SeqCst) == 16).await;
     looking.0.batch_execute("revoke select on shared_events.tick from shared_system").await.unwrap();
-    gate.permits.add_permits(6);
-    until(async || gate.passed() == 26).await;
+    gate.permits.add_permits(15);
+    until(async || gate.passed() == 30).await;
+    looking.beats(2).await;
+    until(async || looking.in_hand().await == 1).await;
     looking.beats(2).await;
     looking.0.batch_execute("grant select on shared_events.tick to shared_system").await.unwrap();
     gate.permits.close();

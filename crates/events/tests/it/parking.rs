@@ -203,7 +203,7 @@ async fn a_redrive_beside_arriving_events_and_another_redrive_keeps_the_order() 
 async fn an_event_that_arrives_during_a_retry_waits_for_its_end() {
     let world = World::new().await;
     let faults = Faults::at(1, Fault::Dead, 1);
-    let relay = start(&world, &faults, quick()).await;
+    let relay = start(&world, &faults, Config { lease: Duration::from_secs(10), ..quick() }).await;
     world.raise("bad").await;
     world.settled().await;
     faults.set(1, Fault::Wait, 1);

@@ -59,7 +59,7 @@ async fn a_beat_that_has_to_connect_first_is_not_given_up_for_the_next() {
     until(async || shares(&world).await == [16]).await;
     let expires = async || world.db.system().one(&EXPIRES, ()).await.unwrap();
     for _ in 0..3 {
-        proxy.to_client().delay(lease / 12);
+        proxy.to_client().delay(lease / 16);
         let last = expires().await;
         proxy.cut();
         let renewed = until(async || expires().await > last + 0.1);
@@ -78,11 +78,13 @@ const KEEP: &str = "
 #[tokio::test]
 async fn lanes_that_can_t_be_given_up_are_worked_on_until_they_can() {
     let world = World::new().await;
-    let first = world.relay(seeing()).await;
+    let config = || Config { lease: LEASE, ..quick() };
+    let patient = async || Relay::start(world.db.clone(), (), seeing(), config()).await.unwrap();
+    let first = patient().await;
     until(async || shares(&world).await == [16]).await;
     let superuser = world.superuser().await;
     superuser.batch_execute(KEEP).await.unwrap();
-    let second = world.relay(seeing()).await;
+    let second = patient().await;
     let refused = "select exists (select from shared_events.relay where state ->> 'last_error' is not null)";
     until(async || superuser.query_one(refused, &[]).await.unwrap().get(0)).await;
     for n in 0..20 {
@@ -99,7 +101,7 @@ async fn lanes_that_can_t_be_given_up_are_worked_on_until_they_can() {
     second.stop().await;
 }
 
-/// The lease of the processes in these tests: long enough for a busy machine.
+/// Long enough for a busy machine.
 const LEASE: Duration = Duration::from_secs(2);
 
 async fn a_process(world: &World) -> Child {

@@ -24,7 +24,7 @@ statements! {
 async fn every_event_arrives_once_and_in_order_although_relays_end_and_the_sink_stutters() {
     let world = World::new().await;
     let sink = InMemory::default();
-    sink.with(|memory| (memory.down, memory.most) = (3, Some(2)));
+    sink.with(|memory| (memory.down, memory.most) = (3, Some(6)));
     for round in 0..4 {
         let relay = start(&world, &sink).await;
         for n in 0..40 {
@@ -287,7 +287,8 @@ async fn what_a_sink_loses_in_the_middle_of_a_batch_is_sent_again() {
     };
     world.db.tenant(&world.tenant).tx(raising).await.unwrap();
     // An event a page, so that it takes a while.
-    let config = Config { page: 1, subscription: "sink".to_owned(), ..quick() };
+    let rewind = Duration::from_secs(60);
+    let config = Config { page: 1, subscription: "sink".to_owned(), rewind, ..quick() };
     let relay = Relay::to(world.db.clone(), Arc::new(sink.clone()), config).await.unwrap();
     until(async || sink.got("a").len() >= 50).await;
     sink.with(|memory| memory.down = u32::MAX);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use opentelemetry::trace::{SpanId, SpanKind, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -73,7 +74,8 @@ async fn note_place(tx: &mut TenantTx, raised: Received<Raised>, places: Places)
 async fn noting(world: &World) -> (Places, Relay) {
     let places = Places::default();
     let events = Events::new().handle("places", note_place);
-    let relay = Relay::start(world.db.clone(), places.clone(), events, quick()).await.unwrap();
+    let config = Config { lease: Duration::from_secs(10), ..quick() };
+    let relay = Relay::start(world.db.clone(), places.clone(), events, config).await.unwrap();
     (places, relay)
 }
 

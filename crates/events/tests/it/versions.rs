@@ -1,12 +1,13 @@
 //! Events change and have causes: older versions are read, rules are kept, and each event knows which one led to it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared_core::{Context, Failure};
 use shared_db::TenantTx;
-use shared_events::{Error, Event, Events, FromDelivery, Publish as _, Received, Relay, backlog};
+use shared_events::{Config, Error, Event, Events, FromDelivery, Publish as _, Received, Relay, backlog};
 use uuid::Uuid;
 use validator::Validate;
 
@@ -109,7 +110,8 @@ async fn an_event_knows_which_one_led_to_it() {
     // In one turn, so that two causes share a transaction where turns are batches.
     world.raise("a").await;
     world.raise("a").await;
-    let relay = Relay::start(world.db.clone(), chain.clone(), events, quick()).await.unwrap();
+    let config = Config { lease: Duration::from_secs(10), ..quick() };
+    let relay = Relay::start(world.db.clone(), chain.clone(), events, config).await.unwrap();
     world.settled().await;
     relay.stop().await;
     let chain = chain.0.lock().unwrap();

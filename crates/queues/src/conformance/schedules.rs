@@ -15,6 +15,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("schedules are written, listed and removed", |bench| Box::pin(listed(bench))),
     ("a schedule that is written again keeps its slot", |bench| Box::pin(written_again(bench))),
     ("a paused schedule is not due, and stays paused", |bench| Box::pin(paused(bench))),
+    ("a schedule that was paused since it was found due does not fire", |bench| Box::pin(paused_late(bench))),
     ("of 16 that fire a slot one does", |bench| Box::pin(race(bench))),
     ("a slot that is over fires nothing", |bench| Box::pin(stale(bench))),
     ("a schedule that is put off keeps its slot", |bench| Box::pin(put_off(bench))),
@@ -118,6 +119,19 @@ async fn paused(bench: Bench) {
     assert!(stored(&bench, "nightly").await.paused);
     assert!(bench.backend.set_schedule_paused(&bench.queue, "nightly", false).await.unwrap());
     assert_eq!(due(&bench).await, ["nightly"]);
+}
+
+async fn paused_late(bench: Bench) {
+    let nightly = schedule(&bench, "nightly");
+    put(&bench, &nightly).await;
+    assert_eq!(due(&bench).await, ["nightly"]);
+    let next = future(&bench).await;
+    bench.backend.set_schedule_paused(&bench.queue, "nightly", true).await.unwrap();
+    assert!(bench.backend.fire(&nightly, past(), next, bench.entries(1)).await.unwrap().is_none());
+    assert_eq!(bench.worker().await.claim(100).await.len(), 0);
+    bench.backend.set_schedule_paused(&bench.queue, "nightly", false).await.unwrap();
+    assert_eq!(due(&bench).await, ["nightly"], "its slot is there as before");
+    assert!(bench.backend.fire(&nightly, past(), next, bench.entries(1)).await.unwrap().is_some());
 }
 
 async fn race(bench: Bench) {

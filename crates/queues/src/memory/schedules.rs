@@ -65,7 +65,7 @@ impl Schedules for Memory {
         let mut state = self.state();
         let Some(queue) = state.queues.get_mut(&*schedule.entry.queue) else { return Ok(None) };
         let Some(stored) = queue.schedules.get_mut(&schedule.name) else { return Ok(None) };
-        if stored.next != slot {
+        if stored.next != slot || stored.paused {
             return Ok(None);
         }
         stored.next = next;

@@ -43,9 +43,9 @@ statements! {
     const DUE: Statement<(String, i64), ScheduleRow> = concat!(schedule!(), "
          where queue = $1 and not paused and due_at <= (select clock_timestamp()) order by due_at, name limit $2");
     const NOW: Statement<(), OffsetDateTime> = "select clock_timestamp()";
-    /// `$3` the slot, `$4` the one after it.
+    /// `$3` the slot, `$4` the one after it. It may have been paused since it was found due.
     const FIRE: Statement<(String, String, OffsetDateTime, OffsetDateTime), ()> = "
-        update shared_queues.schedule set next = $4, due_at = $4 where queue = $1 and name = $2 and next = $3";
+        update shared_queues.schedule set next = $4, due_at = $4 where queue = $1 and name = $2 and next = $3 and not paused";
     /// `$3` the slot, `$4` until when.
     const PUT_OFF: Statement<(String, String, OffsetDateTime, OffsetDateTime), ()> = "
         update shared_queues.schedule set due_at = $4 where queue = $1 and name = $2 and next = $3";

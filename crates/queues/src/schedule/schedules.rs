@@ -169,7 +169,7 @@ impl Schedules {
         Ok(self.find(queue, name).await?.map(ScheduleView::from))
     }
 
-    /// Stops a schedule; whether there was one. Slots that pass meanwhile are missed ones.
+    /// Stops a schedule; whether there was one. When this has returned no slot is fired, and those that pass meanwhile are missed ones.
     ///
     /// # Errors
     /// [`Error::Database`].

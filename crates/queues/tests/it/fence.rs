@@ -8,7 +8,7 @@ use shared_queues::{Cancellation, Config, Error, JobContext, Jobs, Queues, Worke
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::support::{Act, Note, The, WRITE, bench, config, gated, on_servers, probe, tenant, the, until};
-use crate::tables::expire_workers;
+use crate::tables::{expire_workers, remove_workers};
 
 /// It beats so seldom that it does not notice in this test that it was taken out.
 fn slow_beat() -> Config {
@@ -114,9 +114,11 @@ async fn a_worker_that_was_taken_out_breaks_off_its_jobs_and_begins_anew() {
         let config = Config { beat: Duration::from_millis(200), crash_budget: 100, ..config() };
         let worker = bench.worker(&probe, config).await;
         probe.started(1).await;
-        expire_workers(&bench).await;
-        // The same worker, under another name, runs it again.
+        // Not only expired: who beats before anybody sweeps lives on.
+        remove_workers(&bench).await;
+        // The same worker, under another name, runs it again, and none of its attempts has failed.
         probe.started(2).await;
+        assert_eq!(probe.runs()[1].attempt, 1);
         probe.open();
         bench.settle().await;
         assert_eq!(bench.ledger().await, [0]);

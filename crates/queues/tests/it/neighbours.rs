@@ -10,7 +10,7 @@ use validator::Validate;
 
 #[cfg(feature = "redis")]
 use crate::support::Backend;
-use crate::support::{Act, Bench, Note, Probe, The, config, gated, mortal, note, on_servers, probe, until};
+use crate::support::{Act, Bench, Note, Probe, The, config, gated, note, on_servers, probe, until};
 use crate::tables::bodies;
 
 /// It stands in front of the others, whose queue is `default`.
@@ -135,7 +135,9 @@ async fn a_queue_that_fails_keeps_no_other_from_being_swept() {
         bench.enqueue(Elsewhere { n: 1 }).await;
         bench.enqueue(Note { n: 2 }).await;
         let held = gated(Act::Write);
-        let dies = bench.start(held.clone(), jobs(), mortal()).await;
+        // Long enough for what is set up meanwhile: by its death alone may the other one get its jobs.
+        let mortal = Config { lease: Duration::from_secs(3), ..config() };
+        let dies = bench.start(held.clone(), jobs(), mortal).await;
         held.started(2).await;
         let _lives = bench.start(probe(Act::Write), jobs(), patient()).await;
         let fault = Fault::of(&bench, "workers").await;

@@ -156,7 +156,8 @@ async fn a_job_that_is_brought_back_while_somebody_looks_for_it_is_found() {
     let bring_back = async {
         // It is not among those that live, and now it is looked for among the dead.
         until("somebody looks for it", async || {
-            let waiting = "select count(*) from pg_locks where relation = 'shared_queues.dead'::regclass and not granted";
+            let waiting = "select count(*) from pg_locks where relation = 'shared_queues.dead'::regclass and not granted
+                            and database = (select oid from pg_database where datname = current_database())";
             admin.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 1
         })
         .await;

@@ -36,7 +36,7 @@ statements! {
 
 /// A job that does what its state says.
 #[derive(Debug, Serialize, Deserialize, Validate, Job)]
-#[job(name = "test:note", retry = "exponential from 5ms to 20ms", max_attempts = 3, timeout = "20s")]
+#[job(name = "test:note", retry = "exponential from 5ms to 20ms", max_attempts = 3, timeout = "10m")]
 pub(crate) struct Note {
     #[validate(range(min = 0))]
     pub n: i64,

@@ -79,11 +79,14 @@ async fn write(number: Number, cx: JobContext) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Its queues are in its database.
+fn in_database() -> Service<Settings> {
+    Service::new("counting").migrations(LEDGER).permissions(&MATRIX)
+}
+
 /// It enqueues, and does not work.
 fn producer() -> Service<Settings> {
-    Service::new("counting")
-        .migrations(LEDGER)
-        .permissions(&MATRIX)
+    in_database()
         .queues_in_redis(|settings: &Settings| RedisQueues::new(settings.redis.clone()))
         .queues_admin("/operate", SeeQueues, OperateQueues)
 }
@@ -355,22 +358,28 @@ async fn jobs_that_are_late_are_seen_and_the_service_stays_ready() {
         queues.tenant(&may).enqueue_all((0..2).map(|n| Number { n })).await?;
         Ok(())
     }
-    for (setting, strict, late) in [
-        ("COUNTING_SERVICE_QUEUE_DEPTH", "1", "queue `default`: 2 jobs are ready, more than 1; it is paused"),
-        ("COUNTING_SERVICE_QUEUE_AGE", "1s", "queue `default`: a job has been ready for "),
+    // A look rests for a hundred times as long as it took, and no longer than that age.
+    for (depth, late) in [
+        ("1", "queue `default`: 2 jobs are ready, more than 1; it is paused"),
+        ("1000", "queue `default`: a job has been ready for "),
     ] {
         let redis = Redis::exclusive().await.unwrap();
-        let service = service().routes(Router::new().route("/", post(enqueue)));
-        let variables = variables(redis.url()).into_iter().chain([(setting, strict.to_owned())]);
-        let app = TestService::start_with(service, variables).await;
-        app.queues().queue("default").pause().await.unwrap();
-        app.post("/", &app.tenant_with(Count), ()).await.ok();
+        for service in [producer(), in_database()] {
+            let service =
+                service.jobs(|jobs| jobs.handle(write)).routes(Router::new().route("/", post(enqueue)));
+            let strict = [("COUNTING_SERVICE_QUEUE_DEPTH", depth), ("COUNTING_SERVICE_QUEUE_AGE", "1s")];
+            let strict = strict.map(|(name, value)| (name, value.to_owned()));
+            let variables = variables(redis.url()).into_iter().chain(strict);
+            let app = TestService::start_with(service, variables).await;
+            app.queues().queue("default").pause().await.unwrap();
+            app.post("/", &app.tenant_with(Count), ()).await.ok();
 
-        let probe = async |path: &str| reqwest::get(format!("{}/{path}", app.admin_url())).await.unwrap();
-        until("it is seen", async || probe("health").await.text().await.unwrap().contains(late)).await;
-        assert_eq!(probe("ready").await.status(), 200);
-        app.queues().queue("default").resume().await.unwrap();
-        app.settle().await;
-        until("it is over", async || !probe("health").await.text().await.unwrap().contains(late)).await;
+            let probe = async |path: &str| reqwest::get(format!("{}/{path}", app.admin_url())).await.unwrap();
+            until("it is seen", async || probe("health").await.text().await.unwrap().contains(late)).await;
+            assert_eq!(probe("ready").await.status(), 200);
+            app.queues().queue("default").resume().await.unwrap();
+            app.settle().await;
+            until("it is over", async || !probe("health").await.text().await.unwrap().contains(late)).await;
+        }
     }
 }

@@ -16,7 +16,7 @@ fn config(set: &RedisSentinels) -> Config {
     let (login, _) = server.rsplit_once('@').unwrap();
     let mut config = Config::new(format!("{login}@not.looked.at.test"));
     config.sentinels = set.sentinel_urls().iter().map(Secret::new).collect();
-    config.command_timeout = Duration::from_millis(500);
+    config.command_timeout = Duration::from_secs(2);
     config
 }
 

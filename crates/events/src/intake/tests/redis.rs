@@ -220,11 +220,12 @@ async fn an_intake_is_seen_explained_and_paused_as_subscriptions_of_the_log_are(
     assert!(of_redis.pause().await.unwrap());
     published.send(&broker).await;
     let intake = there.intake(broker.clone()).await;
-    until(async || status().await.waiting == published.count() as u64).await;
-    assert_eq!(
-        (status().await.relays, status().await.held, words(&explain().await)),
-        (1, 16, vec!["paused"])
-    );
+    until(async || {
+        let status = status().await;
+        (status.waiting, status.relays, status.held) == (published.count() as u64, 1, 16)
+    })
+    .await;
+    until(async || words(&explain().await) == ["paused"]).await;
     let lane = of_redis.lanes().await.unwrap().remove(0);
     assert!(
         lane.mark.is_none() && lane.oldest.is_some() && lane.holder.unwrap().pid == Some(std::process::id())
